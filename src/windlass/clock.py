@@ -1,0 +1,88 @@
+"""Durations and times: what users write, and the integers the stores keep.
+
+Inside Windlass a duration is seconds (float) and an instant is `Micros`: whole microseconds since 1970 UTC
+(1.8e15 today, below 2**53, so JSON, Lua and SQLite all keep it exactly).
+"""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from windlass.errors import InvalidOption
+
+Duration: TypeAlias = timedelta | float | str
+Micros: TypeAlias = int
+
+SECOND: Micros = 1_000_000
+FOREVER = 100 * 365 * 86_400.0
+"""The longest duration accepted, in seconds: a hundred years."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_WHOLE = re.compile(r"\s*(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d|w)\s*)+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def seconds(value: Duration, field: str = "duration", *, minimum: float = 0.0) -> float:
+    """Seconds of `timedelta`, a number of seconds, or text such as `"250ms"`, `"30s"`, `"1h30m"`.
+
+    Raises `InvalidOption` naming `field` for anything else, for NaN, and outside `minimum`..100 years.
+    """
+    if isinstance(value, timedelta):
+        number = value.total_seconds()
+    elif isinstance(value, bool):
+        raise _bad(field, value)
+    elif isinstance(value, (int, float)):
+        number = float(value)
+    elif _WHOLE.fullmatch(str(value)):
+        number = sum(float(n) * _UNITS[unit] for n, unit in _TEXT.findall(str(value)))
+    else:
+        raise _bad(field, value)
+    if not minimum <= number <= FOREVER:
+        raise InvalidOption(
+            f"{field} is {value!r}; it must be between {minimum:g} seconds and 100 years",
+            field=field,
+            value=repr(value),
+            limit=f"{minimum:g}s..36500d",
+            mend="give a duration in that range",
+        )
+    return number
+
+
+def micros(value: Duration, field: str = "duration", *, minimum: float = 0.0) -> Micros:
+    """The same as `seconds`, in whole microseconds."""
+    return round(seconds(value, field, minimum=minimum) * SECOND)
+
+
+def instant(value: datetime, field: str = "time") -> Micros:
+    """Microseconds since 1970 of an aware datetime; a naive one is refused."""
+    if not isinstance(value, datetime) or value.tzinfo is None:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidOption(
+            f"{field} is {value!r}; it must be a datetime with a time zone",
+            field=field,
+            value=repr(value),
+            limit="aware datetime",
+            mend="use datetime.now(UTC) or add tzinfo=",
+        )
+    return (value - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(at: Micros) -> datetime:
+    """The aware UTC datetime of an instant."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def host_now() -> Micros:
+    """This machine's clock. Stores that have a clock of their own never call it."""
+    return time.time_ns() // 1_000
+
+
+def _bad(field: str, value: object) -> InvalidOption:
+    return InvalidOption(
+        f"{field} is {value!r}; it must be a timedelta, seconds, or text such as '250ms', '30s', '5m', '2h', '7d'",
+        field=field,
+        value=repr(value),
+        limit="duration",
+        mend="write it as '5m' or timedelta(minutes=5)",
+    )

@@ -1,0 +1,155 @@
+"""The error tree: every error Windlass raises to a caller.
+
+WindlassError
+├── SettingsError            a setting is unknown or does not fit
+├── InvalidOption            an option of a job, queue, limit or schedule is out of range
+├── InvalidArgs              the arguments do not fit the handler (names the field)
+│   └── TooLarge             arguments or result over the size limit
+├── BatchTooLarge            more jobs or bytes than one atomic call takes
+├── UnknownKind              no handler and no worker ever named this kind (suggests)
+├── DuplicateKind            one app declares a kind twice
+├── JobNotFound              no such job (or no longer)
+├── UnknownParent            `after=` names a job that does not exist
+├── JobFailed                the awaited job ended in `failed`
+├── JobCancelled             the awaited job ended in `cancelled`
+├── ResultTimeout            the awaited job did not end in time (also a TimeoutError)
+├── RateLimitExceeded        a submission limit is used up
+├── LeaseLost                this attempt no longer owns its job
+├── ScheduleError            a schedule cannot be read or never fires
+└── StoreError
+    ├── StoreUnavailable     the store cannot be reached or stays busy
+    ├── StoreFull            no space left in the store
+    ├── StoreReadOnly        the store refuses writes
+    └── SchemaMismatch       the store's schema is newer or older than this version
+
+Errors are data: `code` is stable text, `facts` holds every number and name of the message.
+Signals that handlers raise (`Retry`, `Fail`, ...) live in `outcome.py` and are not part of this tree.
+"""
+
+from typing import Any, ClassVar
+
+
+class WindlassError(Exception):
+    """The root of everything Windlass raises. `code`: stable text. `facts`: the message's data."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    def __getattr__(self, name: str) -> Any:
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+
+    def __reduce__(self) -> Any:
+        return (_rebuild, (type(self), self.message, self.facts))
+
+    def as_dict(self) -> dict[str, Any]:
+        """`{"code", "message", ...facts}`: what the API and `-o json` show."""
+        return {"code": self.code, "message": self.message, **self.facts}
+
+
+def _rebuild(cls: type[WindlassError], message: str, facts: dict[str, Any]) -> WindlassError:
+    return cls(message, **facts)
+
+
+class SettingsError(WindlassError):
+    code = "settings"
+
+
+class InvalidOption(WindlassError, ValueError):
+    """`field`, `value`, `limit`, `mend` say which option, what was given, what is allowed."""
+
+    code = "invalid-option"
+
+
+class InvalidArgs(WindlassError, ValueError):
+    """`field` is the path of the argument that does not fit, such as `to` or `items[3].price`."""
+
+    code = "invalid-args"
+
+
+class TooLarge(InvalidArgs):
+    code = "too-large"
+
+
+class BatchTooLarge(WindlassError, ValueError):
+    code = "batch-too-large"
+
+
+class UnknownKind(WindlassError, LookupError):
+    """`kind`, and `suggestions`: known kinds that look alike."""
+
+    code = "unknown-kind"
+
+
+class DuplicateKind(WindlassError, ValueError):
+    code = "duplicate-kind"
+
+
+class JobNotFound(WindlassError, LookupError):
+    code = "job-not-found"
+
+
+class UnknownParent(WindlassError, LookupError):
+    """`parent`: the id that `after=` named and the store does not have."""
+
+    code = "unknown-parent"
+
+
+class JobFailed(WindlassError):
+    """`id`, `kind`, and `error`: the last attempt's `ErrorInfo` as a dict."""
+
+    code = "job-failed"
+
+
+class JobCancelled(WindlassError):
+    """`id`, `kind`, `reason`."""
+
+    code = "job-cancelled"
+
+
+class ResultTimeout(WindlassError, TimeoutError):
+    """`id`, `timeout` (seconds) and `state`: where the job stood."""
+
+    code = "result-timeout"
+
+
+class RateLimitExceeded(WindlassError):
+    """`limit`, `remaining`, `reset_at` (aware datetime)."""
+
+    code = "rate-limit-exceeded"
+
+
+class LeaseLost(WindlassError):
+    code = "lease-lost"
+
+
+class ScheduleError(WindlassError, ValueError):
+    code = "schedule"
+
+
+class StoreError(WindlassError):
+    code = "store"
+
+
+class StoreUnavailable(StoreError, ConnectionError):
+    code = "store-unavailable"
+
+
+class StoreFull(StoreError):
+    code = "store-full"
+
+
+class StoreReadOnly(StoreError):
+    code = "store-read-only"
+
+
+class SchemaMismatch(StoreError):
+    """`found` and `known`: schema versions; `mend`: the command to run."""
+
+    code = "schema-mismatch"

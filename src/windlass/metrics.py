@@ -1,0 +1,91 @@
+"""Tallies: what `finish` counts in the same transaction, so that metrics are exact after any crash.
+
+A tally is (queue, kind, name, bucket) -> number, added up per minute by the store. Names: the outcomes (`complete`,
+`retry`, `snooze`, `release`, `fail`, `abort`, `rescue`) with bucket 0; `took` and `waited` as histograms, whose bucket b holds
+durations in (1.02**(b-1), 1.02**b] microseconds, so a percentile is within 2 %; `took_sum`, `waited_sum` in microseconds.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.outcome import Finish
+from windlass.states import Event
+
+_GROWTH = math.log(1.02)
+MINUTE: Micros = 60_000_000
+
+
+class TallyKey(NamedTuple):
+    queue: str
+    kind: str
+    name: str
+    bucket: int
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One stored sum: `minute` is the instant the minute began."""
+
+    minute: Micros
+    queue: str
+    kind: str
+    name: str
+    bucket: int
+    value: int
+
+
+class MetricQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tallies: instants [`since`, `until`), of these queues, kinds and names; empty means all."""
+
+    since: Micros
+    until: Micros
+    queues: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def bucket(duration: Micros) -> int:
+    """The histogram bucket of a duration: 0 for a microsecond or less."""
+    return 0 if duration <= 1 else math.ceil(math.log(duration) / _GROWTH)
+
+
+def bucket_top(number: int) -> float:
+    """The largest duration of a bucket, in microseconds."""
+    return math.exp(number * _GROWTH)
+
+
+def tally(finishes: Iterable[Finish]) -> dict[TallyKey, int]:
+    """The sums that accepted finishes add. Run times are counted for runs that ended by themselves."""
+    sums: dict[tuple[str, str, str, int], int] = {}
+    get = sums.get
+    for end in finishes:
+        queue, kind = end.queue, end.kind
+        event = end.event
+        key = (queue, kind, "rescue" if end.rescued else event.value, 0)
+        sums[key] = get(key, 0) + 1
+        if event is Event.RELEASE or end.rescued:
+            continue
+        for name, duration in (("took", end.took), ("waited", end.waited)):
+            key = (queue, kind, name, bucket(duration))
+            sums[key] = get(key, 0) + 1
+            key = (queue, kind, name + "_sum", 0)
+            sums[key] = get(key, 0) + duration
+    return {TallyKey(*key): value for key, value in sums.items()}
+
+
+def percentile(histogram: Iterable[tuple[int, int]], share: float) -> float | None:
+    """The duration in microseconds below which `share` (0..1) of the (bucket, count) pairs lie; None when empty."""
+    pairs = sorted(histogram)
+    total = sum(count for _, count in pairs)
+    if not total:
+        return None
+    need = share * total
+    seen = 0
+    for number, count in pairs:
+        seen += count
+        if seen >= need:
+            return bucket_top(number)
+    return bucket_top(pairs[-1][0])

@@ -1,0 +1,246 @@
+"""How an attempt ended, and what follows: signals that handlers raise, and `judge`, which turns an end into a `Finish`.
+
+Decided here once, in plain Python; engines only commit the `Finish` if the lease still holds.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from windlass.clock import SECOND, Duration, Micros, seconds
+from windlass.failure import Category, Rule, classify, describe, retry_after, safe_text
+from windlass.job import Claim, ErrorInfo, NewJob, Trail
+from windlass.retry import DEFAULT_BACKOFF, Backoff, BackoffLike, delay_after
+from windlass.states import Event
+
+DEFAULT_RESCUES = 5
+LONGEST_REASON = 500
+
+
+class Signal(Exception):
+    """Raised by a handler to steer its job. Not a `WindlassError`: `except WindlassError` must not swallow it."""
+
+
+class Retry(Signal):
+    """Try again, spending an attempt; after `after`, else by the job's backoff."""
+
+    def __init__(self, reason: str = "", *, after: Duration | None = None) -> None:
+        super().__init__(reason)
+        self.after = None if after is None else seconds(after, "after")
+
+
+class Snooze(Signal):
+    """Run again after `delay` without spending an attempt."""
+
+    def __init__(self, delay: Duration, reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = seconds(delay, "delay")
+
+
+class Fail(Signal):
+    """Give up now: the job goes to the dead letters."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class Cancel(Signal):
+    """End the job as cancelled."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class RateLimited(Signal):
+    """A limit elsewhere is used up: run again after `after` without spending an attempt."""
+
+    def __init__(self, reason: str = "", *, after: Duration) -> None:
+        super().__init__(reason)
+        self.after = seconds(after, "after")
+
+
+class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What one job says about its runs, stored with it; None leaves it to the kind's declaration in the worker."""
+
+    timeout: float | None = None
+    backoff: Backoff | None = None
+    max_rescues: int | None = None
+    version: int = 1
+    plan: str | None = None
+    trace: dict[str, str] | None = None
+
+
+class RunRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What `judge` goes by: the job's options over the kind's declaration."""
+
+    backoff: BackoffLike = DEFAULT_BACKOFF
+    max_rescues: int = DEFAULT_RESCUES
+    errors: Any = None
+    """A `failure.Rule`; typed Any because msgspec cannot name a callable union."""
+
+
+DEFAULT_RULES = RunRules()
+
+
+class Finish(msgspec.Struct, frozen=True, gc=False):
+    """How an attempt ends, for the store to commit if `lease` is still the job's.
+
+    event: complete, retry, snooze, release, fail, abort. `result`: JSON text. `error`: `ErrorInfo` as JSON text (it
+    replaces the job's). `trail`: a `Trail` as JSON text, kept for every end but complete. `delay`: microseconds from the
+    store's now (retry, snooze, release with delay). `spends`: the attempt counts. `rescued`: adds one to the job's rescues
+    (only a judged lapse does). `park`: keep the released job out of reach until a worker that serves the key comes
+    (`kind:<name>`). `took`, `waited`: microseconds of run and of waiting, for the tallies. `follow`: jobs to enqueue in
+    the same transaction.
+    """
+
+    id: str
+    lease: int
+    event: Event
+    queue: str
+    kind: str
+    result: str | None = None
+    error: str | None = None
+    trail: str | None = None
+    reason: str | None = None
+    delay: Micros = 0
+    spends: bool = True
+    rescued: bool = False
+    park: str | None = None
+    took: Micros = 0
+    waited: Micros = 0
+    follow: tuple[NewJob[Any], ...] = ()
+
+
+class Verdict(StrEnum):
+    """What a store says of one finish: taken; taken before (a lost reply, no effect now); refused, the lease is gone."""
+
+    ACCEPTED = "accepted"
+    REPEAT = "repeat"
+    STALE = "stale"
+
+
+def completed(claim: Claim, result: str | None, took: Micros) -> Finish:
+    """The handler returned. The hot path: positional, no keyword, no trail (the record's own times tell it)."""
+    return Finish(
+        claim.id,
+        claim.lease,
+        Event.COMPLETE,
+        claim.queue,
+        claim.kind,
+        result,
+        None,
+        None,
+        None,
+        0,
+        True,
+        False,
+        None,
+        took,
+        claim.claimed_at - claim.ready_at,
+    )
+
+
+def judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, took: Micros) -> Finish:
+    """What follows when the handler raised `error` (a `Signal` or any exception, a timeout included)."""
+    end = _Ended(claim, worker, took)
+    if isinstance(error, Snooze):
+        return end.as_(Event.SNOOZE, delay=error.delay, reason=_reason(error), spends=False)
+    if isinstance(error, RateLimited):
+        return end.as_(Event.SNOOZE, delay=error.after, reason=_reason(error) or "rate limited", spends=False)
+    if isinstance(error, Cancel):
+        return end.as_(Event.ABORT, reason=_reason(error))
+    if isinstance(error, Fail):
+        return end.as_(Event.FAIL, error=describe(error, Category.PERMANENT), reason=_reason(error))
+    category = Category.TEMPORARY if isinstance(error, Retry) else _category(error, rules.errors)
+    info = describe(error, category)
+    if category is Category.PERMANENT:
+        return end.as_(Event.FAIL, error=info, reason="permanent error")
+    if claim.attempt >= claim.max_attempts:
+        return end.as_(Event.FAIL, error=info, reason="attempts used up")
+    asked = error.after if isinstance(error, Retry) else retry_after(error)
+    delay = delay_after(rules.backoff, claim.attempt) if asked is None else asked
+    return end.as_(Event.RETRY, error=info, delay=delay)
+
+
+def lapsed(claim: Claim, rules: RunRules, worker: str) -> Finish:
+    """The job's lease lapsed: its worker died or stood still. Back to waiting, unspent, until the rescues are used up."""
+    end = _Ended(claim, worker, 0)
+    if claim.cancelling:
+        return end.as_(Event.ABORT, reason="cancelled while its worker was lost", rescued=True)
+    if claim.rescues + 1 > rules.max_rescues:
+        info = ErrorInfo(
+            type="WorkerLost",
+            category=Category.PERMANENT,
+            reason="stalled",
+            message=f"its worker was lost {claim.rescues + 1} times; at most {rules.max_rescues} rescues are allowed",
+        )
+        return end.as_(Event.FAIL, error=info, reason="stalled", rescued=True)
+    return end.as_(Event.RELEASE, reason="rescued", spends=False, rescued=True)
+
+
+def released(claim: Claim, worker: str, reason: str, *, park: str | None = None) -> Finish:
+    """Given back unrun or unfinished: shutdown, or (`park`) a kind this worker does not know. Spends nothing."""
+    return _Ended(claim, worker, 0).as_(Event.RELEASE, reason=reason, spends=False, park=park)
+
+
+def aborted(claim: Claim, worker: str, reason: str, took: Micros) -> Finish:
+    """Stopped while running because somebody cancelled it."""
+    return _Ended(claim, worker, took).as_(Event.ABORT, reason=reason)
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    claim: Claim
+    worker: str
+    took: Micros
+
+    def as_(
+        self,
+        event: Event,
+        *,
+        error: ErrorInfo | None = None,
+        delay: float = 0.0,
+        reason: str | None = None,
+        spends: bool = True,
+        rescued: bool = False,
+        park: str | None = None,
+    ) -> Finish:
+        claim = self.claim
+        entry = Trail(
+            outcome="rescue" if rescued and event is Event.RELEASE else str(event),
+            error=error,
+            reason=reason,
+            worker=self.worker,
+            took=self.took,
+        )
+        return Finish(
+            claim.id,
+            claim.lease,
+            event,
+            claim.queue,
+            claim.kind,
+            error=_text(error) if error else None,
+            trail=_text(entry),
+            reason=reason,
+            delay=round(delay * SECOND),
+            spends=spends,
+            rescued=rescued,
+            park=park,
+            took=self.took,
+            waited=claim.claimed_at - claim.ready_at,
+        )
+
+
+def _category(error: BaseException, rule: Rule | None) -> Category:
+    try:
+        return classify(error, rule)
+    except Exception:  # a user's rule that raises must not hide the error it was asked about
+        return classify(error)
+
+
+def _reason(error: BaseException) -> str | None:
+    return safe_text(str(error), LONGEST_REASON) or None
+
+
+def _text(value: msgspec.Struct) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,132 @@
+"""Asking the store about jobs and changing them by filter: `Where`, pages, counts, commands."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.states import Event, State
+
+T = TypeVar("T")
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs: every given field must match; inside a field any value matches. Empty means all.
+
+    `created_from`/`created_to`, `finished_from`/`finished_to`: instants, from inclusive, to exclusive. `kinds` may end in `*`.
+    """
+
+    ids: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    queues: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    user: str | None = None
+    project: str | None = None
+    group: str | None = None
+    workflow: str | None = None
+    unique: str | None = None
+    tags: tuple[str, ...] = ()
+    created_from: Micros | None = None
+    created_to: Micros | None = None
+    finished_from: Micros | None = None
+    finished_to: Micros | None = None
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some items and, if there may be more, an opaque cursor. A page may be short; only `next is None` means the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many live and final jobs a queue has in one state."""
+
+    queue: str
+    state: State
+    n: int
+
+
+class Action(StrEnum):
+    """What an operator may do to jobs. Each is an event of the state table; `reprioritise` keeps the state."""
+
+    CANCEL = "cancel"
+    REQUEUE = "requeue"
+    RUN_NOW = "run-now"
+    FAIL = "fail"
+    DELETE = "delete"
+    REPRIORITISE = "reprioritise"
+
+
+ACTION_EVENT: Mapping[Action, Event] = {
+    Action.CANCEL: Event.CANCEL,
+    Action.REQUEUE: Event.REQUEUE,
+    Action.RUN_NOW: Event.PROMOTE,
+    Action.FAIL: Event.FAIL,
+    Action.DELETE: Event.DELETE,
+}
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """An act on jobs. `reason` is kept on cancelled and failed jobs; `priority` is for reprioritise; `keep_attempts`
+    makes requeue go on counting instead of starting at zero."""
+
+    action: Action
+    reason: str | None = None
+    priority: int | None = None
+    keep_attempts: bool = False
+
+
+class Commanded(msgspec.Struct, frozen=True):
+    """`done`: ids changed. `flagged`: running jobs asked to stop. `refused`: id -> why not (only for ids given by name).
+    `more`: other jobs still match; call again."""
+
+    done: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()
+    refused: Mapping[str, str] = {}
+    more: bool = False
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """An operator's act, written in its own transaction: who, what, to what, with what detail (JSON text)."""
+
+    at: Micros
+    actor: str
+    action: str
+    target: str
+    detail: str = "{}"
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long final jobs stay, in microseconds per state; None keeps them. `keep` is a count bound per queue and state."""
+
+    completed: Micros | None = 24 * 3_600 * 1_000_000
+    failed: Micros | None = 90 * 86_400 * 1_000_000
+    cancelled: Micros | None = 7 * 86_400 * 1_000_000
+    keep_completed: int | None = None
+    keep_failed: int | None = None
+    metrics: Micros | None = 7 * 86_400 * 1_000_000
+    audit: Micros | None = 90 * 86_400 * 1_000_000
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True):
+    """One compare-and-set on a small keyed record. `expect`: None writes whatever is there, 0 only if nothing is, else
+    only over that version. `text` None deletes. `ttl`: microseconds until it vanishes."""
+
+    space: str
+    key: str
+    text: str | None
+    expect: int | None = None
+    ttl: Micros | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A keyed record. `swapped` is False when the expectation failed; the rest is then what the store holds."""
+
+    space: str
+    key: str
+    text: str | None
+    version: int
+    swapped: bool = True

@@ -1,0 +1,174 @@
+"""When to try again: backoff builders, the retry policy, and both dict spellings of the founding documents."""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from windlass.clock import Duration, seconds
+from windlass.errors import InvalidOption
+
+DEFAULT_ATTEMPTS = 3
+MOST_ATTEMPTS = 1_000
+LONGEST_DELAY = 365 * 86_400.0
+"""No retry waits longer than a year, whatever the formula says."""
+
+
+class Backoff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A backoff that can be stored with a job. Call it with the number of the attempt that failed (1, 2, ...).
+
+    Returns seconds. `jitter` 0.2 spreads each delay evenly over ±20 %, so that 10,000 failures do not return together.
+    """
+
+    shape: Literal["exponential", "linear", "fixed"] = "exponential"
+    base: float = 2.0
+    factor: float = 2.0
+    cap: float = 300.0
+    jitter: float = 0.2
+
+    def __call__(self, attempt: int) -> float:
+        return _spread(min(self._plain(attempt), self.cap), self.jitter)
+
+    def _plain(self, attempt: int) -> float:
+        if self.shape == "fixed":
+            return self.base
+        if self.shape == "linear":
+            return self.base * attempt
+        try:
+            return self.base * self.factor ** (attempt - 1)
+        except OverflowError:
+            return self.cap
+
+
+BackoffLike: TypeAlias = Callable[[int], float]
+
+
+def exponential(base: Duration, *, factor: float = 2, cap: Duration = "5m", jitter: float = 0.2) -> Backoff:
+    """`base`, `base * factor`, `base * factor**2`, ... never above `cap`."""
+    if not 1 <= factor <= 100:
+        raise InvalidOption(
+            f"factor is {factor!r}; it must be from 1 to 100",
+            field="factor",
+            value=factor,
+            limit="1..100",
+            mend="use 2",
+        )
+    return Backoff(
+        shape="exponential",
+        base=seconds(base, "base"),
+        factor=float(factor),
+        cap=seconds(cap, "cap"),
+        jitter=_jitter(jitter),
+    )
+
+
+def linear(step: Duration, *, cap: Duration = "5m", jitter: float = 0.2) -> Backoff:
+    """`step`, `2 * step`, `3 * step`, ... never above `cap`."""
+    return Backoff(shape="linear", base=seconds(step, "step"), cap=seconds(cap, "cap"), jitter=_jitter(jitter))
+
+
+def fixed(delay: Duration, *, jitter: float = 0.0) -> Backoff:
+    """Always `delay`."""
+    base = seconds(delay, "delay")
+    return Backoff(shape="fixed", base=base, cap=max(base, 300.0), jitter=_jitter(jitter))
+
+
+DEFAULT_BACKOFF = Backoff()
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how soon a failed job runs again. `max_attempts` counts the first run.
+
+    `backoff` may be any callable (attempt: int) -> seconds; only `Backoff` values can travel with a single job.
+    """
+
+    max_attempts: int = DEFAULT_ATTEMPTS
+    backoff: BackoffLike = DEFAULT_BACKOFF
+
+    def __post_init__(self) -> None:
+        check_attempts(self.max_attempts)
+        if not callable(self.backoff):
+            raise InvalidOption(
+                f"backoff is {self.backoff!r}; it must be exponential(...), linear(...), fixed(...) or a callable",
+                field="backoff",
+                value=repr(self.backoff),
+                limit="callable (attempt) -> seconds",
+                mend="use exponential('2s')",
+            )
+
+
+def check_attempts(value: object, field: str = "max_attempts") -> int:
+    """`value` if it is a whole number from 1 to 1,000; else `InvalidOption`."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ATTEMPTS:
+        return value
+    raise InvalidOption(
+        f"{field} is {value!r}; it must be a whole number from 1 to {MOST_ATTEMPTS} (it counts the first run)",
+        field=field,
+        value=repr(value),
+        limit=f"1..{MOST_ATTEMPTS}",
+        mend="use 1 for a job that must not be tried again",
+    )
+
+
+def delay_after(backoff: BackoffLike, attempt: int) -> float:
+    """Seconds to wait after failed attempt `attempt`; a backoff that raises or returns nonsense falls back to the default."""
+    try:
+        delay = float(backoff(attempt))
+    except Exception:
+        delay = -1.0
+    if not delay >= 0.0:  # also NaN
+        delay = DEFAULT_BACKOFF(attempt)
+    return min(delay, LONGEST_DELAY)
+
+
+def read_policy(given: Mapping[str, Any]) -> RetryPolicy:
+    """A policy from either founding spelling; numbers are milliseconds there.
+
+    `{"attempts": 3, "backoff": {"type": "exponential", "delay": 2000}}` or
+    `{"type": "exponential", "delay": 2000, "maxAttempts": 5, "backoffMultiplier": 2, "maxDelay": 300000}`.
+    """
+    allowed = {"attempts", "backoff", "type", "delay", "maxAttempts", "backoffMultiplier", "maxDelay", "jitter"}
+    unknown = sorted(set(given) - allowed)
+    if unknown:
+        raise InvalidOption(
+            f"retry has unknown keys {unknown}", field="retry", value=unknown, limit=sorted(allowed), mend="remove them"
+        )
+    inner = given.get("backoff", given)
+    if isinstance(inner, (int, float)):
+        inner = {"type": "fixed", "delay": inner}
+    attempts = check_attempts(given.get("maxAttempts", given.get("attempts", DEFAULT_ATTEMPTS)), "retry.maxAttempts")
+    return RetryPolicy(max_attempts=attempts, backoff=_read_backoff(inner, inner is not given))
+
+
+def _read_backoff(given: Mapping[str, Any], nested: bool) -> Backoff:
+    where = "retry.backoff" if nested else "retry"
+    base = seconds(given.get("delay", 2000) / 1000, f"{where}.delay")
+    cap = seconds(given.get("maxDelay", 300_000) / 1000, f"{where}.maxDelay")
+    jitter = float(given.get("jitter", 0.2))
+    shape = given.get("type", "exponential")
+    if shape == "exponential":
+        return exponential(base, factor=given.get("backoffMultiplier", 2), cap=cap, jitter=jitter)
+    if shape == "linear":
+        return linear(base, cap=cap, jitter=jitter)
+    if shape == "fixed":
+        return fixed(base, jitter=jitter)
+    raise InvalidOption(
+        f"{where}.type is {shape!r}; it must be exponential, linear or fixed",
+        field=f"{where}.type",
+        value=repr(shape),
+        limit="exponential|linear|fixed",
+        mend="or pass a callable as backoff=",
+    )
+
+
+def _jitter(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise InvalidOption(
+            f"jitter is {value!r}; it must be from 0 to 1", field="jitter", value=value, limit="0..1", mend="use 0.2"
+        )
+    return float(value)
+
+
+def _spread(delay: float, jitter: float) -> float:
+    return delay * random.uniform(1 - jitter, 1 + jitter) if jitter else delay

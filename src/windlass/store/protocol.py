@@ -1,0 +1,196 @@
+"""The store: every verb that Windlass asks of an engine, with its contract.
+
+All verbs are atomic; those that write are batched. Values are frozen. Time is the store's. A stale lease is reported per
+item, never raised inside a batch. Engines hold no policy: the core decides, the engine commits.
+
+Bounds that every engine keeps: 200 jobs a claim or finish, 500 jobs a step of enqueue inside the engine (a call may bring
+100,000), 256 dependents settled inline (the rest by `promote`). Errors: `StoreUnavailable`, `StoreFull`, `StoreReadOnly`,
+`SchemaMismatch`; after any error nothing of the call has happened, except that a lost connection may hide a success, which
+is why `enqueue`, `claim` and `finish` may be repeated as they are.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+from windlass.clock import Micros
+from windlass.job import Claim, Enqueued, Job, NewJob
+from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.metrics import MetricQuery, Point
+from windlass.outcome import Finish, Verdict
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.queue import QueueChange, QueueInfo
+from windlass.schedule import ScheduleRow
+
+MOST_CLAIMED = 200
+MOST_FINISHED = 200
+MOST_ENQUEUED = 100_000
+INLINE_EDGES = 256
+
+
+class Store(Protocol):
+    # lifecycle
+
+    url: str
+    """The address without its password."""
+
+    async def open(self) -> None:
+        """Connect; an empty database (and any SQLite file) migrates itself; an older one raises `SchemaMismatch`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection. Idempotent."""
+        ...
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema to this version; the names of the steps taken. Safe when two run at once."""
+        ...
+
+    async def schema(self) -> tuple[int, int]:
+        """(version found, version this code writes)."""
+        ...
+
+    def sibling(self) -> "Store":
+        """An unopened handle on the same store for another thread's event loop. For `:memory:` it shares the data."""
+        ...
+
+    async def now(self) -> Micros:
+        """The store's clock."""
+        ...
+
+    async def hold_time(self, at: Micros | None) -> None:
+        """Tests only: the store's clock stands at `at` for every handle until told otherwise; None lets it run."""
+        ...
+
+    # produce
+
+    async def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        """Store jobs, all or nothing, answers in the same order. `NewJob.after` may name jobs of the same call or stored
+        ones (`UnknownParent` else; a finished parent is settled at once). A known id again is not created twice (a repeat).
+        A job with open parents starts `blocked`, one with a time ahead `delayed`, else `waiting`."""
+        ...
+
+    # run
+
+    async def claim(self, request: ClaimRequest) -> Claimed:
+        """Lease waiting jobs: paused queues and parked or expired jobs are passed over; priority first, then FIFO."""
+        ...
+
+    async def heartbeat(self, beat: Beat) -> Pulse:
+        """Keep the worker's record fresh, extend the named leases, tell what was lost or cancelled. May be called from
+        another thread's loop through a `sibling`."""
+        ...
+
+    async def report(self, notes: Sequence[Note]) -> None:
+        """Progress and log lines of running attempts; notes under a stale lease are dropped. 1,000 lines a job are kept."""
+        ...
+
+    async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
+        """Commit how attempts ended, verdicts in the same order. In one transaction, for accepted items only: the new
+        state, result or error, trail; the unique key freed; dependents unblocked or doomed; tallies; follow-up jobs.
+        Release keeps the job's place in line; retry and snooze get a new one when promoted."""
+        ...
+
+    async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
+        """Take over lapsed leases under fresh ones; the caller judges (`outcome.lapsed`) and finishes. Decides nothing,
+        raises no count. After the store stood still longer than half a lease, nothing is rescued for one lease."""
+        ...
+
+    async def unpark(self, key: str) -> int:
+        """Re-admit up to 500 jobs parked under `key`, in their old place; how many."""
+        ...
+
+    # time
+
+    async def promote(self, limit: int) -> Promoted:
+        """Due delayed and retrying jobs become waiting; expired ones end cancelled (reason `expired`); dependents left
+        over from large fan-outs are settled. `limit` bounds each of these."""
+        ...
+
+    async def put_schedules(self, rows: Sequence[ScheduleRow], actor: str) -> None:
+        """Create or replace schedules; `last_due`, `last_job`, `fired` of existing ones are kept."""
+        ...
+
+    async def drop_schedules(self, keys: Sequence[str], actor: str) -> int:
+        """Remove schedules; how many there were."""
+        ...
+
+    async def schedules(self, due_before: Micros | None = None) -> list[ScheduleRow]:
+        """All schedules by key, or those unpaused and due before an instant."""
+        ...
+
+    async def fire(self, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any] | None) -> Enqueued | None:
+        """If the schedule's due time still is `due`: move it to `next_due` and enqueue `job` (None: skip this time), in
+        one transaction. None when somebody else was first."""
+        ...
+
+    # operate
+
+    async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
+        """Act on up to `limit` matching jobs whose state allows it, and write the audit entry, in one transaction. Cancel
+        on a running job sets a flag that its heartbeat brings back. Ends by command free keys and settle dependents."""
+        ...
+
+    async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
+        """Create or change a queue, audited."""
+        ...
+
+    # inspect
+
+    async def job(self, id: str) -> Job | None:
+        """One job, or None."""
+        ...
+
+    async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
+        """Matching jobs, newest first, up to `limit` (1,000 at most)."""
+        ...
+
+    async def outcomes(self, ids: Sequence[str]) -> dict[str, Job]:
+        """Those of the named jobs that are final (what waits for results asks)."""
+        ...
+
+    async def counts(self) -> list[Count]:
+        """Jobs per queue and state, zero counts left out. Cheap at any size."""
+        ...
+
+    async def queues(self) -> list[QueueInfo]:
+        """Every queue ever used or set up, by name."""
+        ...
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Workers that have not said goodbye and whose last beat is younger than ten leases."""
+        ...
+
+    async def log(self, id: str, limit: int = 1000) -> list[StoredLine]:
+        """A job's log lines, oldest first."""
+        ...
+
+    async def audit(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
+        """Operators' acts, newest first; `target` is a job id, or `queue:<name>`, `schedule:<key>`."""
+        ...
+
+    async def metrics(self, query: MetricQuery) -> list[Point]:
+        """Tallies by minute."""
+        ...
+
+    # keep
+
+    async def exchange(self, swaps: Sequence[Swap]) -> list[Record]:
+        """Compare-and-set on small keyed records, each by itself, in order."""
+        ...
+
+    async def records(self, space: str, keys: Sequence[str] | None = None) -> list[Record]:
+        """The records of a space (or those of the given keys that exist), by key."""
+        ...
+
+    async def prune(self, retention: Retention, limit: int) -> int:
+        """Delete what retention no longer keeps, at most `limit` jobs; how many. Never a job that others wait for."""
+        ...
+
+    def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` on this loop when something of a topic may have happened; returns the way to stop. Lossy: a caller
+        polls as well. Topics: `ready` (jobs may be claimable), `done` (jobs ended), `cancel` (a running job was flagged)."""
+        ...
+
+    async def health(self) -> dict[str, Any]:
+        """Facts for `doctor`: engine, version, durability, size in bytes, and `warnings` (text with what would be lost)."""
+        ...
