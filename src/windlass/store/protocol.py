@@ -66,7 +66,8 @@ class Store(Protocol):
     async def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
         """Store jobs, all or nothing, answers in the same order. `NewJob.after` may name jobs of the same call or stored
         ones (`UnknownParent` else; a finished parent is settled at once). A known id again is not created twice (a repeat).
-        A job with open parents starts `blocked`, one with a time ahead `delayed`, else `waiting`."""
+        A job with open parents starts `blocked`, one with a time ahead `delayed`, else `waiting`. A held unique key goes by
+        the new job's `on_conflict`; jobs of one call see each other's keys in order."""
         ...
 
     # run
@@ -87,7 +88,9 @@ class Store(Protocol):
     async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
         """Commit how attempts ended, verdicts in the same order. In one transaction, for accepted items only: the new
         state, result or error, trail; the unique key freed; dependents unblocked or doomed; tallies; follow-up jobs.
-        Release keeps the job's place in line; retry and snooze get a new one when promoted."""
+        Release keeps the job's place in line; retry and snooze get a new one when promoted. A job that was asked to
+        stop (`cancelling`) and ends in retry, snooze or release ends cancelled instead. A parent's failure or
+        cancellation goes by each edge's `on_failure`: cancel the child, run it, hold it, or fail it."""
         ...
 
     async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
