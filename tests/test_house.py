@@ -13,7 +13,7 @@ STATEMENTS = sorted([*SOURCE.rglob("*.sql"), *SOURCE.rglob("*.lua")])
 
 VALUES = {
     "capture", "clock", "errors", "failure", "job", "lease", "metrics", "outcome", "priority", "query", "queue", "retry",
-    "schedule", "states",
+    "schedule", "snapshot", "states",
 }  # fmt: skip
 ENGINES = {"sqlite", "redis", "postgres"}
 DOORS = {"api", "cli", "catalogue", "demo"}

@@ -20,6 +20,7 @@ from windlass.outcome import Finish, Verdict
 from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
+from windlass.snapshot import Snapshot
 
 MOST_CLAIMED = 200
 MOST_FINISHED = 200
@@ -187,6 +188,16 @@ class Store(Protocol):
 
     async def prune(self, retention: Retention, limit: int) -> int:
         """Delete what retention no longer keeps, at most `limit` jobs; how many. Never a job that others wait for."""
+        ...
+
+    async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:
+        """Every live job and every dead letter, oldest id first, for a move to another engine. Not a consistent view
+        while workers run: the mover makes sure that none do."""
+        ...
+
+    async def load(self, snapshots: Sequence[Snapshot]) -> int:
+        """Store jobs as dumped elsewhere; how many were new. A known id is left alone, so a broken move can be repeated.
+        An active job becomes waiting. The engine's sequence moves past every `order` it is given."""
         ...
 
     def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:

@@ -1,0 +1,18 @@
+"""A whole job as one engine hands it to another when an installation moves."""
+
+from typing import Any
+
+import msgspec
+
+from windlass.job import Edge, UniqueKey
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """`record`: the raw record under the names of `job.RECORD`. `order`: its place in line (`priority.order`), so that
+    FIFO survives the move. `edges`: parents still open. `unique`: the key it still holds. `parked`: why it is out of reach."""
+
+    record: dict[str, Any]
+    order: int
+    edges: tuple[Edge, ...] = ()
+    unique: UniqueKey | None = None
+    parked: str | None = None
