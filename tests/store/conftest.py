@@ -1,0 +1,80 @@
+"""Every test of this folder runs on every engine: which engines there are, a fresh place for each test, the audit after it.
+
+`WINDLASS_TEST_ENGINES` picks engines (comma list of ids); by default all run whose code exists. Tests name no engine.
+"""
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from tests.store.kit import Clock, Place
+from tests.store.places import ENGINES, place_for
+from windlass.store import Store
+
+MakeStore = Callable[[], Awaitable[Store]]
+
+
+def chosen_engines() -> list[str]:
+    named = os.environ.get("WINDLASS_TEST_ENGINES", "")
+    if named:
+        chosen = [name.strip() for name in named.split(",") if name.strip()]
+        unknown = sorted(set(chosen) - set(ENGINES))
+        if unknown:
+            raise pytest.UsageError(f"WINDLASS_TEST_ENGINES names {unknown}; there are {sorted(ENGINES)}")
+        return chosen
+    return [name for name, module in ENGINES.items() if find_spec(module)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "place" in metafunc.fixturenames:
+        metafunc.parametrize("place", chosen_engines(), indirect=True, scope="function")
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A store of this test's own: a fresh file, or a namespace on the session's server."""
+    with place_for(request.param) as place:
+        yield place
+
+
+@pytest.fixture
+def store(place: Place) -> Store:
+    """The store, opened before the test begins and audited after it."""
+    return place.first
+
+
+@pytest.fixture
+def clock(place: Place) -> Clock:
+    """The store's clock, standing at `kit.T0` when the test begins."""
+    place.clock = Clock(place.first)
+    return place.clock
+
+
+@pytest.fixture
+def make_store(place: Place) -> MakeStore:
+    """`await make_store()`: another opened handle on the same store."""
+    return place.another
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    place = pyfuncitem.funcargs.get("place")
+    if not isinstance(place, Place) or not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(_run(place, pyfuncitem.obj, {name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
+
+
+async def _run(place: Place, test: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> None:
+    try:
+        await place.open()
+        await test(**arguments)
+        assert await place.audit() == []
+    finally:
+        await place.close()
