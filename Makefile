@@ -6,7 +6,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: demo test check bench soak format clean
+.PHONY: demo test check bench bench-peers soak format clean
 
 demo: .venv/installed
 	$(BIN)/windlass demo
@@ -22,6 +22,9 @@ check: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.run
+
+bench-peers: .venv/installed
+	$(BIN)/python -m benchmarks.peers
 
 soak: .venv/installed
 	WINDLASS_TEST_SCALE=10 $(PYTEST) -n $(WORKERS) --dist loadgroup --timeout 3600
