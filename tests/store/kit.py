@@ -94,7 +94,7 @@ class Hand:
         verdicts = await self.store.finish([completed(claim, result, 1_000) for claim in claims])
         assert verdicts == [Verdict.ACCEPTED] * len(claims)
 
-    async def beat(self, *claims: Claim, leaving: bool = False, **facts: Any) -> Pulse:
+    async def beat(self, *claims: Claim | Held, leaving: bool = False, **facts: Any) -> Pulse:
         info = WorkerInfo(
             **{
                 "id": self.name,
