@@ -154,7 +154,7 @@ ON_REDIS = (
         "saq",
         "redis",
         "saq",
-        ("saq[redis,hiredis]", "uvloop"),
+        ("saq[redis,hiredis]", "typing_extensions", "uvloop"),  # it imports typing_extensions without asking for it
         jobs=(5_000, 10_000),
         bulk=GATHERED,
         settings="concurrency 50, 100 operations at once, uvloop",
