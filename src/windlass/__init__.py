@@ -1,1 +1,149 @@
-"""Windlass: a job queue for Python."""
+"""Windlass: a job queue for Python. Names are imported at first use, so `import windlass` costs next to nothing."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
+    from windlass.context import Context
+    from windlass.errors import (
+        BatchTooLarge,
+        DuplicateKind,
+        InsideLoop,
+        InvalidArgs,
+        InvalidOption,
+        JobCancelled,
+        JobFailed,
+        JobNotFound,
+        LeaseLost,
+        RateLimitExceeded,
+        ResultTimeout,
+        ScheduleError,
+        SchemaMismatch,
+        SettingsError,
+        StoreError,
+        StoreFull,
+        StoreReadOnly,
+        StoreUnavailable,
+        TooLarge,
+        UnknownKind,
+        UnknownParent,
+        WindlassError,
+    )
+    from windlass.failure import Category
+    from windlass.handler import Handler
+    from windlass.job import Attempt, ErrorInfo, Job, NewJob
+    from windlass.options import HandlerOptions, JobOptions, Unique
+    from windlass.outcome import Cancel, Fail, RateLimited, Retry, Signal, Snooze
+    from windlass.priority import Priority
+    from windlass.query import Page
+    from windlass.ref import JobRef
+    from windlass.retry import Backoff, RetryPolicy, exponential, fixed, linear
+    from windlass.settings import Settings
+    from windlass.states import State
+
+_HOMES = {
+    "app": ("Windlass",),
+    "context": ("Context",),
+    "errors": (
+        "BatchTooLarge",
+        "DuplicateKind",
+        "InsideLoop",
+        "InvalidArgs",
+        "InvalidOption",
+        "JobCancelled",
+        "JobFailed",
+        "JobNotFound",
+        "LeaseLost",
+        "RateLimitExceeded",
+        "ResultTimeout",
+        "ScheduleError",
+        "SchemaMismatch",
+        "SettingsError",
+        "StoreError",
+        "StoreFull",
+        "StoreReadOnly",
+        "StoreUnavailable",
+        "TooLarge",
+        "UnknownKind",
+        "UnknownParent",
+        "WindlassError",
+    ),
+    "failure": ("Category",),
+    "handler": ("Handler",),
+    "job": ("Attempt", "ErrorInfo", "Job", "NewJob"),
+    "options": ("HandlerOptions", "JobOptions", "Unique"),
+    "outcome": ("Cancel", "Fail", "RateLimited", "Retry", "Signal", "Snooze"),
+    "priority": ("Priority",),
+    "query": ("Page",),
+    "ref": ("JobRef",),
+    "retry": ("Backoff", "RetryPolicy", "exponential", "fixed", "linear"),
+    "settings": ("Settings",),
+    "states": ("State",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Attempt",
+    "Backoff",
+    "BatchTooLarge",
+    "Cancel",
+    "Category",
+    "Context",
+    "DuplicateKind",
+    "ErrorInfo",
+    "Fail",
+    "Handler",
+    "HandlerOptions",
+    "InsideLoop",
+    "InvalidArgs",
+    "InvalidOption",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobNotFound",
+    "JobOptions",
+    "JobRef",
+    "LeaseLost",
+    "NewJob",
+    "Page",
+    "Priority",
+    "RateLimitExceeded",
+    "RateLimited",
+    "ResultTimeout",
+    "Retry",
+    "RetryPolicy",
+    "ScheduleError",
+    "SchemaMismatch",
+    "Settings",
+    "SettingsError",
+    "Signal",
+    "Snooze",
+    "State",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnavailable",
+    "TooLarge",
+    "Unique",
+    "UnknownKind",
+    "UnknownParent",
+    "Windlass",
+    "WindlassError",
+    "exponential",
+    "fixed",
+    "linear",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'windlass' has no attribute {name!r}")
+    value = getattr(import_module(f"windlass.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

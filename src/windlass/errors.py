@@ -14,6 +14,7 @@ WindlassError
 ├── JobCancelled             the awaited job ended in `cancelled`
 ├── ResultTimeout            the awaited job did not end in time (also a TimeoutError)
 ├── RateLimitExceeded        a submission limit is used up
+├── InsideLoop               a blocking call was made where an event loop runs
 ├── LeaseLost                this attempt no longer owns its job
 ├── ScheduleError            a schedule cannot be read or never fires
 └── StoreError
@@ -123,6 +124,10 @@ class RateLimitExceeded(WindlassError):
     """`limit`, `remaining`, `reset_at` (aware datetime)."""
 
     code = "rate-limit-exceeded"
+
+
+class InsideLoop(WindlassError, RuntimeError):
+    code = "inside-loop"
 
 
 class LeaseLost(WindlassError):

@@ -1,0 +1,301 @@
+"""Windlass: the app. It registers handlers, enqueues their jobs, and opens the store."""
+
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
+
+from windlass.clock import Duration, seconds
+from windlass.errors import DuplicateKind, InvalidOption, StoreError
+from windlass.handler import (
+    AsyncCtxHandler,
+    AsyncHandler,
+    Decorate,
+    Handler,
+    SyncCtxHandler,
+    SyncHandler,
+    make_handler,
+)
+from windlass.job import Job, NewJob
+from windlass.kinds import KindInfo, Kinds
+from windlass.lease import WorkerInfo
+from windlass.named import NamedHandler
+from windlass.options import HandlerOptions
+from windlass.producer import check_job
+from windlass.ref import JobRef, make_ref
+from windlass.results import value_of
+from windlass.settings import SettingFlags, Settings, load_settings
+from windlass.store.protocol import Store
+from windlass.stores import Stores
+from windlass.sync import Sync
+from windlass.views import Jobs, Queues
+
+if TYPE_CHECKING:
+    from windlass.context import Context
+    from windlass.worker.worker import Worker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+Around: TypeAlias = "Callable[[Context, Callable[[], Awaitable[Any]]], Awaitable[Any]]"
+AroundSync: TypeAlias = "Callable[[Context, Callable[[], Any]], Any]"
+Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class Middleware(list[F]):
+    """What wraps every attempt, the first one outermost; calling it adds one, so it is a decorator."""
+
+    def __call__(self, fn: F) -> F:
+        self.append(fn)
+        return fn
+
+
+class Windlass:
+    """A job queue: `Windlass("sqlite:///jobs.db")`. Without a URL the environment decides (see `windlass.settings`).
+
+    Opens its store at first use, one handle per event loop; `async with app` closes it at the end.
+    """
+
+    def __init__(
+        self, url: str | None = None, *, namespace: str | None = None, **settings: Unpack[SettingFlags]
+    ) -> None:
+        self.settings: Settings = load_settings({**settings, "url": url, "namespace": namespace})
+        self.handlers: dict[str, Handler[..., Any]] = {}
+        self.around: Middleware[Around] = Middleware()
+        self.around_sync: Middleware[AroundSync] = Middleware()
+        self.resources: dict[str, Opener] = {}
+        self.stores = Stores(self.settings.url, self.settings.namespace)
+        self.kinds = Kinds(self, self.handlers, accept=self.settings.unknown_kinds == "accept")
+        self.jobs = Jobs(self.store)
+        self.queues = Queues(self.store)
+        self.sync = Sync(self)
+        self.args_limit: int = self.settings.args_limit
+        self.result_limit: int = self.settings.result_limit
+
+    @property
+    def url(self) -> str:
+        """The store's address, password included."""
+        return self.stores.url
+
+    @property
+    def namespace(self) -> str:
+        """The part of the store that is this app's."""
+        return self.stores.namespace
+
+    # declaring
+
+    @overload
+    def job(  # type: ignore[overload-overlap]
+        self, fn: "Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]", /
+    ) -> AsyncCtxHandler[P, R]: ...
+    @overload
+    def job(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncHandler[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def job(self, fn: "Callable[Concatenate[Context, P], R]", /) -> SyncCtxHandler[P, R]: ...
+    @overload
+    def job(self, fn: Callable[P, R], /) -> SyncHandler[P, R]: ...
+    @overload
+    def job(self, **options: Unpack[HandlerOptions]) -> Decorate: ...
+    def job(self, fn: Callable[..., Any] | None = None, /, **options: Unpack[HandlerOptions]) -> Any:
+        """Make a function a job kind: `@app.job` or `@app.job(queue="email", ...)`. It stays callable.
+
+        Raises `InvalidOption`, and `DuplicateKind` when another function has the kind.
+        """
+        if fn is None:
+            return lambda given: self._register(given, options)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+        return self._register(fn, options)
+
+    def declare(
+        self, kind: str, params: Sequence[str] | None = None, **options: Unpack[HandlerOptions]
+    ) -> Handler[..., Any]:
+        """A kind that other programs run, so that this one can enqueue it; `params` None takes any arguments."""
+        return self.kinds.declare(kind, params, options)
+
+    def resource(self, fn: F) -> F:
+        """A resource that each worker opens once: an async generator that yields it, or an async context manager function.
+        Handlers reach it as `ctx.resource("<name>")`."""
+        if not callable(fn):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"{fn!r} is not a function", field="resource", mend="decorate an async generator")
+        opener = contextlib.asynccontextmanager(fn) if inspect.isasyncgenfunction(fn) else fn
+        self.resources[fn.__name__] = cast(Opener, opener)
+        return fn
+
+    # enqueueing
+
+    @overload
+    async def enqueue(self, handler: Handler[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
+    @overload
+    async def enqueue(self, handler: str, /, *args: Any, **kwargs: Any) -> JobRef[Any]: ...
+    async def enqueue(self, handler: Handler[..., Any] | str, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
+        """Store one job of a handler, or of a kind by name; raises `UnknownKind` with suggestions, `InvalidArgs`."""
+        return await self.enqueue_any(handler, args, kwargs)
+
+    async def enqueue_many(self, jobs: Iterable[NewJob[R]], *, atomic: bool = True) -> list[JobRef[R]]:
+        """Store many jobs, references in the same order. Atomic: all or nothing, up to 10,000 jobs or 16 MB.
+
+        `atomic=False` takes any number, also from a generator, and stores them in chunks; an error then says how many
+        jobs were stored (`error.stored`).
+        """
+        producer = (await self.stores.here()).producer
+        every = [check_job(job) for job in jobs] if atomic else _Tee(jobs)
+        answers = await (producer.atomic(every) if isinstance(every, list) else producer.stream(every))
+        kinds: Iterable[str] = [job.kind for job in every] if isinstance(every, list) else every.kinds
+        return [make_ref(answer.id, kind, answer.created, self) for kind, answer in zip(kinds, answers, strict=True)]
+
+    def kind(self, name: str) -> Handler[..., Any]:
+        """A kind by name, for its options: `app.kind("add").options(delay="5m").enqueue(3, b=4)`. One that this app does
+        not know is looked up in the store when it is enqueued."""
+        return self.kinds.here(name) or NamedHandler(self, name)
+
+    def ref(self, job: JobRef[R] | str) -> JobRef[R]:
+        """A reference of this app to a job by its id, or from a reference that has travelled."""
+        if isinstance(job, str):
+            return make_ref(job, "", True, self)
+        return make_ref(job.id, job.kind, job.created, self)
+
+    # running
+
+    def worker(
+        self,
+        queues: Sequence[str] | None = None,
+        *,
+        concurrency: int | None = None,
+        threads: int | None = None,
+        processes: int | None = None,
+        lease: Duration | None = None,
+        grace: Duration | None = None,
+    ) -> "Worker":
+        """A worker of this app: `await worker.run()` until `worker.stop()` or a signal. None leaves it to the settings."""
+        from windlass.worker.worker import Worker  # a producer never needs it
+
+        own = self.settings
+        return Worker(
+            self,
+            queues=queues,
+            concurrency=own.concurrency if concurrency is None else concurrency,
+            threads=own.threads if threads is None else threads,
+            processes=own.processes if processes is None else processes,
+            lease=own.lease if lease is None else seconds(lease, "lease", minimum=1.0),
+            grace=own.grace if grace is None else seconds(grace, "grace"),
+        )
+
+    async def drain(self) -> int:
+        """Run a worker here until nothing is runnable now; how many jobs it ran. Jobs of a later time stay."""
+        return await self.worker().run(until_idle=True)
+
+    async def workers(self) -> list[WorkerInfo]:
+        """The workers that are alive."""
+        return await (await self.store()).workers()
+
+    async def publish_kinds(self) -> int:
+        """Tell producers without this code about its kinds; how many were new or changed."""
+        return await self.kinds.publish(await self.store())
+
+    async def published_kinds(self) -> list[KindInfo]:
+        """The kinds that apps and workers of this store have published."""
+        return await self.kinds.published(await self.store())
+
+    # opening and closing
+
+    async def store(self) -> Store:
+        """The running loop's store, opened if it is not."""
+        return (await self.stores.here()).store
+
+    def open_sibling(self) -> Store:
+        """An unopened handle on the same store, for another thread's loop."""
+        return self.stores.sibling()
+
+    async def close(self) -> None:
+        """Close the running loop's store; the next use opens it again."""
+        await self.stores.close()
+
+    async def __aenter__(self) -> Self:
+        opened = await self.stores.here()
+        opened.users += 1
+        if opened.users == 1:
+            # Publishing is a courtesy to producers elsewhere; a full or read-only store must still open.
+            with contextlib.suppress(StoreError):
+                await self.kinds.publish(opened.store)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        opened = await self.stores.here()
+        opened.users -= 1
+        if opened.users <= 0:
+            await self.stores.close()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Any = None) -> Any:
+        """An ASGI lifespan: `FastAPI(lifespan=app.lifespan)`."""
+        async with self:
+            yield
+
+    # what handlers and references ask
+
+    async def submit(self, job: NewJob[R]) -> JobRef[R]:
+        """Store one job that `handler.job(...)` made."""
+        opened = await self.stores.here()
+        answer = await opened.producer.one(check_job(job))
+        return make_ref(answer.id, job.kind, answer.created, self)
+
+    async def enqueue_any(self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any) -> JobRef[Any]:
+        """`enqueue`, with the call's arguments as they are."""
+        if isinstance(handler, str):
+            handler = self.kinds.here(handler) or await self.find_kind(handler)
+        return await handler.enqueue(*args, **kwargs)
+
+    async def find_kind(self, name: str) -> Handler[..., Any]:
+        """The handler of a kind by name, from the store if need be; raises `UnknownKind`."""
+        return await self.kinds.find(name, await self.store())
+
+    async def result_of(self, id: str, timeout: Duration | None = None) -> Any:
+        """What a job returned, as its handler's return type where this app knows it."""
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        job = await (await self.stores.here()).watcher.final(id, limit)
+        handler = self.handlers.get(job.kind)
+        value = value_of(job)
+        return value if handler is None else handler.result_from(value)
+
+    async def job_of(self, id: str) -> Job:
+        """One job; raises `JobNotFound`."""
+        return await self.jobs.get(id)
+
+    async def cancel_job(self, id: str) -> bool:
+        """Cancel one job; False if it had ended."""
+        return await self.jobs.cancel(id) > 0
+
+    def _register(self, fn: Callable[..., Any], options: HandlerOptions) -> Handler[..., Any]:
+        handler = make_handler(self, fn, options)
+        other = self.handlers.get(handler.kind)
+        if other is not None and _place(other.fn) != _place(fn):
+            raise DuplicateKind(
+                f"the kind {handler.kind!r} is declared by {_place(other.fn)} and by {_place(fn)}",
+                kind=handler.kind,
+                places=[_place(other.fn), _place(fn)],
+                mend="give one of them another name with @app.job(kind=...)",
+            )
+        self.handlers[handler.kind] = handler
+        return handler
+
+
+class _Tee:
+    """Remembers the kinds of jobs that pass, so that a stream needs not be kept."""
+
+    def __init__(self, jobs: Iterable[NewJob[Any]]) -> None:
+        self._jobs = jobs
+        self.kinds: list[str] = []
+
+    def __iter__(self) -> Iterator[NewJob[Any]]:
+        keep = self.kinds.append
+        for job in self._jobs:
+            keep(check_job(job).kind)
+            yield job
+
+
+def _place(fn: Any) -> str:
+    return f"{getattr(fn, '__module__', '?')}:{getattr(fn, '__qualname__', repr(fn))}"

@@ -1,0 +1,289 @@
+"""Handler: the typed face of a registered function, for producers (`enqueue`, `job`, `options`) and for the worker."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+
+import msgspec
+from msgspec.structs import replace
+
+from windlass.codec import convert, decoder, encode
+from windlass.errors import InvalidArgs, InvalidOption
+from windlass.ids import new_id
+from windlass.job import NewJob, Runtime
+from windlass.options import Asked, Declared, HandlerOptions, JobOptions, declare, refine, run_text
+from windlass.outcome import RunOptions, RunRules
+from windlass.ref import JobRef
+from windlass.signature import Binder, Bound, read_hints, read_parameters
+
+if TYPE_CHECKING:
+    from windlass.context import Context
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_RUN = msgspec.json.Decoder(RunOptions)
+_MOST_RULES = 1_000
+
+
+class Door(Protocol):
+    """What a handler asks of its app."""
+
+    @property
+    def args_limit(self) -> int: ...
+
+    @property
+    def result_limit(self) -> int: ...
+
+    async def submit(self, job: NewJob[Any]) -> JobRef[Any]: ...
+
+
+class Effective(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker goes by for one job: the job's own run options over the kind's declaration."""
+
+    timeout: float | None
+    run: RunRules
+    version: int
+    plan: str | None = None
+
+
+class Handler(Generic[P, R]):
+    """A job kind. P: what `enqueue` takes, the function's parameters without ctx. R: what the function returns, awaited."""
+
+    def __init__(self, door: Door, declared: Declared, binder: Binder, asked: Asked | None = None) -> None:
+        self._door = door
+        self._declared = declared
+        self._binder = binder
+        self._asked = asked or Asked(declared.job, RunOptions(version=declared.version), declared.unique)
+        self._start = replace(self._asked.job, options=run_text(self._asked.run))
+        self._unique = self._asked.unique
+        self.kind: str = self._start.kind
+        self.queue: str = self._start.queue
+        self.runtime: Runtime = self._start.runtime
+        self.version: int = declared.version
+        self.fn: Callable[..., Any] | None = None
+        self.takes_context: bool = False
+        self._results: Callable[[Any], Any] | None = None
+        self._rules: dict[str, Effective] = {}
+
+    # for producers
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]:
+        """Store one job of this kind; raises `InvalidArgs` naming the argument, `TooLarge`, `StoreError`."""
+        return await self._door.submit(self.job(*args, **kwargs))
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
+        """A job not yet stored, for `app.enqueue_many` and `after=`; checks its arguments like `enqueue`."""
+        text = self._binder.bind(args, kwargs, self._door.args_limit)
+        if self._unique is None:
+            return cast("NewJob[R]", replace(self._start, id=new_id(), args=text))
+        key = self._unique.key_for(self.kind, msgspec.json.decode(text))
+        return cast("NewJob[R]", replace(self._start, id=new_id(), args=text, unique=key))
+
+    def options(self, **options: Unpack[JobOptions]) -> "Handler[P, R]":
+        """A copy whose jobs carry these options; raises `InvalidOption` at once. The copy is not callable as a function."""
+        return self._copy(options)
+
+    def _copy(self, options: Mapping[str, Any]) -> "Handler[P, R]":
+        copy: Handler[P, R] = Handler(self._door, self._declared, self._binder, refine(self._asked, options))
+        copy.fn, copy.takes_context, copy._results = self.fn, self.takes_context, self._results
+        return copy
+
+    # for workers
+
+    def decode(self, args: str, version: int = 1) -> Bound:
+        """Positional and keyword values for `fn` without ctx, from stored arguments of a payload version.
+
+        Raises `InvalidArgs` when they do not fit, or when no `upcast` leads from `version` to this code's.
+        """
+        if version != self.version:
+            args = self._upcast(args, version)
+        return self._binder.decode(args)
+
+    def encode_result(self, value: Any) -> str | None:
+        """The JSON text of a result, None for None; raises `InvalidArgs` (fields are `result...`) or `TooLarge`."""
+        return None if value is None else encode(value, "result", self._door.result_limit, "result")
+
+    def result_from(self, value: Any) -> Any:
+        """A stored result as the function's return type; as it is where the type cannot be rebuilt from JSON."""
+        if value is None or self._results is None:
+            return value
+        try:
+            return self._results(value)
+        except (ValueError, TypeError, RecursionError):
+            return value
+
+    def rules(self, options: str) -> Effective:
+        """What to go by for a job that carries `options` (its `RunOptions` as JSON text)."""
+        found = self._rules.get(options)
+        if found is None:
+            if len(self._rules) >= _MOST_RULES:
+                self._rules.clear()
+            found = self._rules[options] = self._effective(_RUN.decode(options) if options else RunOptions())
+        return found
+
+    # for readers
+
+    @property
+    def declared(self) -> Declared:
+        """The kind's checked declaration."""
+        return self._declared
+
+    @property
+    def binder(self) -> Binder:
+        """The kind's parameters."""
+        return self._binder
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.kind!r} on {self.queue!r}>"
+
+    def _effective(self, own: RunOptions) -> Effective:
+        declared = self._declared
+        return Effective(
+            timeout=declared.timeout if own.timeout is None else own.timeout,
+            run=RunRules(
+                backoff=declared.backoff if own.backoff is None else own.backoff,
+                max_rescues=declared.max_rescues if own.max_rescues is None else own.max_rescues,
+                errors=declared.errors,
+            ),
+            version=own.version,
+            plan=own.plan,
+        )
+
+    def _upcast(self, args: str, version: int) -> str:
+        given: dict[str, Any] = msgspec.json.decode(args)
+        for step in range(version, self.version):
+            raise_to_next = self._declared.upcast.get(step)
+            if raise_to_next is None:
+                raise self._wrong_version(version, f"declares no upcast from version {step}")
+            given = raise_to_next(given)
+        if version > self.version:
+            raise self._wrong_version(version, "is older")
+        return msgspec.json.encode(given).decode()
+
+    def _wrong_version(self, version: int, why: str) -> InvalidArgs:
+        return InvalidArgs(
+            f"{self.kind}: the arguments are of payload version {version}; this code has version {self.version} and {why}",
+            field="version",
+            kind=self.kind,
+            found=version,
+            known=self.version,
+            mend="add the upcast, or let newer workers run it",
+        )
+
+
+class AsyncHandler(Handler[P, R]):
+    """The face of `async def f(...)`."""
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await cast("Callable[P, Coroutine[Any, Any, R]]", self.fn)(*args, **kwargs)
+
+
+class AsyncCtxHandler(Handler[P, R]):
+    """The face of `async def f(ctx, ...)`."""
+
+    async def __call__(self, ctx: "Context", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await cast("Callable[..., Coroutine[Any, Any, R]]", self.fn)(ctx, *args, **kwargs)
+
+
+class SyncHandler(Handler[P, R]):
+    """The face of `def f(...)`."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast("Callable[P, R]", self.fn)(*args, **kwargs)
+
+
+class SyncCtxHandler(Handler[P, R]):
+    """The face of `def f(ctx, ...)`."""
+
+    def __call__(self, ctx: "Context", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast("Callable[..., R]", self.fn)(ctx, *args, **kwargs)
+
+
+class Decorate(Protocol):
+    """What `@app.job(...)` returns. The order matters: ctx before plain, coroutine before value."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: "Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]", /
+    ) -> AsyncCtxHandler[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncHandler[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: "Callable[Concatenate[Context, P], R]", /) -> SyncCtxHandler[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> SyncHandler[P, R]: ...
+
+
+def make_handler(door: Door, fn: Callable[..., Any], options: HandlerOptions) -> Handler[..., Any]:
+    """The handler of a function; raises `InvalidOption` for what cannot be a job."""
+    runtimes = _runtimes(fn)
+    name = str(getattr(fn, "__name__", type(fn).__name__))
+    declared = declare(name, runtimes, options)
+    if declared.job.runtime == "process" and not _importable(fn):
+        raise InvalidOption(
+            f"runtime is 'process', but {name} cannot be imported by name in a child process",
+            field="runtime",
+            value="process",
+            limit="a function at the top level of a module",
+            mend="move it out of its surrounding function, or use runtime='thread'",
+        )
+    parameters, takes_context = read_parameters(fn)
+    is_async = runtimes == ("async",)
+    with_context, without = (AsyncCtxHandler, AsyncHandler) if is_async else (SyncCtxHandler, SyncHandler)
+    face = with_context if takes_context else without
+    handler: Handler[..., Any] = face(door, declared, Binder(declared.job.kind, parameters, lambda: read_hints(fn)))
+    handler.fn, handler.takes_context = fn, takes_context
+    handler._results = _Results(fn)  # pyright: ignore[reportPrivateUsage]
+    update_wrapper(handler, fn, updated=())
+    return handler
+
+
+def kind_handler(door: Door, declared: Declared, binder: Binder) -> Handler[..., Any]:
+    """The handler of a kind whose function lives elsewhere."""
+    return Handler(door, declared, binder)
+
+
+def any_parameters() -> list[inspect.Parameter]:
+    """`(*args, **kwargs)`: what is accepted for a kind of which only the name is known."""
+    rest = inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)
+    return [rest, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)]
+
+
+class _Results:
+    """Converts results to a function's return type, read at first use."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
+        self._hint: Any = None
+
+    def __call__(self, value: Any) -> Any:
+        if self._hint is None:
+            hint = read_hints(self._fn).get("return", Any)
+            try:
+                decoder(hint)
+            except (TypeError, ValueError):
+                hint = Any
+            self._hint = hint
+        return value if self._hint is Any else convert(value, self._hint)
+
+
+def _runtimes(fn: Callable[..., Any]) -> Sequence[Runtime]:
+    if not callable(fn):  # pyright: ignore[reportUnnecessaryComparison]
+        raise _no_job(fn, "is not a function", "decorate a def")
+    call: Any = type(fn).__call__  # of an object that is called like a function
+    if any(test(f) for f in (fn, call) for test in (inspect.isasyncgenfunction, inspect.isgeneratorfunction)):
+        raise _no_job(fn, "is a generator, but a job returns one value", "return a list")
+    # The function itself decides, not what it wraps: a sync adaptor around a coroutine function is sync.
+    return ("async",) if any(map(inspect.iscoroutinefunction, (fn, call))) else ("thread", "process")
+
+
+def _no_job(fn: object, why: str, mend: str) -> InvalidOption:
+    shown = repr(fn)[:100]
+    return InvalidOption(f"{shown} {why}", field="fn", value=shown, limit="def or async def without yield", mend=mend)
+
+
+def _importable(fn: Callable[..., Any]) -> bool:
+    name = str(getattr(fn, "__qualname__", "<"))
+    return "<" not in name

@@ -1,0 +1,171 @@
+"""Kinds by name: what this app declares, what workers published in the store, and suggestions for the rest."""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from windlass.errors import InvalidOption, UnknownKind
+from windlass.handler import Door, Handler, any_parameters, kind_handler
+from windlass.job import Runtime
+from windlass.options import HandlerOptions, UniqueRule, declare, read_name
+from windlass.query import Swap
+from windlass.signature import Binder
+from windlass.store.protocol import Store
+from windlass.suggest import similar
+
+SPACE = "kind"
+_KINDS: Mapping[Any, Literal["plain", "first", "named", "rest", "extra"]] = {
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: "plain",
+    inspect.Parameter.POSITIONAL_ONLY: "first",
+    inspect.Parameter.KEYWORD_ONLY: "named",
+    inspect.Parameter.VAR_POSITIONAL: "rest",
+    inspect.Parameter.VAR_KEYWORD: "extra",
+}
+_BACK = {how: kind for kind, how in _KINDS.items()}
+
+
+class Param(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One parameter of a published kind."""
+
+    name: str
+    how: Literal["plain", "first", "named", "rest", "extra"] = "plain"
+    required: bool = True
+
+
+class KindInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What producers without the code need to know of a kind. `schema`: JSON Schema of the arguments, if there is one."""
+
+    name: str
+    queue: str = "default"
+    runtime: Runtime = "async"
+    priority: int = 0
+    max_attempts: int = 3
+    expires_in: int | None = None
+    tags: tuple[str, ...] = ()
+    version: int = 1
+    unique: UniqueRule | None = None
+    params: tuple[Param, ...] = ()
+    schema: dict[str, Any] | None = None
+
+
+_READ = msgspec.json.Decoder(KindInfo)
+
+
+class Kinds:
+    """Finds the handler of a kind by its name."""
+
+    def __init__(self, door: Door, handlers: Mapping[str, Handler[..., Any]], *, accept: bool) -> None:
+        self._door = door
+        self._handlers = handlers
+        self._accept = accept
+        self._declared: dict[str, Handler[..., Any]] = {}
+        self._published: dict[str, Handler[..., Any]] = {}
+
+    def declare(self, name: str, params: Sequence[str] | None, options: HandlerOptions) -> Handler[..., Any]:
+        """Declare a kind that other programs run; `params` None accepts any arguments."""
+        known = [Param(read_name(p, "params")) for p in params] if params is not None else None
+        if known is not None and not all(param.name.isidentifier() for param in known):
+            raise InvalidOption("params must be parameter names", field="params", value=params, limit="identifiers")
+        parameters = any_parameters() if known is None else _parameters(known)
+        runtimes: tuple[Runtime, ...] = ("async", "thread", "process")
+        handler = kind_handler(self._door, declare(name, runtimes, {**options, "kind": name}), Binder(name, parameters))
+        self._declared[handler.kind] = handler
+        return handler
+
+    def here(self, name: str) -> Handler[..., Any] | None:
+        """The handler this app has or has learnt."""
+        return self._handlers.get(name) or self._declared.get(name) or self._published.get(name)
+
+    async def find(self, name: str, store: Store) -> Handler[..., Any]:
+        """The handler of a kind, from the store's published kinds if need be; raises `UnknownKind` with suggestions."""
+        found = self.here(name)
+        if found is not None:
+            return found
+        records = await store.records(SPACE)
+        texts = {record.key: record.text for record in records if record.text}
+        if name in texts:
+            handler = self._published[name] = self._from(_READ.decode(texts[name]))
+            return handler
+        if self._accept:
+            return self.declare(name, None, {})
+        raise self.unknown(name, texts)
+
+    def unknown(self, name: str, published: Iterable[str] = ()) -> UnknownKind:
+        """The error for a kind that nobody names."""
+        known = sorted({*self._handlers, *self._declared, *self._published, *published})
+        close = similar(name, known)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        return UnknownKind(
+            f"no handler and no worker names the kind {name!r}{hint}",
+            kind=name,
+            suggestions=close,
+            mend="app.declare(name, params=[...]) or Windlass(unknown_kinds='accept') opens it",
+        )
+
+    async def publish(self, store: Store) -> int:
+        """Write this app's kinds to the store where they differ; how many were written."""
+        infos = {name: msgspec.json.encode(describe(handler)).decode() for name, handler in self._handlers.items()}
+        if not infos:
+            return 0
+        there = {record.key: record.text for record in await store.records(SPACE, tuple(infos))}
+        swaps = [Swap(space=SPACE, key=name, text=text) for name, text in infos.items() if there.get(name) != text]
+        if swaps:
+            await store.exchange(swaps)
+        return len(swaps)
+
+    async def published(self, store: Store) -> list[KindInfo]:
+        """Every published kind, by name."""
+        return [_READ.decode(record.text) for record in await store.records(SPACE) if record.text]
+
+    def _from(self, info: KindInfo) -> Handler[..., Any]:
+        declared = declare(info.name, (info.runtime,), {"kind": info.name, "version": info.version})
+        job = replace(
+            declared.job,
+            queue=info.queue,
+            priority=info.priority,
+            max_attempts=info.max_attempts,
+            expires_in=info.expires_in,
+            tags=info.tags,
+        )
+        declared = replace(declared, job=job, unique=info.unique)
+        return kind_handler(self._door, declared, Binder(info.name, _parameters(info.params)))
+
+
+def describe(handler: Handler[..., Any]) -> KindInfo:
+    """The published face of a handler."""
+    declared, job = handler.declared, handler.declared.job
+    empty = inspect.Parameter.empty
+    params = tuple(
+        Param(p.name, _KINDS[p.kind], p.default is empty and _KINDS[p.kind] not in ("rest", "extra"))
+        for p in handler.binder.parameters
+    )
+    return KindInfo(
+        name=handler.kind,
+        queue=job.queue,
+        runtime=job.runtime,
+        priority=job.priority,
+        max_attempts=job.max_attempts,
+        expires_in=job.expires_in,
+        tags=job.tags,
+        version=declared.version,
+        unique=declared.unique,
+        params=params,
+        schema=handler.binder.schema,
+    )
+
+
+def _parameters(params: Iterable[Param]) -> list[inspect.Parameter]:
+    """Parameters of any type; an optional one stays out of the arguments when it is not given."""
+    empty = inspect.Parameter.empty
+    return [
+        inspect.Parameter(param.name, _BACK[param.how], default=empty if param.required or _spread(param) else UNSET)
+        for param in params
+    ]
+
+
+def _spread(param: Param) -> bool:
+    return param.how in ("rest", "extra")

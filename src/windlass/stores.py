@@ -1,0 +1,74 @@
+"""The opened store of each event loop, made at first use; a fork starts anew."""
+
+import asyncio
+import os
+from weakref import WeakKeyDictionary
+
+from windlass.producer import Observer, Producer
+from windlass.results import Watcher
+from windlass.store import Store, open_store
+
+
+class Opened:
+    """One loop's store, with what enqueues through it and what waits for results."""
+
+    def __init__(self, store: Store, observers: list[Observer]) -> None:
+        self.store = store
+        self.producer = Producer(store, observers)
+        self.watcher = Watcher(store)
+        self.users = 0
+
+    async def close(self) -> None:
+        await self.producer.close()
+        await self.watcher.close()
+        await self.store.close()
+
+
+class Stores:
+    """All handles on one address. The first loop's handle is the original; other loops get siblings of it."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.url = url
+        self.namespace = namespace
+        self.observers: list[Observer] = []
+        self._pid = os.getpid()
+        self._origin: Store | None = None
+        self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Opened] = WeakKeyDictionary()
+        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    async def here(self) -> Opened:
+        """The running loop's handle, opened if it is not; raises `StoreError`, `SettingsError`."""
+        if self._pid != os.getpid():
+            self._start_anew()
+        loop = asyncio.get_running_loop()
+        opened = self._opened.get(loop)
+        if opened is not None:
+            return opened
+        async with self._opening.setdefault(loop, asyncio.Lock()):
+            opened = self._opened.get(loop)
+            if opened is None:
+                store = self.sibling()
+                await store.open()
+                opened = self._opened[loop] = Opened(store, self.observers)
+        return opened
+
+    def sibling(self) -> Store:
+        """An unopened handle of its own, for another thread."""
+        if self._pid != os.getpid():
+            self._start_anew()
+        if self._origin is None:
+            self._origin = open_store(self.url, self.namespace)
+        return self._origin.sibling()
+
+    async def close(self) -> None:
+        """Close the running loop's handle, if it has one."""
+        opened = self._opened.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.close()
+
+    def _start_anew(self) -> None:
+        """In a forked child: connections and loops of the parent must not be touched, not even to close them."""
+        self._pid = os.getpid()
+        self._origin = None
+        self._opened = WeakKeyDictionary()
+        self._opening = WeakKeyDictionary()

@@ -1,0 +1,126 @@
+"""The blocking door, for scripts, Django and Flask: a thread with an event loop that runs the async app."""
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+
+from windlass.clock import Duration
+from windlass.errors import InsideLoop
+from windlass.handler import Handler
+from windlass.job import NewJob
+from windlass.ref import JobRef
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_CLOSING = 5.0
+
+
+class AsyncDoor(Protocol):
+    """What the blocking door calls."""
+
+    async def enqueue_any(
+        self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any
+    ) -> JobRef[Any]: ...
+
+    async def enqueue_many(self, jobs: Iterable[NewJob[R]], *, atomic: bool = True) -> list[JobRef[R]]: ...
+
+    async def result_of(self, id: str, timeout: Duration | None = None) -> Any: ...
+
+    async def close(self) -> None: ...
+
+
+class Sync:
+    """`app.sync`. Every other verb goes through `run`: `app.sync.run(app.jobs.get(id))`."""
+
+    def __init__(self, door: AsyncDoor) -> None:
+        self._door = door
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    @overload
+    def enqueue(self, handler: Handler[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
+    @overload
+    def enqueue(self, handler: str, /, *args: Any, **kwargs: Any) -> JobRef[Any]: ...
+    def enqueue(self, handler: Handler[..., Any] | str, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
+        """`app.enqueue`, blocking."""
+        return self.run(self._door.enqueue_any(handler, args, kwargs))
+
+    def enqueue_many(self, jobs: Iterable[NewJob[R]], *, atomic: bool = True) -> list[JobRef[R]]:
+        """`app.enqueue_many`, blocking."""
+        return self.run(self._door.enqueue_many(jobs, atomic=atomic))
+
+    def result(self, ref: JobRef[R], timeout: Duration | None = None) -> R:
+        """`ref.result`, blocking."""
+        return self.run(self._door.result_of(ref.id, timeout))
+
+    def run(self, awaitable: Awaitable[T], /) -> T:
+        """Run anything awaitable of the app and wait for it. Raises `InsideLoop` where an event loop runs: await it there."""
+        if _is_in_loop():
+            if isinstance(awaitable, Coroutine):
+                awaitable.close()
+            raise InsideLoop(
+                "app.sync blocks, and an event loop runs in this thread", mend="await the app's own methods instead"
+            )
+        future = asyncio.run_coroutine_threadsafe(_awaited(awaitable), self._running())
+        try:
+            return future.result()
+        except BaseException:  # a KeyboardInterrupt here must not leave the call running there
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the thread and close its store; the next call starts another."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+            if loop is None or thread is None or self._pid != os.getpid() or not thread.is_alive():
+                return
+            closing = asyncio.run_coroutine_threadsafe(self._door.close(), loop)
+            try:
+                closing.result(_CLOSING)
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join(_CLOSING)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._pid != os.getpid():
+            # After a fork neither the thread nor, perhaps, a free lock came along.
+            self._lock = threading.Lock()
+            self._loop = self._thread = None
+        with self._lock:
+            if self._loop is None:
+                if self._pid == 0:
+                    atexit.register(self.close)
+                self._pid = os.getpid()
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_serve, args=(self._loop,), name="windlass-sync", daemon=True)
+                self._thread.start()
+            return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return cast(T, await awaitable)

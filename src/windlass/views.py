@@ -1,0 +1,233 @@
+"""`app.jobs` and `app.queues`: what operators ask and do. Every act names its `actor` for the audit."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeAlias, TypedDict, Unpack, cast
+
+from msgspec.structs import replace
+
+from windlass.clock import instant
+from windlass.errors import InvalidOption, JobNotFound
+from windlass.job import Job
+from windlass.lease import StoredLine
+from windlass.priority import check_priority
+from windlass.query import Action, Command, Page, Where
+from windlass.queue import QueueChange, QueueInfo, check_name
+from windlass.ref import JobRef
+from windlass.results import not_found
+from windlass.states import PENDING, State
+from windlass.store.protocol import Store
+
+OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
+JobId: TypeAlias = str | JobRef[Any]
+
+_STEP = 500
+_MOST_LISTED = 1_000
+
+
+class JobFilter(TypedDict, total=False):
+    """Which jobs. Every given field must match; of a list, any. `kind` may end in `*`; `tags` any of them."""
+
+    state: State | str | Sequence[State | str] | None
+    queue: str | Sequence[str] | None
+    kind: str | Sequence[str] | None
+    user: str | None
+    project: str | None
+    group: str | None
+    workflow: str | None
+    unique: str | None
+    tags: Sequence[str] | None
+    created_from: datetime | None
+    created_to: datetime | None
+    finished_from: datetime | None
+    finished_to: datetime | None
+
+
+class Acted(int):
+    """How many jobs an act reached. `ids`: changed; `flagged`: running ones asked to stop; `refused`: id -> why not."""
+
+    ids: tuple[str, ...]
+    flagged: tuple[str, ...]
+    refused: Mapping[str, str]
+
+    def __new__(cls, ids: Iterable[str], flagged: Iterable[str], refused: Mapping[str, str]) -> "Acted":
+        ids, flagged = tuple(ids), tuple(flagged)
+        acted = super().__new__(cls, len(ids) + len(flagged))
+        acted.ids, acted.flagged, acted.refused = ids, flagged, refused
+        return acted
+
+
+class Jobs:
+    """Look at jobs and act on them. Ids may be text or references."""
+
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
+
+    async def get(self, id: JobId) -> Job:
+        """One job; raises `JobNotFound`."""
+        name = _id(id)
+        job = await (await self._store()).job(name)
+        if job is None:
+            raise not_found(name)
+        return job
+
+    async def list(self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[JobFilter]) -> Page[Job]:
+        """Matching jobs, newest first. A page may be short: only `next is None` means the end."""
+        if not 1 <= limit <= _MOST_LISTED:
+            raise _bad("limit", limit, f"1..{_MOST_LISTED}", "ask for fewer and follow page.next")
+        return await (await self._store()).jobs(read_filter(filters), cursor, limit)
+
+    async def cancel(
+        self, *ids: JobId, reason: str | None = None, actor: str = "app", **filters: Unpack[JobFilter]
+    ) -> Acted:
+        """Cancel jobs that have not ended; a running handler is asked to stop."""
+        return await self._act(Command(action=Action.CANCEL, reason=reason), ids, filters, actor)
+
+    async def requeue(
+        self,
+        *,
+        ids: Iterable[JobId] = (),
+        keep_attempts: bool = False,
+        actor: str = "app",
+        **filters: Unpack[JobFilter],
+    ) -> Acted:
+        """Run ended jobs again, from attempt one unless `keep_attempts`. A filter that names no state means failed jobs."""
+        every = tuple(ids)
+        if not every and filters.get("state") is None:
+            filters["state"] = State.FAILED
+        return await self._act(Command(action=Action.REQUEUE, keep_attempts=keep_attempts), every, filters, actor)
+
+    async def run_now(self, *ids: JobId, actor: str = "app", **filters: Unpack[JobFilter]) -> Acted:
+        """Run delayed and retrying jobs without waiting for their time."""
+        return await self._act(Command(action=Action.RUN_NOW), ids, filters, actor)
+
+    async def fail(self, *ids: JobId, reason: str, actor: str = "app", **filters: Unpack[JobFilter]) -> Acted:
+        """Send jobs that do not run now to the dead letters."""
+        return await self._act(Command(action=Action.FAIL, reason=reason), ids, filters, actor)
+
+    async def delete(self, *ids: JobId, actor: str = "app", **filters: Unpack[JobFilter]) -> Acted:
+        """Remove jobs that do not run now, with their logs."""
+        return await self._act(Command(action=Action.DELETE), ids, filters, actor)
+
+    async def reprioritise(self, priority: int, *ids: JobId, actor: str = "app", **filters: Unpack[JobFilter]) -> Acted:
+        """Give pending jobs another priority; they keep their age."""
+        command = Command(action=Action.REPRIORITISE, priority=check_priority(priority))
+        return await self._act(command, ids, filters, actor)
+
+    async def log(self, id: JobId, limit: int = 1_000) -> "list[StoredLine]":
+        """What the job's handlers logged, oldest first; raises `JobNotFound`."""
+        store = await self._store()
+        lines = await store.log(_id(id), limit)
+        if not lines:
+            await self.get(id)
+        return lines
+
+    async def _act(self, command: Command, ids: Sequence[JobId], filters: JobFilter, actor: str) -> Acted:
+        names = list(dict.fromkeys(map(_id, ids)))
+        if names and any(value is not None for value in filters.values()):
+            raise _bad("ids", names[0], "ids or filters, not both", "leave one of them out")
+        where = read_filter(filters)
+        if not names and where == Where():
+            raise _bad(str(command.action), "every job", "given ids or a filter", "name ids, a queue, a state ...")
+        store = await self._store()
+        steps = [replace(where, ids=tuple(names[i : i + _STEP])) for i in range(0, len(names), _STEP)] or [where]
+        done: dict[str, None] = {}
+        flagged: dict[str, None] = {}
+        refused: dict[str, str] = {}
+        for step in steps:
+            more = True
+            while more:
+                answer = await store.command(command, step, _STEP, actor)
+                reached = {*answer.done, *answer.flagged}
+                # A filter that goes on matching what was just changed must not run for ever.
+                more = answer.more and not reached <= {*done, *flagged}
+                done.update(dict.fromkeys(answer.done))
+                flagged.update(dict.fromkeys(answer.flagged))
+                refused.update(answer.refused)
+        return Acted(done, [id for id in flagged if id not in done], refused)
+
+
+class Queues:
+    """Look at queues and act on them."""
+
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
+
+    async def list(self) -> "list[QueueInfo]":
+        """Every queue ever used or set up, by name."""
+        return await (await self._store()).queues()
+
+    async def stats(self) -> dict[str, dict[str, int]]:
+        """Jobs per queue and state: `{"email": {"waiting": 5, "active": 2, ...}}`, always with all eight states."""
+        store = await self._store()
+        stats = {queue.name: _zeroes() for queue in await store.queues()}
+        for count in await store.counts():
+            stats.setdefault(count.queue, _zeroes())[str(count.state)] += count.n
+        return dict(sorted(stats.items()))
+
+    async def pause(self, name: str, *, actor: str = "app") -> QueueInfo:
+        """Stop handing out the queue's jobs; running ones go on, new ones may be enqueued."""
+        return await self._change(name, QueueChange(paused=True), actor)
+
+    async def resume(self, name: str, *, actor: str = "app") -> QueueInfo:
+        """Hand out the queue's jobs again."""
+        return await self._change(name, QueueChange(paused=False), actor)
+
+    async def clear(self, name: str, *, actor: str = "app") -> Acted:
+        """Delete the queue's jobs that wait for something; running and ended ones stay."""
+        return await Jobs(self._store).delete(queue=name, state=PENDING, actor=actor)
+
+    async def _change(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
+        return await (await self._store()).put_queue(check_name(name, "queue"), change, actor)
+
+
+def read_filter(given: JobFilter) -> Where:
+    """The checked `Where` of a filter."""
+    unknown = sorted(set(given) - set(JobFilter.__annotations__))
+    if unknown:
+        raise _bad("filter", unknown[0], "|".join(JobFilter.__annotations__), "correct its name")
+    plain: dict[str, Any] = {
+        name: given[name] for name in ("user", "project", "group", "workflow", "unique") if given.get(name) is not None
+    }
+    for name in ("created_from", "created_to", "finished_from", "finished_to"):
+        at = given.get(name)
+        if at is not None:
+            plain[name] = instant(cast(datetime, at), name)
+    return Where(
+        states=tuple(_state(value) for value in _several(given.get("state"))),
+        queues=tuple(_several(given.get("queue"))),
+        kinds=tuple(_several(given.get("kind"))),
+        tags=tuple(_several(given.get("tags"))),
+        **plain,
+    )
+
+
+def _several(value: Any) -> Sequence[str]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _state(value: str) -> State:
+    try:
+        return State(value)
+    except ValueError:
+        raise _bad("state", value, "|".join(State), "name one of the eight states") from None
+
+
+def _zeroes() -> dict[str, int]:
+    return {str(state): 0 for state in State}
+
+
+def _id(id: JobId) -> str:
+    name = id.id if isinstance(id, JobRef) else id
+    if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise JobNotFound(f"no job {name!r}", id=name, mend="give a job's id or its reference")
+    return name
+
+
+def _bad(field: str, value: object, limit: str, mend: str) -> InvalidOption:
+    shown = repr(value)[:100]
+    return InvalidOption(
+        f"{field} is {shown}; it must be {limit}: {mend}", field=field, value=shown, limit=limit, mend=mend
+    )
