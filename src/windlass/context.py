@@ -1,0 +1,257 @@
+"""What a running handler sees of its job: `ctx`."""
+
+import asyncio
+import math
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from windlass.capture import MOST_LINES, Sink, fit
+from windlass.clock import Micros, host_now, moment
+from windlass.errors import InvalidOption
+from windlass.job import Claim, Job
+from windlass.states import State
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+LONGEST_NOTE = 1_000
+
+
+class Ack:
+    """The call has already taken effect. Awaiting is optional: it waits until the store has it, which is back-pressure."""
+
+    __slots__ = ("_flush",)
+
+    def __init__(self, flush: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._flush = flush
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._flush is not None:
+            yield from self._flush().__await__()
+
+
+_DONE = Ack()
+
+
+class Desk(Sink, Protocol):
+    """Where a context's calls go: the worker's attempt, a child process's pipe, or a list."""
+
+    def progress(self, percent: float, note: str | None) -> Ack: ...
+
+    def log(self, level: str, text: str) -> Ack: ...
+
+    def is_stopping(self) -> bool: ...
+
+
+class Context:
+    """The job as its handler sees it, for one attempt. Made only for handlers that take it."""
+
+    __slots__ = ("_claim", "_job", "_resources", "_spent", "_workdir", "desk")
+
+    def __init__(self, claim: Claim, desk: Desk, resources: Mapping[str, Any]) -> None:
+        self._claim = claim
+        self.desk = desk
+        self._resources = resources
+        self._job: Job | None = None
+        self._spent = 0.0
+        self._workdir: Path | None = None
+
+    @classmethod
+    def detached(
+        cls, kind: str = "detached", *, resources: Mapping[str, Any] | None = None, **fields: Any
+    ) -> "Context":
+        """A context without a store: its `desk` is a `Notebook` that collects its notes. `fields`: those of `Claim`."""
+        now = host_now()
+        facts: dict[str, Any] = {
+            "id": "detached",
+            "lease": 1,
+            "queue": "default",
+            "args": "{}",
+            "attempt": 1,
+            "max_attempts": 3,
+            "priority": 0,
+            "runtime": "async",
+            "options": "",
+            "rescues": 0,
+            "created_at": now,
+            "ready_at": now,
+            "claimed_at": now,
+        }
+        return cls(Claim(kind=kind, **(facts | fields)), Notebook(), resources or {})
+
+    @property
+    def job(self) -> Job:
+        """The job as it was claimed."""
+        if self._job is None:
+            self._job = _job_of(self._claim)
+        return self._job
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._claim.id
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self._claim.attempt
+
+    @property
+    def lease(self) -> str:
+        """The fencing token: grows with every lease of this job, so another system can refuse a late writer."""
+        return str(self._claim.lease)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt was asked to stop: cancelled, timed out, its lease lost, or the worker is leaving."""
+        return self.desk.is_stopping()
+
+    @property
+    def spent(self) -> float:
+        """US dollars reported through `cost` so far; middleware reads it after the call."""
+        return self._spent
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """What `@app.resource` opened in this process, by name."""
+        return self._resources
+
+    def resource(self, name: str) -> Any:
+        """One resource; `LookupError` naming those there are."""
+        try:
+            return self._resources[name]
+        except KeyError:
+            known = ", ".join(sorted(self._resources)) or "none"
+            raise LookupError(f"no resource {name!r} is open in this worker (there are: {known})") from None
+
+    def progress(self, percent: float, note: str | None = None) -> Ack:
+        """How far the job is, 0..100, with a short note. Acts when called."""
+        if not isinstance(percent, (int, float)) or not 0 <= percent <= 100:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(
+                f"progress is {percent!r}; it must be a number from 0 to 100",
+                field="percent",
+                value=repr(percent),
+                limit="0..100",
+                mend="give a percentage",
+            )
+        return self.desk.progress(float(percent), None if note is None else fit(str(note))[:LONGEST_NOTE])
+
+    def log(self, text: str, *, level: str = "info", **fields: Any) -> Ack:
+        """A line of the job's log: at most 8 KiB, 1,000 lines a job. `fields` are appended as `name=value`."""
+        if level not in LEVELS:
+            raise InvalidOption(
+                f"level is {level!r}; it must be one of {', '.join(LEVELS)}",
+                field="level",
+                value=repr(level),
+                limit=list(LEVELS),
+                mend="use 'info'",
+            )
+        told = "".join(f" {name}={value!r}" for name, value in fields.items())
+        return self.desk.log(level, f"{text}{told}")
+
+    def cost(self, usd: float) -> None:
+        """Adds what this attempt spent elsewhere, in US dollars."""
+        if not math.isfinite(usd) or usd < 0:
+            raise InvalidOption(
+                f"cost is {usd!r}; it must be a finite amount of at least 0",
+                field="usd",
+                value=repr(usd),
+                limit=">= 0",
+                mend="give dollars as a number",
+            )
+        self._spent += usd
+
+    @property
+    def workdir(self) -> Path:
+        """A private empty folder of this attempt, made at first use and removed when the attempt ends."""
+        if self._workdir is None:
+            self._workdir = Path(tempfile.mkdtemp(prefix=f"windlass-{self._claim.id[-12:]}-"))
+        return self._workdir
+
+    async def close(self) -> None:
+        """The attempt is over (async runtime): the folder goes, without holding up the loop."""
+        if self._workdir is not None:
+            await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """The attempt is over (thread and process runtimes)."""
+        folder, self._workdir = self._workdir, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Notebook:
+    """A `Desk` without a store: notes are collected in lists."""
+
+    def __init__(self) -> None:
+        self.partial = ""
+        self.progressed: list[tuple[float, str | None]] = []
+        self.lines: list[tuple[str, str]] = []
+        self.stopping = False
+
+    def progress(self, percent: float, note: str | None) -> Ack:
+        self.progressed.append((percent, note))
+        return _DONE
+
+    def log(self, level: str, text: str) -> Ack:
+        self.line(level, text)
+        return _DONE
+
+    def line(self, level: str, text: str) -> None:
+        if len(self.lines) < MOST_LINES:
+            self.lines.append((level, fit(text)))
+
+    def is_stopping(self) -> bool:
+        return self.stopping
+
+
+def _job_of(claim: Claim) -> Job:
+    return Job(
+        id=claim.id,
+        kind=claim.kind,
+        queue=claim.queue,
+        state=State.ACTIVE,
+        runtime=claim.runtime,
+        priority=claim.priority,
+        args=_object(claim.args),
+        result=None,
+        error=None,
+        reason=None,
+        attempt=claim.attempt,
+        max_attempts=claim.max_attempts,
+        rescues=claim.rescues,
+        attempts=(),
+        created_at=moment(claim.created_at),
+        run_at=moment(claim.ready_at),
+        started_at=moment(claim.claimed_at),
+        finished_at=None,
+        expires_at=_moment(claim.expires_at),
+        progress=0.0,
+        progress_note=None,
+        worker=None,
+        lease=claim.lease,
+        tags=claim.tags,
+        user=claim.user,
+        project=claim.project,
+        group=claim.group,
+        workflow=claim.workflow,
+        name=claim.name,
+        unique=None,
+        parents=(),
+        options=_object(claim.options or "{}"),
+        cancelling=claim.cancelling,
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    return msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _moment(at: Micros | None) -> Any:
+    return None if at is None else moment(at)
+
+
+__all__ = ["Ack", "Context", "Desk", "Notebook"]

@@ -1,0 +1,129 @@
+"""Asks the store for as many jobs as there are slots to fill, and sleeps exactly as long as there is nothing to ask for."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Generator
+from time import monotonic
+
+import msgspec
+
+from windlass.clock import SECOND, Micros
+from windlass.errors import StoreError
+from windlass.job import Runtime
+from windlass.lease import Claimed, ClaimRequest
+from windlass.store.protocol import MOST_CLAIMED, Store
+from windlass.worker.every import Backoff
+from windlass.worker.runner import Runner
+
+POLL = 0.5
+"""Seconds after which an idle claimer asks although nobody woke it: wake-ups may be lost."""
+
+
+class Claimer:
+    """One claim at a time. A claim is never cancelled half way, and a failed one is repeated under its own number."""
+
+    def __init__(self, store: Store, runner: Runner, request: ClaimRequest) -> None:
+        self._store = store
+        self._runner = runner
+        self._request = request
+        self._dry: set[Runtime] = set()
+        self._wake = asyncio.Event()
+        self._news = True
+        self._wait: Micros | None = None
+        self._askers: list[asyncio.Future[bool]] = []
+        self._backoff = Backoff("claiming jobs")
+        self.stopping = False
+        self.quiet = False
+
+    def freed(self) -> None:
+        """A slot may be free."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def news(self) -> None:
+        """Jobs may be claimable."""
+        self._news = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        self.stopping = True
+        self._wake.set()
+
+    async def ask(self) -> bool:
+        """Make a claim that begins after this call; True if it brought nothing."""
+        future = asyncio.get_running_loop().create_future()
+        self._askers.append(future)
+        self.news()
+        return await future
+
+    async def run(self) -> None:
+        """Claim until told to stop."""
+        with self._listening():
+            while not self.stopping:
+                self._wake.clear()
+                if self._news:
+                    self._news = False
+                    self._dry.clear()
+                slots = {} if self.quiet else self._runner.demand()
+                if slots and not self._dry.issuperset(slots):
+                    await self._round(slots)
+                else:
+                    await self._sleep(bool(slots))
+        for future in self._askers:
+            future.cancel()
+
+    async def _round(self, slots: dict[Runtime, int]) -> None:
+        askers, self._askers = self._askers, []
+        self._request = msgspec.structs.replace(self._request, number=self._request.number + 1, slots=slots)
+        sent, claimed = await self._claim(self._request)
+        self._wait = claimed.wait
+        if claimed.jobs:
+            self._runner.take(claimed.jobs, sent)
+        if not claimed.more and len(claimed.jobs) < MOST_CLAIMED:
+            got = Counter(claim.runtime for claim in claimed.jobs)
+            self._dry.update(runtime for runtime, asked in slots.items() if got[runtime] < asked)
+        for future in askers:
+            if not future.done():
+                future.set_result(not claimed.jobs and not claimed.more)
+        if claimed.jobs:
+            await asyncio.sleep(0)  # the handlers go first
+
+    async def _claim(self, request: ClaimRequest) -> tuple[float, Claimed]:
+        while True:
+            sent = monotonic()
+            try:
+                claimed = await self._store.claim(request)
+            except StoreError as error:
+                if self.stopping:  # what the lost claim may have leased lapses and is rescued
+                    return sent, Claimed([])
+                await asyncio.sleep(self._backoff.failed(error))
+                continue
+            self._backoff.worked()
+            return sent, claimed
+
+    async def _sleep(self, hungry: bool) -> None:
+        limit: float | None = None
+        if hungry:
+            limit = POLL if self._wait is None else min(POLL, self._wait / SECOND)
+        if await self._rest(limit):
+            self._news = True
+
+    async def _rest(self, limit: float | None) -> bool:
+        """Sleep until woken; True if the time ran out first."""
+        if limit is not None and limit <= 0.001:
+            limit = 0.001
+        try:
+            async with asyncio.timeout(limit):
+                await self._wake.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def _listening(self) -> Generator[None]:
+        stop: Callable[[], None] = self._store.listen({"ready"}, self.news)
+        try:
+            yield
+        finally:
+            stop()

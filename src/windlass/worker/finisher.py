@@ -1,0 +1,126 @@
+"""Collects the ends of attempts and commits them in batches: at once when idle, never later than a few milliseconds."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from windlass.errors import StoreError
+from windlass.outcome import Finish, Verdict
+from windlass.states import Event
+from windlass.store.protocol import MOST_FINISHED, Store
+from windlass.worker.every import Backoff
+from windlass.worker.reporter import Reporter
+
+log = logging.getLogger("windlass.worker")
+
+COMPANY = 0.003
+"""Seconds a finish waits for company while jobs run back to back. A crash re-runs what is not committed, so it is short."""
+
+_FLIGHTS = 2
+
+
+class Finisher:
+    """`add` from the worker's loop; `settled` hears each verdict. Store trouble delays commits and loses none."""
+
+    def __init__(self, store: Store, reporter: Reporter, settled: Callable[[Finish, Verdict | None], None]) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._settled = settled
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[Finish] = []
+        self._oldest = 0.0
+        self._called = False
+        self._flights: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._backoff = Backoff("committing finished jobs")
+
+    def add(self, finish: Finish, now: float) -> bool:
+        """Take an end. True asks the caller to let the loop breathe, so that the batch is on its way."""
+        pending = self._pending
+        pending.append(finish)
+        if len(pending) == 1:
+            self._oldest = now
+            self._idle.clear()
+            self._call()
+            return False
+        if len(pending) >= MOST_FINISHED or now - self._oldest >= COMPANY:
+            self._call()
+            return True
+        return False
+
+    @property
+    def unsettled(self) -> int:
+        """Ends not yet waiting in a flight; bounds what a worker may still claim."""
+        return len(self._pending)
+
+    async def drained(self) -> None:
+        """Until everything added is settled."""
+        await self._idle.wait()
+
+    def _call(self) -> None:
+        if not self._called:
+            self._called = True
+            self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        """A flight takes off when none is in the air; a second one when its batch is full or has waited."""
+        self._called = False
+        while self._pending and len(self._flights) < _FLIGHTS:
+            waited = monotonic() - self._oldest >= COMPANY
+            if self._flights and len(self._pending) < MOST_FINISHED and not waited:
+                return
+            batch, self._pending = self._pending[:MOST_FINISHED], self._pending[MOST_FINISHED:]
+            self._oldest = monotonic()
+            flight = self._loop.create_task(self._fly(batch))
+            self._flights.add(flight)
+            flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        self._start()
+        if not self._pending and not self._flights:
+            self._idle.set()
+        if not flight.cancelled() and (error := flight.exception()) is not None:
+            log.error("committing finished jobs failed", exc_info=error)
+
+    async def _fly(self, batch: list[Finish]) -> None:
+        if self._reporter.pending:
+            await self._reporter.flush()
+        try:
+            verdicts = await self._persist(batch)
+        except Exception:
+            log.exception("a batch of %d finished jobs was refused; committing them one by one", len(batch))
+            for finish in batch:
+                await self._alone(finish)
+            return
+        self._tell(batch, verdicts)
+
+    async def _persist(self, batch: Sequence[Finish]) -> list[Verdict]:
+        """Commit, for as long as it takes: a full or absent store keeps the jobs' ends here, not the worker down."""
+        while True:
+            try:
+                verdicts = await self._store.finish(batch)
+            except StoreError as error:
+                await asyncio.sleep(self._backoff.failed(error))
+                continue
+            self._backoff.worked()
+            return verdicts
+
+    async def _alone(self, finish: Finish) -> None:
+        """One end by itself: if the store cannot take its text, the job fails with what can always be written."""
+        plain = Finish(
+            finish.id, finish.lease, Event.FAIL, finish.queue, finish.kind, reason="its end cannot be stored"
+        )
+        for attempt in (finish, plain):
+            try:
+                self._tell([attempt], await self._persist([attempt]))
+                return
+            except Exception:
+                log.exception("job %s cannot be finished as %s", finish.id, attempt.event.value)
+        self._settled(finish, None)
+
+    def _tell(self, batch: Sequence[Finish], verdicts: Sequence[Verdict]) -> None:
+        for finish, verdict in zip(batch, verdicts, strict=True):
+            self._settled(finish, verdict)

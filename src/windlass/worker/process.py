@@ -1,0 +1,57 @@
+"""A worker as a process of its own: the loop, signals, the tie to its supervisor, and the exit code."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from windlass.worker.lifeline import die_with
+from windlass.worker.worker import RECYCLE, Worker
+
+log = logging.getLogger("windlass.worker")
+
+SUPERVISOR = "WINDLASS_SUPERVISOR"
+"""Environment variable with the supervisor's process id, set for the workers that it starts."""
+
+_SWITCH = 0.0005
+
+
+def is_supervised() -> bool:
+    """Whether a supervisor started this process and will start another when it exits."""
+    return os.environ.get(SUPERVISOR) == str(os.getppid())
+
+
+def run_worker(make: Callable[[], Worker], close: Callable[[], Awaitable[None]], *, until_idle: bool = False) -> int:
+    """Run the worker that `make` gives until a signal, then `close` its app; the exit code (`RECYCLE`: start me again).
+
+    A supervised worker shuts down gracefully when its supervisor dies.
+    """
+    if is_supervised():
+        die_with(os.getppid(), signal.SIGTERM)
+    # The store's thread comes back from each statement to a loop that may be busy with handlers; at the default 5 ms
+    # every such return could wait 5 ms for the interpreter lock, and a commit takes several.
+    sys.setswitchinterval(_SWITCH)
+    worker = make()
+
+    async def main() -> int:
+        try:
+            await worker.run(until_idle, handle_signals=True)
+        finally:
+            await close()
+        return worker.exit_code
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ModuleNotFoundError:  # Windows and other interpreters have none
+        return None
+    return uvloop.new_event_loop
+
+
+__all__ = ["RECYCLE", "SUPERVISOR", "is_supervised", "run_worker"]

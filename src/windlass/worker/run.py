@@ -1,0 +1,171 @@
+"""One attempt in a worker's hands, and how its end becomes a `Finish`."""
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from time import monotonic
+from types import TracebackType
+from typing import Any, Protocol, cast
+
+from windlass.capture import MOST_LINES, fit
+from windlass.context import Ack
+from windlass.handler import Effective, Handler
+from windlass.job import Claim
+from windlass.outcome import Finish, Signal, aborted, judge, released
+
+STOP_GRACE = 5.0
+"""Seconds an attempt has to unwind after it was told to stop; then it is abandoned or killed."""
+
+
+class Why(StrEnum):
+    """Why a running attempt is told to stop."""
+
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    SHUTDOWN = "shutdown"
+    LOST = "lost"
+
+
+class Stopped(BaseException):
+    """Raised inside a thread's or child's handler to stop it. A `BaseException`: `except Exception` must not keep it."""
+
+
+class Notes(Protocol):
+    """Where an attempt's progress and lines are gathered; callable from any thread."""
+
+    def progress(self, claim: Claim, percent: float, note: str | None) -> Ack: ...
+
+    def line(self, claim: Claim, level: str, text: str) -> Ack: ...
+
+
+class Run:
+    """A claimed job from the claim to the commit of its end. It is the `Desk` of its context.
+
+    `renewed`: monotonic time from which the store counts the lease at the earliest (when the claim or the last
+    accepted beat was sent). `taken`: when it was claimed. `started` is 0 until the handler starts.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "call",
+        "claim",
+        "coroutine",
+        "ended",
+        "handler",
+        "lines",
+        "notes",
+        "partial",
+        "renewed",
+        "rules",
+        "started",
+        "taken",
+        "task",
+        "timer",
+        "why",
+    )
+
+    def __init__(self, claim: Claim, handler: "Handler[Any, Any]", rules: Effective, notes: Notes, renewed: float):
+        self.claim = claim
+        self.handler = handler
+        self.call = cast(Callable[..., Any], handler.fn)
+        self.rules = rules
+        self.notes = notes
+        self.renewed = renewed
+        self.taken = renewed
+        self.started = 0.0
+        self.why: Why | None = None
+        self.ended = False
+        self.abandoned = False
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.coroutine: Any = None
+        self.lines = 0
+        self.partial = ""
+
+    def took(self) -> int:
+        return int((monotonic() - self.started) * 1e6) if self.started else 0
+
+    def drop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def progress(self, percent: float, note: str | None) -> Ack:
+        return self.notes.progress(self.claim, percent, note)
+
+    def log(self, level: str, text: str) -> Ack:
+        self.lines += 1
+        if self.lines < MOST_LINES:
+            return self.notes.line(self.claim, level, fit(text))
+        if self.lines == MOST_LINES:
+            return self.notes.line(self.claim, "warning", "this attempt wrote too much: further lines are dropped")
+        return Ack()
+
+    def line(self, level: str, text: str) -> None:
+        self.log(level, text)
+
+    def is_stopping(self) -> bool:
+        return self.why is not None
+
+
+class Lane(Protocol):
+    """One runtime of a worker: its slots and what waits for them."""
+
+    def free(self) -> int:
+        """How many more jobs it wants leased now."""
+        ...
+
+    def put(self, run: Run) -> None:
+        """Start `run` as soon as a slot is free."""
+        ...
+
+    def stop(self, run: Run, why: Why) -> None:
+        """Make a started attempt end; the first reason stands."""
+        ...
+
+    def unstarted(self) -> list[Run]:
+        """Take back what waits for a slot."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of threads, tasks and processes."""
+        ...
+
+
+Ended = Callable[[Run, Finish | None], None]
+"""Told once per attempt when it is over; None: its lease is lost, nothing is to be committed."""
+
+
+def stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | None:
+    """The end of an attempt that was told to stop and did, or was abandoned (`error` None)."""
+    claim, took = run.claim, run.took()
+    if run.why is Why.LOST:
+        return None
+    if run.why is Why.CANCELLED:
+        return aborted(claim, worker, "cancelled", took)
+    if run.why is Why.TIMEOUT:
+        late = TimeoutError(f"timed out after {run.rules.timeout:g} s")
+        late.__cause__ = error if isinstance(error, Exception) else None
+        if error is not None:  # where it stood tells more than where we noticed
+            late.__traceback__ = error.__traceback__
+        return judge(claim, late, run.rules.run, worker, took)
+    return released(claim, worker, "worker shut down")
+
+
+def raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:
+    """The end of an attempt whose handler raised. A signal (`Retry`, `Fail`, ...) counts even after a stop."""
+    if run.why is not None and not isinstance(error, Signal):
+        return stopped_end(run, error, worker)
+    error.__traceback__ = own_frames(error.__traceback__)
+    return judge(run.claim, error, run.rules.run, worker, run.took())
+
+
+_HERE = __file__.rpartition("run.py")[0]
+
+
+def own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """`trace` without this package's frames in front: a user wants to see the own code, and fingerprints depend on it."""
+    kept = trace
+    while kept is not None and kept.tb_frame.f_code.co_filename.startswith(_HERE):
+        kept = kept.tb_next
+    return kept or trace

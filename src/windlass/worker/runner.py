@@ -1,0 +1,142 @@
+"""Every job a worker holds, from claim to commit: hands each to its runtime's lane, stops it, and passes its end on."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+from typing import Any
+
+from windlass.handler import Handler
+from windlass.job import Claim, Runtime
+from windlass.outcome import DEFAULT_RULES, Finish, Verdict, judge, released
+from windlass.states import Event
+from windlass.worker.finisher import Finisher
+from windlass.worker.run import Lane, Notes, Run, Why, stopped_end
+
+log = logging.getLogger("windlass.worker")
+
+_MOST_UNSETTLED = 2_000
+"""Ends that may wait for a store in trouble before the worker stops asking it for more work."""
+
+
+class Runner:
+    """`held` is read by the heartbeat thread; only the worker's loop changes it."""
+
+    def __init__(self, handlers: Mapping[str, Handler[Any, Any]], worker: str, notes: Notes) -> None:
+        self.held: dict[str, Run] = {}
+        self.done = 0
+        self.draining = False
+        self.lanes: dict[Runtime, Lane] = {}
+        self._handlers = handlers
+        self._worker = worker
+        self._notes = notes
+        self._finisher: Finisher | None = None
+        self._breathe: Callable[[], None] = lambda: None
+        self._freed: Callable[[], None] = lambda: None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def connect(
+        self, finisher: Finisher, lanes: dict[Runtime, Lane], breathe: Callable[[], None], freed: Callable[[], None]
+    ) -> None:
+        """`breathe`: the async lane should let the loop run. `freed`: a slot may have become free."""
+        self._finisher = finisher
+        self.lanes = lanes
+        self._breathe = breathe
+        self._freed = freed
+
+    def demand(self) -> dict[Runtime, int]:
+        """How many jobs of each runtime could start now (and, for async, soon)."""
+        if self.draining or (self._finisher is not None and self._finisher.unsettled > _MOST_UNSETTLED):
+            return {}
+        return {runtime: free for runtime, lane in self.lanes.items() if (free := lane.free()) > 0}
+
+    def take(self, claims: Iterable[Claim], sent: float) -> None:
+        """Start these jobs, leased by a claim that was sent at monotonic `sent`."""
+        for claim in claims:
+            handler = self._handlers.get(claim.kind)
+            if handler is None:
+                self._finish(released(claim, self._worker, "kind unknown to the worker", park=f"kind:{claim.kind}"))
+                continue
+            if self.draining:
+                self._finish(released(claim, self._worker, "worker shut down"))
+                continue
+            try:
+                rules = handler.rules(claim.options)
+            except Exception as error:
+                self._finish(judge(claim, error, DEFAULT_RULES, self._worker, 0))
+                continue
+            run = Run(claim, handler, rules, self._notes, sent)
+            self.held[claim.id] = run
+            self.lanes[handler.runtime].put(run)
+            if claim.cancelling:
+                self.stop([claim.id], Why.CANCELLED)
+        if self.held:
+            self._empty.clear()
+
+    def ended(self, run: Run, finish: Finish | None) -> None:
+        """A lane says: this attempt is over."""
+        if finish is None:
+            self._drop(run.claim.id, run.claim.lease)
+        else:
+            self._finish(finish)
+        self._freed()
+
+    def settled(self, finish: Finish, verdict: Verdict | None) -> None:
+        """The finisher says what the store made of an end."""
+        self._drop(finish.id, finish.lease)
+        if verdict is Verdict.STALE:
+            log.info("job %s: its lease was lost, its end (%s) does not count", finish.id, finish.event.value)
+        elif finish.event is not Event.RELEASE and not finish.rescued:
+            self.done += 1
+
+    def stop(self, ids: Iterable[str], why: Why) -> None:
+        """Make these jobs end. One that waits for a slot ends unrun."""
+        for id in ids:
+            run = self.held.get(id)
+            if run is None or run.ended:
+                continue
+            if run.started:
+                self.lanes[run.handler.runtime].stop(run, why)
+            else:
+                run.why = why
+                self._unrun(run, stopped_end(run, None, self._worker))
+
+    def give_back(self, reason: str, waited: float = 0.0) -> None:
+        """Release what has waited for a slot for `waited` seconds."""
+        limit = monotonic() - waited
+        for lane in self.lanes.values():
+            runs = lane.unstarted()
+            for run in runs:
+                if run.taken > limit:
+                    lane.put(run)
+                else:
+                    self._unrun(run, released(run.claim, self._worker, reason))
+
+    def stop_all(self, why: Why) -> None:
+        self.stop(list(self.held), why)
+
+    @property
+    def running(self) -> int:
+        return sum(1 for run in list(self.held.values()) if run.started and not run.ended)
+
+    async def quiet(self) -> None:
+        """Until nothing is held: every end is settled."""
+        await self._empty.wait()
+
+    def _unrun(self, run: Run, finish: Finish | None) -> None:
+        """It never starts: lanes pass over what has ended."""
+        run.ended = True
+        self.ended(run, finish)
+
+    def _finish(self, finish: Finish) -> None:
+        assert self._finisher is not None
+        if self._finisher.add(finish, monotonic()):
+            self._breathe()
+
+    def _drop(self, id: str, lease: int) -> None:
+        run = self.held.get(id)
+        if run is not None and run.claim.lease == lease:
+            del self.held[id]
+            if not self.held:
+                self._empty.set()

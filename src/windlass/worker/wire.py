@@ -1,0 +1,68 @@
+"""What a worker and its child processes say to each other: length-prefixed MessagePack frames over a socket pair."""
+
+import struct
+
+import msgspec
+
+from windlass.job import Claim
+from windlass.outcome import Finish
+
+LENGTH = struct.Struct(">I")
+
+
+class Setup(msgspec.Struct, tag=True):
+    """First frame to a child: where the handlers are (`kind -> (module, qualified name)`), how to import them, and which
+    worker this is. `prepare`: what `multiprocessing.spawn.prepare` needs to find modules and re-import a script."""
+
+    worker: str
+    handlers: dict[str, tuple[str, str]]
+    sys_path: list[str]
+    sys_argv: list[str]
+    main_name: str | None = None
+    main_path: str | None = None
+
+
+class Start(msgspec.Struct, tag=True):
+    """Run this."""
+
+    claim: Claim
+
+
+class Halt(msgspec.Struct, tag=True):
+    """Stop what is running; the process signal that follows is meant."""
+
+    why: str
+
+
+class Ready(msgspec.Struct, tag=True):
+    """The child has imported its handlers."""
+
+
+class Progressed(msgspec.Struct, tag=True):
+    percent: float
+    note: str | None
+
+
+class Line(msgspec.Struct, tag=True):
+    level: str
+    text: str
+
+
+class Ended(msgspec.Struct, tag=True):
+    """The attempt is over; None: its lease was lost."""
+
+    finish: Finish | None
+
+
+Down = Setup | Start | Halt
+Up = Ready | Progressed | Line | Ended
+
+_encoder = msgspec.msgpack.Encoder()
+down = msgspec.msgpack.Decoder(Down)
+up = msgspec.msgpack.Decoder(Up)
+
+
+def frame(message: msgspec.Struct) -> bytes:
+    """A message as it goes over the wire."""
+    body = _encoder.encode(message)
+    return LENGTH.pack(len(body)) + body
