@@ -1,0 +1,103 @@
+"""Queues as people look at them: jobs per state, and whether they are paused."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import msgspec
+
+from windlass.cli.act import actor
+from windlass.cli.options import Form
+from windlass.cli.show import emit_json, emit_lines, emit_table, note
+from windlass.errors import WindlassError
+from windlass.queue import QueueChange, QueueInfo, check_name
+from windlass.states import State
+from windlass.store.protocol import Store
+
+SHOWN: tuple[State, ...] = (
+    State.WAITING,
+    State.ACTIVE,
+    State.DELAYED,
+    State.RETRYING,
+    State.BLOCKED,
+    State.COMPLETED,
+    State.FAILED,
+    State.CANCELLED,
+)
+ALWAYS = frozenset({State.WAITING, State.ACTIVE, State.COMPLETED, State.FAILED})
+
+
+class QueueNotFound(WindlassError, LookupError):
+    """A command names a queue that was never used."""
+
+    code = "queue-not-found"
+
+
+class QueueRow(msgspec.Struct, frozen=True):
+    """A queue and how many of its jobs are in each state."""
+
+    name: str
+    paused: bool
+    states: dict[State, int]
+
+
+async def gather(store: Store) -> list[QueueRow]:
+    """Every queue, by name."""
+    counts: dict[str, dict[State, int]] = {}
+    for count in await store.counts():
+        counts.setdefault(count.queue, {})[count.state] = count.n
+    known = {info.name: info for info in await store.queues()}
+    return [
+        QueueRow(
+            name,
+            known[name].paused if name in known else False,
+            {state: counts.get(name, {}).get(state, 0) for state in SHOWN},
+        )
+        for name in sorted({*counts, *known})
+    ]
+
+
+def emit_queues(rows: Sequence[QueueRow], form: Form) -> None:
+    """Print queues. A table leaves out states in which no queue has a job, unless they are the usual ones."""
+    if form is Form.JSON:
+        emit_json({"items": [{"name": row.name, "paused": row.paused, **row.states} for row in rows], "next": None})
+    elif form is Form.IDS:
+        emit_lines(row.name for row in rows)
+    elif not rows:
+        note("no queues yet")
+    else:
+        states = [state for state in SHOWN if state in ALWAYS or any(row.states[state] for row in rows)]
+        paused = ["paused"] if any(row.paused for row in rows) else []
+        columns = ["queue", *paused, *states]
+        emit_table(
+            columns,
+            [
+                [row.name, *["yes" if row.paused else ""][: len(paused)], *(str(row.states[state]) for state in states)]
+                for row in rows
+            ],
+            right=states,
+        )
+
+
+async def set_paused(store: Store, names: Sequence[str], *, paused: bool, create: bool) -> list[QueueInfo]:
+    """Pause or resume queues; all must be known (or `create`), else nothing happens."""
+    known = [info.name for info in await store.queues()]
+    for name in names:
+        check_name(name, "queue")
+        if name not in known and not create:
+            near = get_close_matches(name, known, 1)
+            mend = (
+                f"did you mean {near[0]}?" if near else "`windlass queues ls` lists them" + " or add --create" * paused
+            )
+            raise QueueNotFound(f"there is no queue {name!r}", queue=name, mend=mend)
+    return [await store.put_queue(name, QueueChange(paused=paused), actor()) for name in names]
+
+
+def emit_set(infos: Sequence[QueueInfo], form: Form) -> None:
+    """Print what became of the queues."""
+    if form is Form.JSON:
+        emit_json({"items": infos, "next": None})
+    elif form is Form.IDS:
+        emit_lines(info.name for info in infos)
+    else:
+        for info in infos:
+            print(f"{info.name} is {'paused' if info.paused else 'open'}")

@@ -1,0 +1,228 @@
+"""The doctor's examination: facts about the store, and findings, each with the command that mends it."""
+
+import asyncio
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from windlass.cli.options import Plain
+from windlass.cli.show import COLOURS, clean, emit_facts, emit_json, size, span
+from windlass.cli.target import Target
+from windlass.clock import SECOND, Micros, host_now
+from windlass.errors import SchemaMismatch, StoreError, StoreUnavailable
+from windlass.lease import WorkerInfo
+from windlass.query import Where
+from windlass.states import State
+from windlass.store.protocol import Store
+
+SAMPLE = 1_000
+IDLE = 60 * SECOND
+"""A worker with room that claimed nothing for so long while its queues have jobs is stuck."""
+SKEW = 2 * SECOND
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something worth saying: `wrong` needs mending, `warning` may be meant."""
+
+    level: Literal["wrong", "warning"]
+    code: str
+    text: str
+    mend: str = ""
+
+
+class Checkup(msgspec.Struct, frozen=True):
+    """Everything found. `unreachable`: the store did not answer, so nothing else was examined."""
+
+    url: str
+    facts: dict[str, Any]
+    findings: list[Finding]
+    unreachable: bool = False
+
+
+class Ward(NamedTuple):
+    """What the examinations look at."""
+
+    now: Micros
+    waiting: dict[str, int]
+    paused: frozenset[str]
+    workers: list[WorkerInfo]
+    kinds: dict[str, set[str]]
+    """Kinds of waiting jobs -> the queues they wait in (a sample)."""
+
+
+def examine(target: Target) -> Checkup:
+    """Open the store and examine it; a store that cannot be opened is a finding."""
+    return asyncio.run(_examine(target))
+
+
+async def _examine(target: Target) -> Checkup:
+    store = target.store()
+    try:
+        await store.open()
+        found, known = await store.schema()
+        facts = {**await store.health(), "schema": found, "namespace": target.load().namespace}
+        warnings = facts.pop("warnings", ())
+        facts.pop("url", None)
+        findings = [Finding("warning", "engine", str(text)) for text in warnings]
+        if found != known:
+            findings.append(
+                Finding("wrong", "schema", f"schema {found}, this version writes {known}", _up(found, known))
+            )
+        ward = await _look(store)
+        findings += _clock(ward)
+        for examination in EXAMINATIONS:
+            findings += examination(ward)
+        return Checkup(store.url, {**facts, "workers": len(ward.workers), **_totals(ward)}, findings)
+    except SchemaMismatch as error:
+        return Checkup(store.url, {}, [Finding("wrong", "schema", error.message, error.facts.get("mend", ""))])
+    except StoreUnavailable as error:
+        mend = error.facts.get("mend", "is it running, and is the address right?")
+        return Checkup(store.url, {}, [Finding("wrong", error.code, error.message, mend)], True)
+    except StoreError as error:
+        return Checkup(store.url, {}, [Finding("wrong", error.code, error.message, error.facts.get("mend", ""))])
+    finally:
+        await store.close()
+
+
+def _up(found: int, known: int) -> str:
+    return "windlass migrate up" if found < known else "install the newer windlass"
+
+
+def _totals(ward: Ward) -> dict[str, Any]:
+    return {"waiting": sum(ward.waiting.values())}
+
+
+async def _look(store: Store) -> Ward:
+    waiting = {count.queue: count.n for count in await store.counts() if count.state is State.WAITING}
+    workers = await store.workers()
+    return Ward(
+        now=await store.now(),
+        waiting=waiting,
+        paused=frozenset(info.name for info in await store.queues() if info.paused),
+        workers=workers,
+        kinds=await _waiting_kinds(store, waiting, workers),
+    )
+
+
+async def _waiting_kinds(store: Store, waiting: dict[str, int], workers: Sequence[WorkerInfo]) -> dict[str, set[str]]:
+    """The kinds of the newest waiting jobs, and of the published kinds that no worker serves those that have any."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for queue in waiting:
+        page = await store.jobs(Where(states=(State.WAITING,), queues=(queue,)), None, SAMPLE)
+        for job in page.items:
+            found[job.kind].add(queue)
+    served = {kind for worker in workers for kind in worker.kinds}
+    for record in await store.records("kind"):
+        if waiting and record.key not in served and record.key not in found:
+            page = await store.jobs(Where(states=(State.WAITING,), kinds=(record.key,)), None, 1)
+            for job in page.items:
+                found[job.kind].add(job.queue)
+    return found
+
+
+def _clock(ward: Ward) -> Iterator[Finding]:
+    ahead = host_now() - ward.now
+    if abs(ahead) > SKEW:
+        side = "ahead of" if ahead > 0 else "behind"
+        text = f"this machine's clock is {span(abs(ahead) / SECOND)} {side} the store's"
+        yield Finding("warning", "clock", text, "synchronise both by NTP; Windlass goes by the store's")
+
+
+def _serves(worker: WorkerInfo, queue: str) -> bool:
+    return worker.queues is None or queue in worker.queues
+
+
+def _unserved(ward: Ward) -> Iterator[Finding]:
+    for queue, count in ward.waiting.items():
+        if queue not in ward.paused and not any(_serves(worker, queue) for worker in ward.workers):
+            yield Finding(
+                "wrong",
+                "no-worker",
+                f"queue {queue} has {count:,} waiting and no live worker",
+                f"windlass worker -A module:app -q {queue}",
+            )
+
+
+def _paused(ward: Ward) -> Iterator[Finding]:
+    for queue in sorted(ward.paused):
+        if count := ward.waiting.get(queue):
+            text = f"queue {queue} is paused with {count:,} waiting"
+            yield Finding("warning", "paused", text, f"windlass queues resume {queue}")
+
+
+def _unknown_kinds(ward: Ward) -> Iterator[Finding]:
+    for kind, queues in sorted(ward.kinds.items()):
+        for queue in sorted(queues - ward.paused):
+            crew = [worker for worker in ward.workers if _serves(worker, queue)]
+            if crew and not any(kind in worker.kinds for worker in crew):
+                yield Finding(
+                    "wrong",
+                    "unknown-kind",
+                    f"jobs of kind {kind} wait in queue {queue}, and no worker there knows the kind",
+                    f"start a worker whose app has it, or windlass jobs cancel --kind {kind}",
+                )
+
+
+def _silent(ward: Ward) -> Iterator[Finding]:
+    for worker in ward.workers:
+        quiet = ward.now - worker.seen_at
+        if quiet > worker.lease:
+            text = f"worker {worker.id} ({worker.host}, pid {worker.pid}) is silent for {span(quiet / SECOND)}"
+            mend = f"if it is dead its {worker.running} jobs are taken over; if it hangs, kill {worker.pid}"
+            yield Finding("wrong", "silent-worker", text, mend)
+
+
+def _stuck(ward: Ward) -> Iterator[Finding]:
+    for worker in ward.workers:
+        served = [q for q, n in ward.waiting.items() if n and q not in ward.paused and _serves(worker, q)]
+        since = ward.now - (worker.claimed_at or worker.started_at)
+        if served and since > IDLE and ward.now - worker.seen_at <= worker.lease and worker.state == "running":
+            text = f"worker {worker.id} took no job for {span(since / SECOND)} while {served[0]} has waiting ones"
+            mend = f"its {worker.running} running jobs may hang: windlass jobs ls --state active, or restart pid {worker.pid}"
+            yield Finding("warning", "stuck-worker", text, mend)
+
+
+EXAMINATIONS: tuple[Callable[[Ward], Iterable[Finding]], ...] = (_unserved, _paused, _unknown_kinds, _silent, _stuck)
+
+
+def emit_checkup(checkup: Checkup, form: Plain, strict: bool) -> int:
+    """Print it; the exit code: 5 unreachable, 1 something wrong, else 0."""
+    wrong = [finding for finding in checkup.findings if strict or finding.level == "wrong"]
+    code = 5 if checkup.unreachable else 1 if wrong else 0
+    if form is Plain.JSON:
+        emit_json({"ok": code == 0, "exit": code, **msgspec.to_builtins(checkup)})
+        return code
+    emit_facts([("store", checkup.url), *((name, _fact(name, value)) for name, value in checkup.facts.items())])
+    print()
+    for finding in checkup.findings:
+        _emit_finding(finding)
+    if not checkup.findings:
+        print(_paint("ok", "ok: nothing is wrong"))
+    return code
+
+
+def _emit_finding(finding: Finding) -> None:
+    print(f"{_paint(finding.level, finding.level)}[{finding.code}]: {clean(finding.text)}")
+    if finding.mend:
+        print(f"  mend: {clean(finding.mend)}")
+
+
+def _fact(name: str, value: Any) -> str:
+    if name in ("size", "bytes") and isinstance(value, int):
+        return size(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value > 9_999 else str(value)
+
+
+def _paint(level: str, text: str) -> str:
+    if not sys.stdout.isatty():
+        return text
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(Text(text, style=COLOURS[level]), end="")
+    return captured.get()

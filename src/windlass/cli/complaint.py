@@ -1,0 +1,58 @@
+"""Errors as exit codes and one clear line on stderr (or, with `-o json`, one object)."""
+
+import os
+import sys
+import traceback
+
+import msgspec
+
+from windlass.cli.options import Chosen
+from windlass.cli.show import clean
+from windlass.errors import (
+    InvalidArgs,
+    InvalidOption,
+    JobNotFound,
+    SettingsError,
+    StoreReadOnly,
+    StoreUnavailable,
+    UnknownKind,
+    UnknownParent,
+    WindlassError,
+)
+
+OK, FAILURE, USAGE, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+_CODES: tuple[tuple[type[WindlassError], int], ...] = (
+    (StoreUnavailable, UNREACHABLE),
+    (StoreReadOnly, NOT_ALLOWED),
+    (JobNotFound, NOT_FOUND),
+    (SettingsError, USAGE),
+    (InvalidOption, USAGE),
+    (InvalidArgs, USAGE),
+    (UnknownKind, USAGE),
+    (UnknownParent, USAGE),
+)
+
+
+def complain(error: BaseException) -> int:
+    """Print `error`; its exit code. What is not a `WindlassError` is a fault in a program and keeps its traceback."""
+    if not isinstance(error, WindlassError) or os.environ.get("WINDLASS_DEBUG"):
+        traceback.print_exception(error)
+    if not isinstance(error, WindlassError):
+        return FAILURE
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), FAILURE)
+    print(_object(error, code) if Chosen.json else line(error), file=sys.stderr)
+    return code
+
+
+def _object(error: WindlassError, code: int) -> str:
+    return msgspec.json.encode({**error.as_dict(), "exit": code}, enc_hook=str).decode()
+
+
+def line(error: WindlassError) -> str:
+    """`error[code]: message; mend`."""
+    mend = error.facts.get("mend")
+    near = error.facts.get("suggestions")
+    if not mend and near and "did you mean" not in error.message:
+        mend = f"did you mean {' or '.join(map(str, near))}?"
+    return clean(f"error[{error.code}]: {error.message}" + (f"; {mend}" if mend else ""))

@@ -1,0 +1,137 @@
+"""`windlass jobs`: list, show, retry, cancel, remove."""
+
+import typer
+
+from windlass.cli import options
+from windlass.cli.options import Form, noun
+
+app = noun("List, show, retry, cancel and remove jobs.")
+
+
+@app.command("ls")
+def ls(
+    state: options.States = None,
+    queue: options.Queues = None,
+    kind: options.Kinds = None,
+    user: options.User = None,
+    tag: options.Tags = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """List jobs, newest first."""
+    from windlass.cli.filters import where
+    from windlass.cli.listing import collect, emit_jobs, job_row
+    from windlass.cli.target import Target, with_store
+
+    wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
+    target = Target(url, app_ref, namespace)
+    page = with_store(target, lambda store: collect(store, wanted, limit, cursor))
+    emit_jobs(page, output, job_row, "no such jobs")
+
+
+@app.command("show")
+def show(
+    ids: options.Ids = None,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Show all about a job: arguments, result, attempts, log."""
+    from windlass.cli.detail import emit_details, gather
+    from windlass.cli.filters import read_ids
+    from windlass.cli.target import Target, with_store
+
+    named = read_ids(ids)
+    if not named:
+        raise typer.BadParameter("name a job, or - to read ids from stdin", param_hint="ID")
+    found = with_store(Target(url, app_ref, namespace), lambda store: gather(store, named))
+    emit_details(found, named, output)
+
+
+@app.command("retry")
+def retry(
+    ids: options.Ids = None,
+    state: options.States = None,
+    queue: options.Queues = None,
+    kind: options.Kinds = None,
+    user: options.User = None,
+    tag: options.Tags = None,
+    limit: options.Limit = 10_000,
+    keep_attempts: bool = typer.Option(False, "--keep-attempts", help="Go on counting attempts, not from zero."),
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Run finished jobs again, by id or by filter."""
+    from windlass.cli.change import Selection, change
+    from windlass.cli.filters import where
+    from windlass.cli.target import Target
+    from windlass.query import Action, Command
+
+    wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
+    command = Command(action=Action.REQUEUE, keep_attempts=keep_attempts)
+    change(Target(url, app_ref, namespace), command, Selection(ids, wanted, limit), yes=True, form=output)
+
+
+@app.command("cancel")
+def cancel(
+    ids: options.Ids = None,
+    state: options.States = None,
+    queue: options.Queues = None,
+    kind: options.Kinds = None,
+    user: options.User = None,
+    tag: options.Tags = None,
+    limit: options.Limit = 10_000,
+    reason: str = typer.Option(None, "--reason", metavar="TEXT", help="Kept on the jobs."),
+    yes: options.Yes = False,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Cancel jobs, by id or by filter; running ones are asked to stop."""
+    from windlass.cli.change import Selection, change
+    from windlass.cli.filters import where
+    from windlass.cli.target import Target
+    from windlass.query import Action, Command
+
+    wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
+    command = Command(action=Action.CANCEL, reason=reason)
+    change(Target(url, app_ref, namespace), command, Selection(ids, wanted, limit), yes=yes, form=output)
+
+
+@app.command("rm")
+def rm(
+    ids: options.Ids = None,
+    state: options.States = None,
+    queue: options.Queues = None,
+    kind: options.Kinds = None,
+    user: options.User = None,
+    tag: options.Tags = None,
+    limit: options.Limit = 10_000,
+    yes: options.Yes = False,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Remove jobs for good, by id or by filter; running ones are left."""
+    from windlass.cli.change import Selection, change
+    from windlass.cli.filters import where
+    from windlass.cli.target import Target
+    from windlass.query import Action, Command
+
+    wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
+    change(
+        Target(url, app_ref, namespace),
+        Command(action=Action.DELETE),
+        Selection(ids, wanted, limit),
+        yes=yes,
+        form=output,
+    )

@@ -1,0 +1,43 @@
+"""The kinds that apps and workers published."""
+
+import asyncio
+from collections.abc import Sequence
+
+from windlass.cli.options import Form
+from windlass.cli.show import emit_json, emit_lines, emit_table, note
+from windlass.cli.target import Target
+from windlass.kinds import KindInfo, Param
+
+
+def gather(target: Target) -> list[KindInfo]:
+    """The published kinds, by name; those of `-A` are published by opening it."""
+    return asyncio.run(_gather(target))
+
+
+async def _gather(target: Target) -> list[KindInfo]:
+    async with target.load() as app:
+        return sorted(await app.published_kinds(), key=lambda info: info.name)
+
+
+def emit_kinds(infos: Sequence[KindInfo], form: Form) -> None:
+    """Print kinds in the form asked for."""
+    if form is Form.JSON:
+        emit_json({"items": infos, "next": None})
+    elif form is Form.IDS:
+        emit_lines(info.name for info in infos)
+    elif not infos:
+        note("no kinds known yet; a worker publishes those of its app when it starts")
+    else:
+        emit_table(
+            ["kind", "parameters", "queue", "runtime", "tries"],
+            [
+                [info.name, ", ".join(map(_param, info.params)), info.queue, info.runtime, str(info.max_attempts)]
+                for info in infos
+            ],
+            right=("tries",),
+        )
+
+
+def _param(param: Param) -> str:
+    star = {"rest": "*", "extra": "**"}.get(param.how, "")
+    return f"{star}{param.name}" + ("" if param.required or star else "?")

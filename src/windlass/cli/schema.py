@@ -1,0 +1,71 @@
+"""Reading and moving the version of a store's schema."""
+
+import asyncio
+from contextlib import suppress
+from typing import NamedTuple
+
+import typer
+
+from windlass.cli.options import Plain
+from windlass.cli.show import emit_json
+from windlass.cli.target import Target
+from windlass.errors import SchemaMismatch
+
+
+class Status(NamedTuple):
+    """The store's address, the version found there, and the one this code writes."""
+
+    url: str
+    found: int
+    known: int
+
+
+def read_status(target: Target) -> Status:
+    """Ask the store; one that refuses to open for its version tells it in the refusal."""
+    return asyncio.run(_read(target))
+
+
+async def _read(target: Target) -> Status:
+    store = target.store()
+    try:
+        await store.open()
+        return Status(store.url, *await store.schema())
+    except SchemaMismatch as mismatch:
+        return Status(store.url, mismatch.facts["found"], mismatch.facts["known"])
+    finally:
+        await store.close()
+
+
+def emit_status(status: Status, form: Plain) -> None:
+    """Print it; exit code 1 if the versions differ."""
+    behind = status.found < status.known
+    state = "current" if status.found == status.known else "behind" if behind else "newer than this version"
+    if form is Plain.JSON:
+        emit_json({"url": status.url, "found": status.found, "known": status.known, "state": state})
+    else:
+        print(f"{status.url}: schema {status.found}, this version writes {status.known}: {state}")
+        if behind:
+            print("run `windlass migrate up`")
+        elif status.found > status.known:
+            print("install the newer windlass")
+    if status.found != status.known:
+        raise typer.Exit(1)
+
+
+def bring_up(target: Target, form: Plain) -> None:
+    """Migrate and say which steps were taken."""
+    steps = asyncio.run(_migrate(target))
+    if form is Plain.JSON:
+        emit_json({"steps": steps})
+    else:
+        print("\n".join([f"done: {step}" for step in steps] or ["nothing to do: the schema is current"]))
+
+
+async def _migrate(target: Target) -> list[str]:
+    store = target.store()
+    try:
+        with suppress(SchemaMismatch):  # an older schema refuses to open; that is what is being mended
+            await store.open()
+        return await store.migrate()
+    finally:
+        await store.close()

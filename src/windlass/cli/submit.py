@@ -1,0 +1,81 @@
+"""Enqueueing one job from the command line, and waiting for it."""
+
+import asyncio
+import sys
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from windlass.cli.listing import as_json
+from windlass.cli.options import Form
+from windlass.cli.show import emit_json, note
+from windlass.cli.target import Target
+from windlass.errors import InvalidArgs
+from windlass.priority import check_priority
+
+
+class Submission(NamedTuple):
+    """A job as the command line gives it; `options` are those of `Handler.options`."""
+
+    kind: str
+    args: dict[str, Any]
+    options: dict[str, Any]
+    wait: bool
+    timeout: str | None
+
+
+def read_args(text: str) -> dict[str, Any]:
+    """The arguments as an object; `-` reads them from stdin. `InvalidArgs` for anything but a JSON object."""
+    if text == "-":
+        text = sys.stdin.read()
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidArgs(
+            f"the arguments are not JSON: {error}", field="args", mend="""quote them: '{"name": "value"}'"""
+        ) from None
+    if not isinstance(value, dict):
+        found = {list: "a list", str: "a text", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
+        raise InvalidArgs(
+            f"the arguments are {found}; they must be one JSON object by parameter name",
+            field="args",
+            mend="""write '{"name": "value"}'""",
+        )
+    return cast(dict[str, Any], value)
+
+
+def submit(target: Target, job: Submission, form: Form) -> None:
+    """Enqueue; print the id (or, waiting, the result)."""
+    asyncio.run(_submit(target, job, form))
+
+
+async def _submit(target: Target, job: Submission, form: Form) -> None:
+    given = dict(job.options)
+    if "priority" in given:
+        given["priority"] = _priority(given["priority"])
+    app = target.load()
+    async with app:
+        handler = app.kind(job.kind)
+        ref = await (handler.options(**given) if given else handler).enqueue(**job.args)
+        if not ref.created:
+            note(f"not enqueued again: job {ref.id} holds the unique key {given.get('unique')!r}")
+        if not job.wait:
+            if form is Form.JSON:
+                emit_json({"id": ref.id, "kind": job.kind, "created": ref.created})
+            else:
+                print(ref.id)
+            return
+        result = await ref.result(timeout=job.timeout)
+    if form is Form.JSON:
+        emit_json({"id": ref.id, "kind": job.kind, "created": ref.created, "result": result})
+    elif form is Form.IDS:
+        print(ref.id)
+    else:
+        print(as_json(result))
+
+
+def _priority(text: str) -> int:
+    try:
+        return check_priority(int(text))
+    except ValueError:
+        return check_priority(text)

@@ -1,0 +1,113 @@
+"""Which store a command means: `-A module:app`, `--url`, or what the environment says; and running on it."""
+
+import asyncio
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from windlass.errors import SettingsError
+from windlass.store import open_store
+from windlass.store.protocol import Store
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
+
+T = TypeVar("T")
+
+
+class Target(NamedTuple):
+    """The address as given; `app` may supply what `url` and `namespace` leave out."""
+
+    url: str | None
+    app: str | None
+    namespace: str | None
+
+    def load(self) -> "Windlass":
+        """The app: the one `-A` names, with `--url` and `--namespace` over its own; else one made for the address."""
+        from windlass.app import Windlass
+        from windlass.stores import Stores
+
+        if self.app is None:
+            return Windlass(self.url, namespace=self.namespace)
+        app = load_app(self.app)
+        if self.url is not None or self.namespace is not None:
+            observers = app.stores.observers
+            app.stores = Stores(self.url or app.url, self.namespace or app.namespace)
+            app.stores.observers = observers
+        return app
+
+    def store(self) -> Store:
+        """An unopened store at the address."""
+        app = self.load()
+        return open_store(app.url, app.namespace)
+
+
+@asynccontextmanager
+async def opened(target: Target) -> AsyncIterator[Store]:
+    """The open store of a target."""
+    store = target.store()
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def with_store(target: Target, act: Callable[[Store], Awaitable[T]]) -> T:
+    """Open the store, act on it, close it; the answer of `act`."""
+
+    async def main() -> T:
+        async with opened(target) as store:
+            return await act(store)
+
+    return asyncio.run(main())
+
+
+def load_app(ref: str) -> "Windlass":
+    """The app that `module:name` names; `module` alone finds its `app`, or its only Windlass."""
+    from windlass.app import Windlass
+
+    path, _, name = ref.partition(":")
+    try:
+        module = import_module(path)
+    except Exception as error:
+        raise SettingsError(
+            _import_text(path, error), field="app", value=ref, mend=_import_mend(path, error)
+        ) from error
+    found = {key: value for key, value in vars(module).items() if isinstance(value, Windlass)}
+    if name:
+        if name in found:
+            return found[name]
+        has = f"it has {', '.join(sorted(found))}" if found else "it has no Windlass app at all"
+        raise SettingsError(f"module {path!r} has no Windlass app {name!r}; {has}", field="app", value=ref)
+    if "app" in found or len(found) == 1:
+        return found.get("app") or next(iter(found.values()))
+    raise SettingsError(
+        f"module {path!r} has {len(found)} Windlass apps", field="app", value=ref, mend=f"say which: -A {path}:name"
+    )
+
+
+def _import_text(path: str, error: Exception) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    last = frames[-1] if frames else None
+    own = last is None or last.filename == __file__
+    where = "" if own or last is None else f" ({last.filename}, line {last.lineno})"
+    return f"cannot import {path!r}: {type(error).__name__}: {error}{where}"
+
+
+def _import_mend(path: str, error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name == path.partition(".")[0]:
+        return f"run it where {path.replace('.', '/')}.py is ({sys.path[0]} was searched), or set PYTHONPATH"
+    return "mend the module; WINDLASS_DEBUG=1 shows the traceback"
+
+
+def run_fast(main: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop where it is installed: for commands that live long enough to earn its import."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
