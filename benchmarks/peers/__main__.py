@@ -75,7 +75,14 @@ def main(given: Sequence[str]) -> int:
     options = arguments(given)
     peers = chosen(options.only.split(",") if options.only else None)
     sizes = Sizes(jobs=options.jobs, paced=options.paced, patience=options.patience)
-    run = Run(facts={**machine.facts(), "Load before": machine.load(), "Rounds": str(options.rounds)})
+    run = Run(
+        facts={
+            **machine.facts(),
+            "Load before": machine.load(),
+            "Rounds": str(options.rounds),
+            "Patience": f"{options.patience:g} s",
+        }
+    )
     made = install(peers, run)
     peers = [peer for peer in peers if peer.name in made]
     steal = machine.Steal()

@@ -116,7 +116,7 @@ def _exactness(run: Run, peers: list[Peer]) -> str:
         "jobs",
         "lost",
         "repeated",
-        *(("kill -9: lost", "repeated", "last run after s") if killed else ()),
+        *(("kill -9: not run again", "repeated", "last run after s") if killed else ()),
     )
     rows: list[tuple[str, ...]] = []
     for peer in peers:

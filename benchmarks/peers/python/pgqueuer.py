@@ -43,4 +43,4 @@ async def work(_: int) -> None:
         async def run(queued: Job) -> None:
             job.run(json.loads(queued.payload or b""))
 
-        await app.run(batch_size=200, heartbeat_timeout=timedelta(seconds=10))
+        await app.run(batch_size=200, dequeue_timeout=timedelta(seconds=5), heartbeat_timeout=timedelta(seconds=10))
