@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
@@ -98,21 +98,25 @@ class Windlass:
     @overload
     def job(self, fn: Callable[P, R], /) -> SyncHandler[P, R]: ...
     @overload
-    def job(self, **options: Unpack[HandlerOptions]) -> Decorate: ...
+    def job(self, /, **options: Unpack[HandlerOptions]) -> Decorate: ...
     def job(self, fn: Callable[..., Any] | None = None, /, **options: Unpack[HandlerOptions]) -> Any:
         """Make a function a job kind: `@app.job` or `@app.job(queue="email", ...)`. It stays callable.
 
         Raises `InvalidOption`, and `DuplicateKind` when another function has the kind.
         """
-        if fn is None:
-            return lambda given: self._register(given, options)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-        return self._register(fn, options)
+        if fn is not None:
+            return self._register(fn, options)
+
+        def decorate(fn: Callable[..., Any]) -> Handler[..., Any]:
+            return self._register(fn, options)
+
+        return decorate
 
     def declare(
-        self, kind: str, params: Sequence[str] | None = None, **options: Unpack[HandlerOptions]
+        self, name: str, params: Sequence[str] | None = None, **options: Unpack[HandlerOptions]
     ) -> Handler[..., Any]:
         """A kind that other programs run, so that this one can enqueue it; `params` None takes any arguments."""
-        return self.kinds.declare(kind, params, options)
+        return self.kinds.declare(name, params, options)
 
     def resource(self, fn: F) -> F:
         """A resource that each worker opens once: an async generator that yields it, or an async context manager function.
@@ -129,7 +133,7 @@ class Windlass:
     async def enqueue(self, handler: Handler[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
     @overload
     async def enqueue(self, handler: str, /, *args: Any, **kwargs: Any) -> JobRef[Any]: ...
-    async def enqueue(self, handler: Handler[..., Any] | str, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
+    async def enqueue(self, handler: Any, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
         """Store one job of a handler, or of a kind by name; raises `UnknownKind` with suggestions, `InvalidArgs`."""
         return await self.enqueue_any(handler, args, kwargs)
 
@@ -230,7 +234,7 @@ class Windlass:
             await self.stores.close()
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, _: Any = None) -> Any:
+    async def lifespan(self, _: Any = None) -> AsyncGenerator[None]:
         """An ASGI lifespan: `FastAPI(lifespan=app.lifespan)`."""
         async with self:
             yield

@@ -183,7 +183,7 @@ def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any, int]]
 
 def _parts(value: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(value, dict):
-        return list(cast("dict[Any, Any]", value).items())
+        return [*cast("dict[Any, Any]", value).items()]
     if isinstance(value, (list, tuple, set, frozenset)):
         return list(enumerate(cast("Sequence[Any]", value)))
     if isinstance(value, msgspec.Struct):
@@ -191,7 +191,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]] | None:
     if is_dataclass(value) and not isinstance(value, type):
         return [(field.name, getattr(value, field.name, None)) for field in dataclass_fields(value)]
     if callable(getattr(value, "model_dump", None)) and not isinstance(value, type):
-        return list(vars(value).items())
+        return [*cast("dict[str, Any]", vars(value)).items()]
     return None
 
 

@@ -131,6 +131,11 @@ class Handler(Generic[P, R]):
         return self._declared
 
     @property
+    def door(self) -> Door:
+        """The app that declared the kind."""
+        return self._door
+
+    @property
     def binder(self) -> Binder:
         """The kind's parameters."""
         return self._binder
@@ -233,9 +238,10 @@ def make_handler(door: Door, fn: Callable[..., Any], options: HandlerOptions) ->
     is_async = runtimes == ("async",)
     with_context, without = (AsyncCtxHandler, AsyncHandler) if is_async else (SyncCtxHandler, SyncHandler)
     face = with_context if takes_context else without
-    handler: Handler[..., Any] = face(door, declared, Binder(declared.job.kind, parameters, lambda: read_hints(fn)))
+    binder = Binder(declared.job.kind, parameters, lambda: read_hints(fn))
+    handler = cast("Any", face(door, declared, binder))
     handler.fn, handler.takes_context = fn, takes_context
-    handler._results = _Results(fn)  # pyright: ignore[reportPrivateUsage]
+    handler._results = _Results(fn)
     update_wrapper(handler, fn, updated=())
     return handler
 

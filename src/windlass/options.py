@@ -259,7 +259,7 @@ def _read_rule(rule: Any) -> Any:
         raise _bad("errors", rule, "{exception class: category} or a callable", "use {ValueError: 'permanent'}")
     for cls, category in cast("Mapping[Any, Any]", rule).items():
         if not (isinstance(cls, type) and issubclass(cls, BaseException)):
-            raise _bad("errors", cls, "exception classes as keys", "use {ValueError: 'permanent'}")
+            raise _bad("errors", cast(Any, cls), "exception classes as keys", "use {ValueError: 'permanent'}")
         if category not in list(Category):
             raise _bad("errors", category, "|".join(Category), f"name one of them for {cls.__name__}")
     return cast("Mapping[Any, Any]", rule)
@@ -291,12 +291,12 @@ def _read_times(given: Mapping[str, Any], changes: dict[str, Any]) -> None:
 
 def _read_edges(parents: Any, on_failure: OnFailure) -> tuple[Edge, ...]:
     if isinstance(parents, (str, JobRef, NewJob)) or not isinstance(parents, Sequence):
-        raise _bad("after", parents, "a list of references, jobs or ids", "use after=[ref]")
+        raise _bad("after", cast(Any, parents), "a list of references, jobs or ids", "use after=[ref]")
     ids: dict[str, None] = {}
     for parent in cast("Sequence[Any]", parents):
-        id = cast("str", parent.id) if isinstance(parent, (JobRef, NewJob)) else parent
+        id: Any = cast("JobRef[Any] | NewJob[Any]", parent).id if isinstance(parent, (JobRef, NewJob)) else parent
         if not isinstance(id, str) or not id:
-            raise _bad("after", parent, "references, jobs or ids", "use after=[ref]")
+            raise _bad("after", id, "references, jobs or ids", "use after=[ref]")
         ids[id] = None
     return tuple(Edge(id, on_failure) for id in ids)
 

@@ -62,7 +62,9 @@ class Producer:
                 await asyncio.sleep(0)  # the write starts before the next chunk is made
         except BaseException as error:
             if writing is not None:
-                answers += (await asyncio.gather(writing, return_exceptions=True))[0] if not writing.cancelled() else []
+                await asyncio.wait([writing])
+                if not writing.cancelled() and writing.exception() is None:
+                    answers += writing.result()
             if isinstance(error, WindlassError):
                 error.facts["stored"] = len(answers)
             raise

@@ -75,5 +75,5 @@ class JobRef(msgspec.Struct, Generic[R_co], frozen=True, dict=True):
 def make_ref(id: str, kind: str, created: bool, door: Door) -> JobRef[Any]:
     """A reference that knows its app. The app is not a field, so it is never compared, encoded or shown."""
     ref: JobRef[Any] = JobRef(id, kind, created)
-    ref.__dict__["door"] = door
+    vars(ref)["door"] = door
     return ref

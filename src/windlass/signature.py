@@ -343,4 +343,4 @@ def _storable(default: Any, hint: Any) -> bool:
 
 def _schema_of(hint: Any) -> dict[str, Any]:
     schema = getattr(hint, "model_json_schema", None)
-    return schema() if callable(schema) else {}
+    return cast("dict[str, Any]", schema()) if callable(schema) else {}

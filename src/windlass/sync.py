@@ -5,7 +5,7 @@ import atexit
 import os
 import threading
 from collections.abc import Awaitable, Coroutine, Iterable
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from windlass.clock import Duration
 from windlass.errors import InsideLoop
@@ -48,7 +48,7 @@ class Sync:
     def enqueue(self, handler: Handler[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]: ...
     @overload
     def enqueue(self, handler: str, /, *args: Any, **kwargs: Any) -> JobRef[Any]: ...
-    def enqueue(self, handler: Handler[..., Any] | str, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
+    def enqueue(self, handler: Any, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
         """`app.enqueue`, blocking."""
         return self.run(self._door.enqueue_any(handler, args, kwargs))
 
@@ -123,4 +123,4 @@ def _is_in_loop() -> bool:
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
-    return cast(T, await awaitable)
+    return await awaitable

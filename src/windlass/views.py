@@ -186,9 +186,8 @@ def read_filter(given: JobFilter) -> Where:
     unknown = sorted(set(given) - set(JobFilter.__annotations__))
     if unknown:
         raise _bad("filter", unknown[0], "|".join(JobFilter.__annotations__), "correct its name")
-    plain: dict[str, Any] = {
-        name: given[name] for name in ("user", "project", "group", "workflow", "unique") if given.get(name) is not None
-    }
+    texts = ("user", "project", "group", "workflow", "unique")
+    plain: dict[str, Any] = {name: given.get(name) for name in texts if given.get(name) is not None}
     for name in ("created_from", "created_to", "finished_from", "finished_to"):
         at = given.get(name)
         if at is not None:

@@ -1,0 +1,212 @@
+"""For tests of programs that use Windlass: `sandbox` gives an app a store in memory with a held clock, `run` runs a handler
+without any store."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+
+from windlass.app import Windlass
+from windlass.clock import Duration, Micros, host_now, instant, micros, moment
+from windlass.codec import MEBIBYTE, encode
+from windlass.context import Context, Notebook
+from windlass.errors import WindlassError
+from windlass.handler import Handler
+from windlass.job import Claim, Enqueued, ErrorInfo, NewJob
+from windlass.outcome import completed, judge
+from windlass.stores import Stores
+
+IN_MEMORY = "sqlite://:memory:"
+_MOST_STEPS = 10_000
+_DUE_AT_ONCE = 500
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """One job that was enqueued in a sandbox; `job` has its options, `args` are plain values by parameter name."""
+
+    id: str
+    kind: str
+    args: dict[str, Any]
+    job: NewJob[Any]
+
+
+class Box:
+    """A sandboxed app: what it enqueued, and its clock."""
+
+    def __init__(self, app: Windlass) -> None:
+        self.app = app
+        self._sent: list[Sent] = []
+
+    def enqueued(self, handler: Handler[..., Any] | str | None = None) -> list[Sent]:
+        """The new jobs since the sandbox opened, oldest first; of one handler or kind, if named."""
+        kind = handler.kind if isinstance(handler, Handler) else handler
+        return [sent for sent in self._sent if kind is None or sent.kind == kind]
+
+    def assert_enqueued(
+        self, handler: Handler[..., Any] | str, /, *, count: int | None = None, **args: Any
+    ) -> list[Sent]:
+        """Fails unless jobs of `handler` with these arguments (others may be anything) were enqueued: `count` of them, or at
+        least one. Returns them."""
+        wanted = cast("dict[str, Any]", msgspec.json.decode(encode(args, "", MEBIBYTE)))
+        every = self.enqueued(handler)
+        found = [sent for sent in every if all(_has(sent.args, *each) for each in wanted.items())]
+        if len(found) != count if count is not None else not found:
+            kind = handler.kind if isinstance(handler, Handler) else handler
+            asked = f"{'at least one' if count is None else count} of {kind} with {wanted}"
+            there = "\n".join(f"  {sent.kind} {sent.args}" for sent in every or self._sent) or "  nothing"
+            raise AssertionError(f"expected {asked}, found {len(found)}; enqueued were:\n{there}")
+        return found
+
+    async def now(self) -> datetime:
+        """The sandbox's time."""
+        return moment(await (await self.app.store()).now())
+
+    async def drain(self) -> int:
+        """Run every job that may run now; how many ran."""
+        return await self.app.drain()
+
+    async def advance(self, duration: Duration) -> int:
+        """Let time pass, running what becomes due at its own time (a retry, then the job it enqueues, ...); how many ran."""
+        store = await self.app.store()
+        target = await store.now() + micros(duration, "duration")
+        ran = await self.drain()
+        for _ in range(_MOST_STEPS):
+            promoted = await store.promote(_DUE_AT_ONCE)
+            if promoted.moved or promoted.more:
+                ran += await self.drain()
+                continue
+            now = await store.now()
+            if promoted.wait is None or now + promoted.wait > target:
+                await store.hold_time(target)
+                return ran + await self.drain()
+            await store.hold_time(now + max(promoted.wait, 1))
+        raise AssertionError(f"jobs kept becoming due {_MOST_STEPS} times; a job that retries at once for ever?")
+
+    def saw(self, jobs: Sequence[NewJob[Any]], answers: Sequence[Enqueued]) -> None:
+        """Told by the producer of every stored call."""
+        for job, answer in zip(jobs, answers, strict=True):
+            if answer.created:
+                self._sent.append(Sent(job.id, job.kind, msgspec.json.decode(job.args), job))
+
+
+@asynccontextmanager
+async def sandbox(app: Windlass, *, now: datetime | None = None) -> AsyncGenerator[Box]:
+    """`app`, the same object, on an empty store in memory whose clock stands at `now` (aware; default: the real time).
+
+    Everything that uses the app meanwhile, from any thread, uses the sandbox; afterwards the app has its own store again.
+    """
+    outside = app.stores
+    box = Box(app)
+    app.stores = Stores(IN_MEMORY, outside.namespace)
+    app.stores.observers.append(box.saw)
+    try:
+        async with app:
+            store = await app.store()
+            await store.hold_time(host_now() if now is None else instant(now, "now"))
+            yield box
+    finally:
+        with contextlib.suppress(WindlassError):
+            await app.stores.close()
+        app.stores = outside
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended. `outcome`: complete, retry, snooze, fail or abort. `progress`: (percent, note) in order; `log`:
+    (level, text). `delay`: seconds until it would run again."""
+
+    outcome: str
+    result: Any = None
+    error: ErrorInfo | None = None
+    exception: BaseException | None = None
+    reason: str | None = None
+    delay: float = 0.0
+    progress: list[tuple[float, str | None]] = []
+    log: list[tuple[str, str]] = []
+
+
+async def run(
+    handler: Handler[..., Any],
+    /,
+    *args: Any,
+    attempt: int = 1,
+    resources: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Ran:
+    """Run one attempt of a handler without a store: arguments and result go through JSON as they do in a queue, what it
+    raises is judged as a worker would, progress and log lines are collected. `resources` stand in for `@app.resource`."""
+    job = handler.job(*args, **kwargs)
+    if handler.fn is None:
+        raise WindlassError(f"the code of {handler.kind!r} is not in this program", kind=handler.kind)
+    claim, notes = _claim(job, attempt), Notebook()
+    context = Context(claim, notes, resources or {})
+    started = time.monotonic_ns()
+    try:
+        text = handler.encode_result(await _call(handler, job, context))
+    except Exception as error:
+        took: Micros = (time.monotonic_ns() - started) // 1_000
+        end = judge(claim, error, handler.rules(job.options).run, "testing", took)
+        info = msgspec.json.decode(end.error, type=ErrorInfo) if end.error else None
+        return Ran(
+            outcome=str(end.event),
+            error=info,
+            exception=error,
+            reason=end.reason,
+            delay=end.delay / 1e6,
+            progress=notes.progressed,
+            log=notes.lines,
+        )
+    finally:
+        await context.close()
+    end = completed(claim, text, 0)
+    result = handler.result_from(msgspec.json.decode(text)) if text else None
+    return Ran(outcome=str(end.event), result=result, progress=notes.progressed, log=notes.lines)
+
+
+def _claim(job: NewJob[Any], attempt: int) -> Claim:
+    now = host_now()
+    return Claim(
+        id=job.id,
+        lease=1,
+        kind=job.kind,
+        queue=job.queue,
+        args=job.args,
+        attempt=attempt,
+        max_attempts=job.max_attempts,
+        priority=job.priority,
+        runtime=job.runtime,
+        options=job.options,
+        rescues=0,
+        created_at=now,
+        ready_at=now,
+        claimed_at=now,
+        user=job.user,
+        project=job.project,
+        group=job.group,
+        name=job.name,
+        tags=job.tags,
+    )
+
+
+async def _call(handler: Handler[..., Any], job: NewJob[Any], context: Context) -> Any:
+    fn = handler.fn
+    assert fn is not None
+    positional, named = handler.decode(job.args, handler.version)
+    if handler.takes_context:
+        positional = (context, *positional)
+    limit = handler.rules(job.options).timeout
+    async with asyncio.timeout(limit):
+        if handler.runtime == "async":
+            return await fn(*positional, **named)
+        return await asyncio.to_thread(fn, *positional, **named)
+
+
+def _has(args: Mapping[str, Any], name: str, value: Any) -> bool:
+    return name in args and args[name] == value
+
+
+__all__ = ["Box", "Ran", "Sent", "run", "sandbox"]
