@@ -14,7 +14,7 @@ from windlass.worker.reporter import Reporter
 
 log = logging.getLogger("windlass.worker")
 
-COMPANY = 0.003
+COMPANY = 0.002
 """Seconds a finish waits for company while jobs run back to back. A crash re-runs what is not committed, so it is short."""
 
 _FLIGHTS = 2
@@ -46,7 +46,7 @@ class Finisher:
             self._call()
             return False
         if len(pending) >= MOST_FINISHED or now - self._oldest >= COMPANY:
-            self._call()
+            self._start()
             return True
         return False
 

@@ -1,6 +1,7 @@
 """A worker as a process of its own: the loop, signals, the tie to its supervisor, and the exit code."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,10 +31,12 @@ def run_worker(make: Callable[[], Worker], close: Callable[[], Awaitable[None]],
     """
     if is_supervised():
         die_with(os.getppid(), signal.SIGTERM)
-    # The store's thread comes back from each statement to a loop that may be busy with handlers; at the default 5 ms
-    # every such return could wait 5 ms for the interpreter lock, and a commit takes several.
+    # The heartbeat thread and thread handlers share the interpreter with a loop that may be busy: at the default 5 ms,
+    # each of their returns from C (a beat has several) could wait that long.
     sys.setswitchinterval(_SWITCH)
     worker = make()
+    gc.collect()
+    gc.freeze()  # a full collection over what start-up loaded stops the loop for 10 ms
 
     async def main() -> int:
         try:

@@ -28,6 +28,8 @@ log = logging.getLogger("windlass.worker")
 _MARGIN = 0.1
 """Part of a lease before its end at which an unrenewed handler is stopped; at most a second."""
 
+_SOONEST, _LATEST = 0.05, 0.5
+
 
 class Listener(Protocol):
     """What the worker does on the news; called on the worker's loop."""
@@ -54,7 +56,10 @@ class Heartbeat:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = psutil.Process()
         self._backoff = Backoff("heartbeat")
-        self._name_all = False
+        self._rumour = False
+        self._heard = 0.0
+        self._patience = _SOONEST
+        self._found = False
         self._leaving = False
         self._farewell = True
         self._begun: asyncio.Future[None] = self._home.create_future()
@@ -117,22 +122,30 @@ class Heartbeat:
             await store.close()
 
     def _on_cancel(self) -> None:
-        self._name_all = True
-        if self._poked is not None:
-            self._poked.set()
+        """Somebody may have cancelled a running job. Engines may cry wolf at every commit, so it is looked into 50 ms
+        later, and up to half a second later while nothing comes of it; jobs that are over by then cost nothing."""
+        self._heard = monotonic()
+        self._look_in(self._patience)
+
+    def _look_in(self, delay: float) -> None:
+        if not self._rumour and self._loop is not None and self._poked is not None:
+            self._rumour = True
+            self._loop.call_later(delay, self._poked.set)
 
     async def _beat_on(self, store: Store, poked: asyncio.Event) -> None:
+        due = monotonic()
         while not self._leaving:
             began = monotonic()
             poked.clear()
-            delay = await self._beat(store)
+            if began >= due:
+                due = began + await self._beat(store, self._overdue(began))
+            elif self._rumour and not await self._look_into(store, began):
+                due = min(due, began + self._lease / 10)
             if not self._begun.done():
                 self._home_call(self._has_begun)
-            try:
-                async with asyncio.timeout(max(0.0, delay - (monotonic() - began))):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, due - monotonic())):
                     await poked.wait()
-            except TimeoutError:
-                continue
         if self._farewell:
             with contextlib.suppress(StoreError, TimeoutError):  # the record goes stale by itself
                 async with asyncio.timeout(1.0):
@@ -142,25 +155,42 @@ class Heartbeat:
         if not self._begun.done():
             self._begun.set_result(None)
 
-    async def _beat(self, store: Store) -> float:
+    def _overdue(self, now: float) -> list[Run]:
+        """The jobs whose leases are about a third used up."""
+        return [run for run in self._runs() if run.renewed <= now - 0.3 * self._lease]
+
+    def _runs(self) -> list[Run]:
+        return list(self._runner.held.copy().values())
+
+    async def _look_into(self, store: Store, now: float) -> bool:
+        """Ask about everything that has run for a while; False if the store could not be asked."""
+        self._rumour = False
+        meant = [run for run in self._runs() if run.taken <= self._heard]
+        named = [run for run in meant if run.taken <= now - _SOONEST]
+        if len(named) < len(meant):  # too young to bother the store about; most will be over at the next look
+            self._look_in(_SOONEST)
+        if not named:
+            return True
+        self._found = False
+        await self._beat(store, named)
+        self._patience = _SOONEST if self._found else min(self._patience * 2, _LATEST)
+        return not self._backoff.failing
+
+    async def _beat(self, store: Store, named: list[Run]) -> float:
         """One beat; seconds until the next."""
-        name_all, self._name_all = self._name_all, False
         sent = monotonic()
-        runs = list(self._runner.held.copy().values())
-        due = sent - 0.3 * self._lease
-        named = runs if name_all else [run for run in runs if run.renewed <= due]
         beat = Beat(info=self._info(None), held=tuple(Held(run.claim.id, run.claim.lease) for run in named))
         try:
             pulse = await self._sending(store, beat)
         except (StoreError, TimeoutError) as error:
-            self._name_all = name_all
             delay = min(self._backoff.failed(error), self._lease / 10)
             if not isinstance(
                 error, StoreFull | StoreReadOnly
             ):  # a store that takes no writes gives no job away either
-                self._fence(runs)
+                self._fence()
             return delay
         self._backoff.worked()
+        self._found = bool(pulse.cancelled)
         lost = set(pulse.lost)
         for run in named:
             if run.claim.id not in lost:
@@ -172,9 +202,9 @@ class Heartbeat:
         async with asyncio.timeout(self._lease / 3):
             return await store.heartbeat(beat)
 
-    def _fence(self, runs: list[Run]) -> None:
+    def _fence(self) -> None:
         limit = monotonic() - self._lease + min(1.0, self._lease * _MARGIN)
-        late = [run.claim.id for run in runs if run.renewed < limit]
+        late = [run.claim.id for run in self._runs() if run.renewed < limit]
         if late:
             self._home_call(self._listener.on_unrenewed, late)
 
