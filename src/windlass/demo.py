@@ -24,12 +24,12 @@ def facts(path: str) -> Facts:
 
 
 def syntax(path: str) -> Facts:
-    """The same, and how many nodes the file's syntax tree has. Raises `SyntaxError` or `ValueError` if it has none."""
+    """The same, and how many statements the file has at its top. Raises `SyntaxError` or `ValueError` if it has none."""
     found = facts(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old escapes in other people's sources
         tree = ast.parse(Path(path).read_bytes(), path)
-    return {**found, "nodes": sum(1 for _ in ast.walk(tree))}
+    return {**found, "statements": len(tree.body)}
 
 
 @app.job(queue="files")

@@ -63,8 +63,9 @@ async def _by_id(store: Store, command: Command, on: Portion) -> Commanded:
         done += answer.done
         flagged += answer.flagged
         refused.update(answer.refused)
-    for id in set(on.ids).difference(done, flagged, refused):
-        refused[id] = f"is not {' or '.join(on.within)}" if on.within and await store.job(id) else "not found"
+    for id in on.ids:
+        if on.within and id in refused:  # an engine cannot tell another state from no such job
+            refused[id] = f"is not {' or '.join(on.within)}" if await store.job(id) else "not found"
     return Commanded(done=tuple(done), flagged=tuple(flagged), refused=refused)
 
 

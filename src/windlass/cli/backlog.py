@@ -6,9 +6,9 @@ from difflib import get_close_matches
 import msgspec
 
 from windlass.cli.act import actor
-from windlass.cli.options import Form
+from windlass.cli.complaint import QueueNotFound
+from windlass.cli.options import Chosen, Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note
-from windlass.errors import WindlassError
 from windlass.queue import QueueChange, QueueInfo, check_name
 from windlass.states import State
 from windlass.store.protocol import Store
@@ -24,12 +24,6 @@ SHOWN: tuple[State, ...] = (
     State.CANCELLED,
 )
 ALWAYS = frozenset({State.WAITING, State.ACTIVE, State.COMPLETED, State.FAILED})
-
-
-class QueueNotFound(WindlassError, LookupError):
-    """A command names a queue that was never used."""
-
-    code = "queue-not-found"
 
 
 class QueueRow(msgspec.Struct, frozen=True):
@@ -63,7 +57,7 @@ def emit_queues(rows: Sequence[QueueRow], form: Form) -> None:
     elif form is Form.IDS:
         emit_lines(row.name for row in rows)
     elif not rows:
-        note("no queues yet")
+        note(f"no queues yet in {Chosen.store}")
     else:
         states = [state for state in SHOWN if state in ALWAYS or any(row.states[state] for row in rows)]
         paused = ["paused"] if any(row.paused for row in rows) else []

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from windlass.cli.options import Plain
-from windlass.cli.show import COLOURS, clean, emit_facts, emit_json, size, span
+from windlass.cli.show import COLOURS, clean, emit_facts, emit_json, emit_wrapped, size, span
 from windlass.cli.target import Target
 from windlass.clock import SECOND, Micros, host_now
 from windlass.errors import SchemaMismatch, StoreError, StoreUnavailable
@@ -51,6 +51,8 @@ class Ward(NamedTuple):
     workers: list[WorkerInfo]
     kinds: dict[str, set[str]]
     """Kinds of waiting jobs -> the queues they wait in (a sample)."""
+    holders: frozenset[str]
+    """Workers that hold active jobs (a sample)."""
 
 
 def examine(target: Target) -> Checkup:
@@ -63,9 +65,9 @@ async def _examine(target: Target) -> Checkup:
     try:
         await store.open()
         found, known = await store.schema()
-        facts = {**await store.health(), "schema": found, "namespace": target.load().namespace}
+        facts = {**await store.health(), "namespace": target.load().namespace}
         warnings = facts.pop("warnings", ())
-        facts.pop("url", None)
+        facts.pop("schema_known", None)
         findings = [Finding("warning", "engine", str(text)) for text in warnings]
         if found != known:
             findings.append(
@@ -98,12 +100,14 @@ def _totals(ward: Ward) -> dict[str, Any]:
 async def _look(store: Store) -> Ward:
     waiting = {count.queue: count.n for count in await store.counts() if count.state is State.WAITING}
     workers = await store.workers()
+    active = await store.jobs(Where(states=(State.ACTIVE,)), None, SAMPLE)
     return Ward(
         now=await store.now(),
         waiting=waiting,
         paused=frozenset(info.name for info in await store.queues() if info.paused),
         workers=workers,
         kinds=await _waiting_kinds(store, waiting, workers),
+        holders=frozenset(job.worker for job in active.items if job.worker),
     )
 
 
@@ -169,10 +173,17 @@ def _unknown_kinds(ward: Ward) -> Iterator[Finding]:
 def _silent(ward: Ward) -> Iterator[Finding]:
     for worker in ward.workers:
         quiet = ward.now - worker.seen_at
-        if quiet > worker.lease:
-            text = f"worker {worker.id} ({worker.host}, pid {worker.pid}) is silent for {span(quiet / SECOND)}"
-            mend = f"if it is dead its {worker.running} jobs are taken over; if it hangs, kill {worker.pid}"
-            yield Finding("wrong", "silent-worker", text, mend)
+        if quiet <= worker.lease:
+            continue
+        who = f"worker {worker.id} ({worker.host}, pid {worker.pid})"
+        if worker.id in ward.holders:
+            text = f"{who} is silent for {span(quiet / SECOND)} and holds jobs"
+            yield Finding(
+                "wrong", "silent-worker", text, f"if it hangs, kill {worker.pid}; other workers take its jobs over"
+            )
+        else:
+            text = f"{who} went without a goodbye {span(quiet / SECOND)} ago; it holds no job any more"
+            yield Finding("warning", "lost-worker", text)
 
 
 def _stuck(ward: Ward) -> Iterator[Finding]:
@@ -205,9 +216,9 @@ def emit_checkup(checkup: Checkup, form: Plain, strict: bool) -> int:
 
 
 def _emit_finding(finding: Finding) -> None:
-    print(f"{_paint(finding.level, finding.level)}[{finding.code}]: {clean(finding.text)}")
+    emit_wrapped(f"{_paint(finding.level, finding.level)}[{finding.code}]: {clean(finding.text)}")
     if finding.mend:
-        print(f"  mend: {clean(finding.mend)}")
+        emit_wrapped(f"  mend: {clean(finding.mend)}")
 
 
 def _fact(name: str, value: Any) -> str:

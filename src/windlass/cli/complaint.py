@@ -22,10 +22,18 @@ from windlass.errors import (
 
 OK, FAILURE, USAGE, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
+
+class QueueNotFound(WindlassError, LookupError):
+    """A command names a queue that was never used."""
+
+    code = "queue-not-found"
+
+
 _CODES: tuple[tuple[type[WindlassError], int], ...] = (
     (StoreUnavailable, UNREACHABLE),
     (StoreReadOnly, NOT_ALLOWED),
     (JobNotFound, NOT_FOUND),
+    (QueueNotFound, NOT_FOUND),
     (SettingsError, USAGE),
     (InvalidOption, USAGE),
     (InvalidArgs, USAGE),
@@ -52,7 +60,8 @@ def _object(error: WindlassError, code: int) -> str:
 def line(error: WindlassError) -> str:
     """`error[code]: message; mend`."""
     mend = error.facts.get("mend")
-    near = error.facts.get("suggestions")
-    if not mend and near and "did you mean" not in error.message:
-        mend = f"did you mean {' or '.join(map(str, near))}?"
+    if isinstance(error, UnknownKind):  # its own mend is for programs
+        mend = (
+            "" if error.facts.get("suggestions") else "`windlass kinds ls` lists those that apps and workers published"
+        )
     return clean(f"error[{error.code}]: {error.message}" + (f"; {mend}" if mend else ""))

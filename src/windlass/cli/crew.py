@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from windlass.cli.options import Form
+from windlass.cli.options import Chosen, Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note, size, span
 from windlass.clock import SECOND, Micros, moment
 from windlass.lease import WorkerInfo
@@ -24,14 +24,14 @@ def emit_workers(workers: Sequence[WorkerInfo], now: Micros, form: Form) -> None
     elif form is Form.IDS:
         emit_lines(info.id for info in workers)
     elif not workers:
-        note("no live workers; start one with `windlass worker -A module:app`")
+        note(f"no live workers in {Chosen.store}; start one with `windlass worker -A module:app`")
     else:
         emit_table(
             ["worker", "state", "queues", "run", "done", "seen", "up", "rss"],
             [
                 [
                     info.id,
-                    info.state,
+                    "silent" if now - info.seen_at > info.lease else info.state,
                     ",".join(info.queues) if info.queues else "all",
                     str(info.running),
                     str(info.done),

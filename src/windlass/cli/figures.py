@@ -47,7 +47,7 @@ async def gather(store: Store, back: Micros) -> Figures:
     now = await store.now()
     since = max(now - back, 0) // MINUTE * MINUTE
     points = await store.metrics(MetricQuery(since=since, until=now + MINUTE))
-    workers = await store.workers()
+    workers = [info for info in await store.workers() if now - info.seen_at <= info.lease]
     return Figures(
         seconds=(now - since) / SECOND,
         queues=await gather_queues(store),

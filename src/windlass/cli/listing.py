@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from windlass.cli.options import Form
+from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.job import Job
 from windlass.query import Page, Where
@@ -35,7 +35,7 @@ def emit_jobs(page: Page[Job], form: Form, rows: Callable[[Job], dict[str, str]]
             note(f"more: --cursor {page.next}")
         return
     if not page.items:
-        note(empty)
+        note(f"{empty} in {Chosen.store}")
         return
     table = [rows(job) for job in page.items]
     emit_table(list(table[0]), [list(row.values()) for row in table])

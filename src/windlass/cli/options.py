@@ -22,9 +22,11 @@ class Plain(StrEnum):
 
 
 class Chosen:
-    """The form the running command was asked for; errors are printed in it too."""
+    """What the running command goes by: errors are printed in the form asked for too."""
 
     json = False
+    store = ""
+    """The address in use, without its password."""
 
 
 def _remember(form: Form | Plain) -> Form | Plain:
@@ -95,7 +97,7 @@ PlainOutput = Annotated[
     Plain,
     typer.Option("-o", "--output", envvar="WINDLASS_OUTPUT", callback=_remember, help="How to print."),
 ]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Job ids; - reads them from stdin.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Job ids; - reads them from stdin.")]
 States = Annotated[list[str] | None, typer.Option("--state", metavar="STATE", help="Only these states (a,b or twice).")]
 Queues = Annotated[list[str] | None, typer.Option("--queue", metavar="NAME", help="Only these queues.")]
 Kinds = Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help="Only these kinds; 'mail.*' works.")]

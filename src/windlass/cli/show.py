@@ -1,6 +1,8 @@
 """Printing: tables that fit the terminal, JSON that is never cut, ids one per line."""
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -64,18 +66,27 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: se
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for index, name in enumerate(columns):
-        table.add_column(
-            name.upper(),
-            justify="right" if name in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=max((len(row[0]) for row in rows), default=1) if index == 0 and rows else None,
-        )
+    for name, width in zip(columns, _widths(columns, rows, console.width), strict=True):
+        side = "right" if name in right else "left"
+        table.add_column(name.upper(), justify=side, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    Console(highlight=False).print(table)
+    console.print(table, soft_wrap=sum(_widths(columns, rows, console.width)) > console.width)
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Column widths that fit `room`: the widest but the first gives way, never below 6 characters."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    while sum(widths) + len(widths) - 1 > room:
+        widest = max(range(1, len(widths)), key=widths.__getitem__, default=0)
+        if widths[widest] <= 6 or not widest:
+            break
+        widths[widest] -= 1
+    return widths
 
 
 def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: set[str]) -> None:
@@ -87,6 +98,14 @@ def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: s
             for cell, width, name in zip(row, widths, columns, strict=True)
         ]
         print("  ".join(cells).rstrip())
+
+
+def emit_wrapped(text: str) -> None:
+    """A sentence, folded at the width of a terminal."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    print(text)
 
 
 def emit_facts(facts: Iterable[tuple[str, str]]) -> None:

@@ -13,6 +13,8 @@ from windlass.cli.target import Target
 from windlass.errors import InvalidArgs
 from windlass.priority import check_priority
 
+_JSON: dict[Any, str] = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
 
 class Submission(NamedTuple):
     """A job as the command line gives it; `options` are those of `Handler.options`."""
@@ -35,7 +37,7 @@ def read_args(text: str) -> dict[str, Any]:
             f"the arguments are not JSON: {error}", field="args", mend="""quote them: '{"name": "value"}'"""
         ) from None
     if not isinstance(value, dict):
-        found = {list: "a list", str: "a text", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
+        found = _JSON.get(type(value), "a number")
         raise InvalidArgs(
             f"the arguments are {found}; they must be one JSON object by parameter name",
             field="args",

@@ -3,11 +3,12 @@
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from windlass.cli.options import Chosen
 from windlass.errors import SettingsError
 from windlass.store import open_store
 from windlass.store.protocol import Store
@@ -46,9 +47,10 @@ class Target(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(target: Target) -> AsyncIterator[Store]:
+async def opened(target: Target) -> AsyncGenerator[Store, None]:
     """The open store of a target."""
     store = target.store()
+    Chosen.store = store.url
     await store.open()
     try:
         yield store

@@ -6,11 +6,12 @@ import sys
 from typing import NamedTuple
 
 from windlass.app import Windlass
-from windlass.cli.show import note
 from windlass.cli.target import Target
 from windlass.worker.process import is_supervised, run_worker
 from windlass.worker.supervisor import Supervisor, read_processes
 from windlass.worker.worker import Worker
+
+log = logging.getLogger("windlass")
 
 
 class Manning(NamedTuple):
@@ -36,12 +37,12 @@ class Manning(NamedTuple):
 def work(target: Target, manning: Manning) -> int:
     """Work until told to stop; the exit code."""
     logging.basicConfig(
-        level=manning.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        level=manning.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     low, high = read_processes(manning.processes)
     app = target.load()
     if not app.handlers:
-        note(f"warning: {target.app} has no handlers; import the modules that declare them where the app is made")
+        log.warning("%s has no handlers; import the modules that declare them where the app is made", target.app)
     alone = (low, high) == (1, 1) and manning.max_rss is None
     if alone or is_supervised():
         return _one(app, target, manning)
@@ -64,18 +65,20 @@ def _one(app: Windlass, target: Target, manning: Manning) -> int:
             supervised=is_supervised(),
         )
         made.append(worker)
-        note(f"worker {worker.id}: {target.app}, {_address(app)}, {_queues(manning)}; stop with Ctrl-C or SIGTERM")
+        log.info(
+            "worker %s: %s, %s, %s; stop with Ctrl-C or SIGTERM", worker.id, target.app, _address(app), _queues(manning)
+        )
         return worker
 
     code = run_worker(make, app.close, until_idle=manning.until_idle)
     for worker in made:
-        note(f"worker {worker.id}: ended, {worker.done:,} attempts run")
+        log.info("worker %s: ended after %d attempts", worker.id, worker.done)
     return code
 
 
 def _several(app: Windlass, target: Target, manning: Manning, bounds: tuple[int, int]) -> int:
     count = f"{bounds[0]}" if bounds[0] == bounds[1] else f"{bounds[0]} to {bounds[1]}"
-    note(f"supervisor of {count} workers: {target.app}, {_address(app)}, {_queues(manning)}")
+    log.info("supervisor of %s workers: %s, %s, %s", count, target.app, _address(app), _queues(manning))
     command = [sys.executable, "-m", "windlass", "worker", *_arguments(target, manning)]
     return asyncio.run(Supervisor(command, bounds, store=app.open_sibling, queues=manning.names).run())
 

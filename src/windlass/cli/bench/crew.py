@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from windlass.cli.bench.place import Place
@@ -11,7 +11,7 @@ from windlass.store.protocol import Store
 
 
 @asynccontextmanager
-async def crew(store: Store, place: Place, count: int) -> AsyncIterator[None]:
+async def crew(store: Store, place: Place, count: int) -> AsyncGenerator[None, None]:
     """`count` worker processes, each known to the store when the block begins, all gone when it ends."""
     workers = [await _start(place) for _ in range(count)]
     try:
@@ -28,7 +28,8 @@ async def crew(store: Store, place: Place, count: int) -> AsyncIterator[None]:
 async def _start(place: Place) -> asyncio.subprocess.Process:
     own = {"WINDLASS_URL": place.url, "WINDLASS_NAMESPACE": place.namespace}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "windlass", "worker", "-A", "windlass.cli.bench.jobs:app", "-q", "bench"),
+        *(sys.executable, "-m", "windlass", "worker", "-A", "windlass.cli.bench.jobs:app"),
+        *("-q", "bench", "--log-level", "warning"),
         stdout=asyncio.subprocess.DEVNULL,
         env={name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")} | own,
     )

@@ -1,7 +1,7 @@
 """Where the benchmark works: a store of its own, removed afterwards."""
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +37,7 @@ def home(url: str | None) -> Path | None:
 
 
 @asynccontextmanager
-async def workplace(url: str | None) -> AsyncIterator[Path]:
+async def workplace(url: str | None) -> AsyncGenerator[Path, None]:
     """A temporary folder on the disk to be measured."""
     with tempfile.TemporaryDirectory(prefix="windlass-bench-", dir=home(url), ignore_cleanup_errors=True) as folder:
         yield Path(folder)

@@ -15,7 +15,7 @@ app = single()
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Whose .py files to take; else this Python's standard library."),
+        typer.Argument(metavar="FOLDER", help="Whose .py files to take; else this Python's standard library."),
     ] = None,
     files: Annotated[int | None, typer.Option("--files", metavar="N", min=10, help="At most so many files.")] = None,
     database: Annotated[

@@ -17,7 +17,7 @@ from windlass.cli.demo.verdict import Story, conclude
 from windlass.cli.options import Plain
 from windlass.demo import app
 from windlass.errors import InvalidOption
-from windlass.query import Page, Swap, Where
+from windlass.query import Swap, Where
 from windlass.states import FINAL, State
 from windlass.store.protocol import Store
 from windlass.stores import Stores
@@ -90,7 +90,7 @@ async def _perform(store: Store, given: list[Task], shown: Screen) -> Story:
 
 async def _worker() -> asyncio.subprocess.Process:
     command = ["worker", "-A", "windlass.demo:app", "--url", app.url, "--lease", LEASE, "--grace", "5s"]
-    slots = ["-c", "16", "--threads", "4", "--process-slots", "1"]
+    slots = ["-c", "16", "--threads", "4", "--process-slots", "1", "--log-level", "error"]
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "windlass", *command, *slots, stdout=asyncio.subprocess.DEVNULL, env=_environment()
     )
@@ -137,7 +137,7 @@ async def _crash(
 
 async def _held_by(store: Store, pid: int) -> list[str]:
     names = {info.id for info in await store.workers() if info.pid == pid}
-    page: Page = await store.jobs(Where(states=(State.ACTIVE,)), None, 1_000)
+    page = await store.jobs(Where(states=(State.ACTIVE,)), None, 1_000)
     return [job.id for job in page.items if job.worker in names]
 
 

@@ -68,12 +68,13 @@ def _strays(jobs: Mapping[str, Job], story: Story) -> list[str]:
 def _report(jobs: Mapping[str, Job], story: Story) -> dict[str, Any]:
     every = list(jobs.values())
     states = Counter(job.state for job in every)
-    started = [job for job in every if job.started_at and job.finished_at]
     first = min(job.created_at for job in every)
     last = max(job.finished_at for job in every if job.finished_at)
     length = (last - first).total_seconds()
-    steady = [job for job in started if not job.rescues and job.attempt == 1]
-    ran = sorted((job.finished_at - job.started_at).total_seconds() for job in started)  # type: ignore[operator]
+    ran = sorted(
+        (job.finished_at - job.started_at).total_seconds() for job in every if job.finished_at and job.started_at
+    )
+    steady = [job for job in every if not job.rescues and job.attempt == 1]
     waited = sorted((job.started_at - job.created_at).total_seconds() for job in steady if job.started_at)
     return {
         "jobs": len(every),
@@ -132,6 +133,8 @@ def _suggest(url: str, jobs: Mapping[str, Job]) -> None:
         f"jobs ls --url {url} --state completed --limit 5",
         f"dead ls --url {url}",
         f"jobs show --url {url} {dead.id}",
+        f"dead retry --url {url} {dead.id}",
+        f"worker -A windlass.demo:app --url {url} --until-idle",
         f"doctor --url {url}",
     ):
         print(f"  {windlass} {rest}")
