@@ -1,0 +1,95 @@
+"""Opening SQLite connections with the settings that every one of ours has."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast
+
+import apsw
+
+from windlass.store.sqlite.address import Address
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Cursor(Protocol):
+    """The part of an apsw cursor that we use; apsw's own stub leaves row values partly unknown to a strict checker."""
+
+    def __iter__(self) -> Iterator[Row]: ...
+    def fetchall(self) -> list[Row]: ...
+    def fetchone(self) -> Row | None: ...
+
+
+class Connection(Protocol):
+    """The part of an apsw connection that we use."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    def execute(self, statements: str, bindings: Sequence[Any] = ()) -> Cursor: ...
+    def executemany(self, statements: str, sequenceofbindings: Iterable[Sequence[Any]]) -> Cursor: ...
+    def changes(self) -> int: ...
+    def readonly(self, name: str) -> bool: ...
+    def table_exists(self, dbname: str | None, table_name: str) -> bool: ...
+    def set_busy_timeout(self, milliseconds: int) -> None: ...
+    def set_wal_hook(self, callable: Callable[[Any, str, int], int] | None) -> None: ...
+    def wal_autocheckpoint(self, n: int) -> None: ...
+    def wal_checkpoint(self, dbname: str | None = None, mode: int = 0) -> tuple[int, int]: ...
+    def close(self) -> None: ...
+
+
+_STATEMENTS = 256
+"""Prepared statements kept per connection: more than the engine has."""
+
+
+def connect(address: Address, *, reads: bool = False) -> Connection:
+    """A connection in WAL mode. Checkpoints are left to the checkpointer. Raises apsw errors."""
+    if address.path is None:
+        connection = attach(":memory:")
+        connection.execute("pragma temp_store = memory")
+        return connection
+    connection = attach(address.path)
+    try:
+        connection.set_busy_timeout(5_000)
+        connection.execute("pragma temp_store = memory")
+        if connection.readonly("main"):
+            return connection
+        _enter_wal(connection)
+        connection.execute(f"pragma synchronous = {address.synchronous}")
+        connection.wal_autocheckpoint(0)
+        if reads:
+            connection.execute("pragma query_only = on")
+        else:
+            connection.execute(f"pragma cache_size = {-1024 * address.cache}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def attach(path: str) -> Connection:
+    """A bare connection."""
+    return cast("Connection", apsw.Connection(path, statementcachesize=_STATEMENTS))
+
+
+def _enter_wal(connection: Connection) -> None:
+    """Two processes that turn a new file to WAL at once: one is told "busy" without the busy handler being asked."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal").fetchall()
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.002)
+
+
+def size_of(path: str) -> int:
+    """Bytes on disk: the database and its write-ahead log."""
+    total = 0
+    for file in (Path(path), Path(path + "-wal")):
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,318 @@
+"""The SQLite engine: every verb of the store, each a transaction or a look at one database file or at memory."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+import apsw
+
+from windlass.clock import Micros
+from windlass.errors import BatchTooLarge, StoreReadOnly, StoreUnavailable
+from windlass.job import Claim, Enqueued, Job, NewJob
+from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.metrics import MetricQuery, Point
+from windlass.outcome import Finish, Verdict
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.queue import QueueChange, QueueInfo
+from windlass.schedule import ScheduleRow
+from windlass.store.protocol import MOST_ENQUEUED, Store
+from windlass.store.sqlite import finishing, leasing, migrate, operating, produce, reading, upkeep
+from windlass.store.sqlite.address import names, read_url
+from windlass.store.sqlite.connection import Connection, connect, size_of
+from windlass.store.sqlite.database import Database, database
+from windlass.store.sqlite.faults import translate
+from windlass.store.sqlite.reader import Reader
+from windlass.store.sqlite.statements import checks, statements
+from windlass.store.sqlite.transaction import Tx, Uneven, View
+from windlass.store.sqlite.watch import Watch
+from windlass.store.sqlite.writer import Writer
+
+T = TypeVar("T")
+SLICED = 2_000
+"""Calls that enqueue more jobs than this let the loop breathe in between."""
+
+
+class SqliteStore:
+    """A handle for one event loop. `sqlite://:memory:` lives as long as some handle or sibling refers to it."""
+
+    def __init__(self, url: str, namespace: str = "windlass", *, shared: Database | None = None) -> None:
+        self.url = url
+        self._namespace = namespace
+        self._tables = names(namespace)
+        self._address = read_url(url)
+        self._place = self._address.path or "the database in memory"
+        self._database = shared if shared is not None or self._address.path is not None else database(self._address)
+        self._open_writer: Writer | None = None
+        self._open_reader: Reader | None = None
+        self._open_watch: Watch | None = None
+
+    # lifecycle
+
+    async def open(self) -> None:
+        if self._open_writer is not None:
+            return
+        shared = self._database = self._database if self._address.path is None else database(self._address)
+        assert shared is not None
+        try:
+            connection = await asyncio.to_thread(self._connect, shared)
+        except apsw.Error as error:
+            raise translate(error, self._place) from error
+        sql = statements(self._namespace)
+        self._open_writer = Writer(shared, connection, sql, self._place)
+        self._open_reader = Reader(shared, self._open_writer, sql, self._place)
+        self._open_watch = Watch(shared, self._open_writer)
+
+    def _connect(self, shared: Database) -> Connection:
+        shared.enter()
+        try:
+            if shared.memory is not None:
+                with shared.lock:
+                    migrate.migrate(shared.memory, self._namespace)
+                return shared.memory
+            connection = connect(self._address)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        except BaseException:
+            shared.leave()
+            raise
+
+    def _prepare(self, connection: Connection) -> None:
+        if connection.readonly("main") and migrate.found(connection, self._namespace) < migrate.known():
+            raise StoreReadOnly(
+                f"{self._place} cannot be written and has no current schema",
+                url=self._place,
+                mend="check the file's and its folder's permissions",
+            )
+        connection.set_busy_timeout(round(self._address.timeout * 1_000))
+        migrate.migrate(connection, self._namespace)
+        connection.set_busy_timeout(0)  # from here on the loop's thread must never wait inside SQLite
+
+    async def close(self) -> None:
+        writer, reader, watch, shared = self._open_writer, self._open_reader, self._open_watch, self._database
+        self._open_writer = self._open_reader = self._open_watch = None
+        if writer is None or reader is None or watch is None or shared is None:
+            return
+        watch.close()
+        await reader.close()
+        await writer.close()
+        await asyncio.to_thread(shared.leave)
+
+    async def migrate(self) -> list[str]:
+        """Opening has done it already, so there is nothing left to do."""
+        return await self._scan(lambda view: migrate.migrate(view.db, self._namespace))
+
+    async def schema(self) -> tuple[int, int]:
+        return await self._look(lambda view: (migrate.found(view.db, self._namespace), migrate.known()))
+
+    def sibling(self) -> Store:
+        return SqliteStore(self.url, self._namespace, shared=self._database if self._address.path is None else None)
+
+    async def now(self) -> Micros:
+        return self._shared().now()
+
+    async def hold_time(self, at: Micros | None) -> None:
+        self._shared().held = at
+
+    # produce
+
+    async def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        if not jobs:
+            return []
+        if len(jobs) > MOST_ENQUEUED:
+            raise BatchTooLarge(
+                f"{len(jobs)} jobs in one call; at most {MOST_ENQUEUED}",
+                field="jobs",
+                value=len(jobs),
+                limit=MOST_ENQUEUED,
+                mend="enqueue them in several calls",
+            )
+        if len(jobs) > SLICED:
+            return await self._enqueue_in_slices(jobs)
+        return await self._write_quickly(
+            lambda tx: produce.enqueue(tx, jobs), lambda tx: produce.enqueue(tx, jobs, careful=True)
+        )
+
+    async def _enqueue_in_slices(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        try:
+            return await self._writer().run_in_slices(
+                lambda tx: produce.enqueue_in_steps(tx, jobs, careful=not produce.plain(jobs))
+            )
+        except Uneven:
+            return await self._writer().run_in_slices(lambda tx: produce.enqueue_in_steps(tx, jobs, careful=True))
+
+    # run
+
+    async def claim(self, request: ClaimRequest) -> Claimed:
+        return await self._write(lambda tx: leasing.claim(tx, request))
+
+    async def heartbeat(self, beat: Beat) -> Pulse:
+        return await self._write(lambda tx: leasing.heartbeat(tx, beat, migrate.known()))
+
+    async def report(self, notes: Sequence[Note]) -> None:
+        if notes:
+            await self._write(lambda tx: leasing.report(tx, notes))
+
+    async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
+        if not finishes:
+            return []
+        return await self._write_quickly(
+            lambda tx: finishing.finish(tx, finishes), lambda tx: finishing.finish_carefully(tx, finishes)
+        )
+
+    async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
+        return await self._write(lambda tx: leasing.rescue(tx, worker, lease, limit))
+
+    async def unpark(self, key: str) -> int:
+        return await self._write(lambda tx: leasing.unpark(tx, key))
+
+    # time
+
+    async def promote(self, limit: int) -> Promoted:
+        """Looks first: with nothing due, no write lock is asked for."""
+        wait = await self._look(upkeep.next_event)
+        if wait is None or wait > 0:
+            return Promoted(0, wait)
+        return await self._write(lambda tx: upkeep.promote(tx, limit))
+
+    async def put_schedules(self, rows: Sequence[ScheduleRow], actor: str) -> None:
+        await self._write(lambda tx: operating.put_schedules(tx, rows, actor))
+
+    async def drop_schedules(self, keys: Sequence[str], actor: str) -> int:
+        return await self._write(lambda tx: operating.drop_schedules(tx, keys, actor))
+
+    async def schedules(self, due_before: Micros | None = None) -> list[ScheduleRow]:
+        return await self._look(lambda view: operating.schedules(view, due_before))
+
+    async def fire(self, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any] | None) -> Enqueued | None:
+        return await self._write(lambda tx: operating.fire(tx, key, due, next_due, job))
+
+    # operate
+
+    async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
+        """The candidates are looked for before the transaction, which must stay short, and looked at again inside it."""
+        choose = functools.partial(operating.choose, command=command, where=where, limit=limit, tables=self._tables)
+        chosen = await (self._look if where.ids else self._scan)(choose)
+        return await self._write(lambda tx: operating.Act(command, where, actor).run(tx, chosen))
+
+    async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
+        return await self._write(lambda tx: operating.put_queue(tx, name, change, actor))
+
+    # inspect
+
+    async def job(self, id: str) -> Job | None:
+        return await self._look(lambda view: reading.job(view, id))
+
+    async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
+        return await self._scan(lambda view: reading.jobs(view, where, cursor, limit, self._tables))
+
+    async def outcomes(self, ids: Sequence[str]) -> dict[str, Job]:
+        return await self._look(lambda view: reading.outcomes(view, ids))
+
+    async def counts(self) -> list[Count]:
+        return await self._look(reading.counts)
+
+    async def queues(self) -> list[QueueInfo]:
+        return await self._look(reading.queues)
+
+    async def workers(self) -> list[WorkerInfo]:
+        return await self._look(reading.workers)
+
+    async def log(self, id: str, limit: int = 1000) -> list[StoredLine]:
+        return await self._scan(lambda view: reading.log(view, id, limit))
+
+    async def audit(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
+        return await self._scan(lambda view: reading.audit(view, target, limit))
+
+    async def metrics(self, query: MetricQuery) -> list[Point]:
+        return await self._scan(lambda view: reading.metrics(view, query))
+
+    # keep
+
+    async def exchange(self, swaps: Sequence[Swap]) -> list[Record]:
+        return await self._write(lambda tx: operating.exchange(tx, swaps))
+
+    async def records(self, space: str, keys: Sequence[str] | None = None) -> list[Record]:
+        return await self._look(lambda view: operating.records(view, space, keys))
+
+    async def prune(self, retention: Retention, limit: int) -> int:
+        return await self._write(lambda tx: upkeep.prune(tx, retention, limit))
+
+    def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
+        if self._open_watch is None:
+            raise self._closed()
+        return self._open_watch.listen(topics, wake)
+
+    async def health(self) -> dict[str, Any]:
+        schema, known = await self.schema()
+        return {
+            "engine": "sqlite",
+            "version": apsw.sqlite_lib_version(),
+            "durability": self._durability(),
+            "size": await self._look(_bytes) if self._address.path is None else size_of(self._address.path),
+            "schema": schema,
+            "schema_known": known,
+            "warnings": self._warnings(),
+        }
+
+    async def audit_counts(self) -> list[str]:
+        """For tests: what does not add up, as text; empty when all is well."""
+        texts = checks(self._namespace)
+        return await self._scan(lambda view: [row[0] for text in texts for row in view.db.execute(text).fetchall()])
+
+    # inside
+
+    def _durability(self) -> str:
+        return "memory" if self._address.path is None else f"wal, synchronous={self._address.synchronous}"
+
+    def _warnings(self) -> list[str]:
+        if self._address.path is None:
+            return ["the database is in memory: every job is lost when this process ends"]
+        if self._address.synchronous == "off":
+            return ["synchronous=off: a power loss can damage the database; a killed process loses nothing"]
+        if self._address.synchronous == "normal":
+            return [
+                "synchronous=normal: a power loss can lose the last commits (a killed process loses none); use ?synchronous=full"
+            ]
+        return []
+
+    async def _write(self, work: Callable[[Tx], T]) -> T:
+        return await self._writer().run(work)
+
+    async def _write_quickly(self, work: Callable[[Tx], T], carefully: Callable[[Tx], T]) -> T:
+        try:
+            return await self._writer().run(work)
+        except Uneven:
+            return await self._writer().run(carefully)
+
+    async def _look(self, what: Callable[[View], T]) -> T:
+        return await self._reader().look(what)
+
+    async def _scan(self, what: Callable[[View], T]) -> T:
+        return await self._reader().scan(what)
+
+    def _writer(self) -> Writer:
+        if self._open_writer is None:
+            raise self._closed()
+        return self._open_writer
+
+    def _reader(self) -> Reader:
+        if self._open_reader is None:
+            raise self._closed()
+        return self._open_reader
+
+    def _shared(self) -> Database:
+        if self._database is None or self._open_writer is None:
+            raise self._closed()
+        return self._database
+
+    def _closed(self) -> StoreUnavailable:
+        return StoreUnavailable(f"the store {self.url} is not open", url=self.url, mend="await store.open() first")
+
+
+def _bytes(view: View) -> int:
+    return view.db.execute("pragma page_count").fetchall()[0][0] * view.db.execute("pragma page_size").fetchall()[0][0]

@@ -1,0 +1,210 @@
+"""Claiming jobs and keeping them: claim, heartbeat, report, rescue, unpark."""
+
+import heapq
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.failure import safe_text
+from windlass.job import Claim
+from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Progress, Pulse, WorkerInfo
+from windlass.states import State
+from windlass.store.protocol import MOST_CLAIMED
+from windlass.store.sqlite.transaction import Row, Tx, View, packed
+
+MOST_LINES = 1_000
+MOST_UNPARKED = 500
+REMEMBERED_LEASES = 10
+"""A worker's record counts for so many leases after its last beat."""
+_LONGEST_TEXT = 64_000
+_TAGS = msgspec.json.Decoder(tuple[str, ...])
+
+
+def claim(tx: Tx, request: ClaimRequest) -> Claimed:
+    until = tx.now + request.lease
+    last = tx.one("claimer", (request.worker,))
+    if last is not None and last[0] == request.session and last[1] == request.number:
+        rows = tx.rows("renew", (request.worker, last[2], until))
+        return Claimed([_claimed(row, tx.now) for row in sorted(rows)], None if rows else next_due(tx, request))
+    queues = _open_queues(tx, request)
+    rows: list[Row] = []
+    if queues:
+        taker = _Taker(tx, request, queues)
+        for runtime, slots in request.slots.items():
+            slots = min(slots, MOST_CLAIMED - len(rows))
+            if slots > 0:
+                rows += taker.take(runtime, slots)
+    if not rows:
+        return Claimed([], next_due(tx, request))
+    _after_claim(tx, request, rows)
+    return Claimed([_claimed(row, tx.now) for row in sorted(rows)])
+
+
+def _open_queues(tx: Tx, request: ClaimRequest) -> list[str]:
+    """The queues that may have something for this request. Only those with waiting jobs are looked at."""
+    if request.queues is not None and len(request.queues) <= 8:
+        found = list(dict.fromkeys(request.queues))
+    else:
+        wanted = None if request.queues is None else set(request.queues)
+        found = [name for (name,) in tx.rows("ready_queues") if wanted is None or name in wanted]
+    paused = {name for (name,) in tx.rows("paused")} if found else set[str]()
+    return [name for name in found if name not in paused]
+
+
+class _Taker:
+    """Takes jobs of one claim under one lease token, which is drawn only when there is a job for it."""
+
+    def __init__(self, tx: Tx, request: ClaimRequest, queues: list[str]) -> None:
+        self._tx = tx
+        self._request = request
+        self._queues = queues
+        self._lease = 0
+
+    def take(self, runtime: str, slots: int) -> list[Row]:
+        tx, request = self._tx, self._request
+        until = tx.now + request.lease
+        if len(self._queues) == 1:
+            queue = self._queues[0]
+            if tx.one("line", (queue, runtime, tx.now)) is None:
+                return []
+            return tx.rows("take_line", (queue, runtime, tx.now, slots, self._token(), until, request.worker))
+        lines = [tx.run("line", (queue, runtime, tx.now)) for queue in self._queues]
+        chosen = [n for _, n in islice(heapq.merge(*lines), slots)]
+        if not chosen:
+            return []
+        del lines  # open cursors would still look at the index that the next statement changes
+        return tx.rows("take_these", (packed(chosen), tx.now, self._token(), until, request.worker))
+
+    def _token(self) -> int:
+        self._lease = self._lease or self._tx.count_on("lease")
+        return self._lease
+
+
+def _after_claim(tx: Tx, request: ClaimRequest, rows: list[Row]) -> None:
+    tx.run("remember_claim", (request.worker, request.session, request.number, rows[0][2], tx.now))
+    moves: dict[str, int] = {}
+    keyed: list[str] = []
+    for row in rows:
+        queue = row[4]
+        moves[queue] = moves.get(queue, 0) + 1
+        if row[22] is not None:
+            keyed.append(row[1])
+    for queue, n in moves.items():
+        tx.moved(queue, State.WAITING, State.ACTIVE, n)
+    if keyed:
+        tx.run("free_started", (packed(keyed),))
+
+
+def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:
+    """Microseconds until a delayed or retrying job of the request's queues is due."""
+    asked = None if request is None else request.queues
+    queues = [name for (name,) in view.rows("due_queues")] if asked is None else list(asked)
+    if request is not None and queues:
+        paused = {name for (name,) in view.rows("paused")}
+        queues = [name for name in queues if name not in paused]
+    times = [at for at in (view.value("next_due", (queue,)) for queue in queues) if at is not None]
+    return max(min(times) - view.now, 0) if times else None
+
+
+def _claimed(row: Row, now: Micros) -> Claim:
+    return Claim(
+        id=row[1],
+        lease=row[2],
+        kind=row[3],
+        queue=row[4],
+        args=row[5],
+        attempt=row[6] + 1,
+        max_attempts=row[7],
+        priority=row[8],
+        runtime=row[9],
+        options=row[10],
+        rescues=row[11],
+        created_at=row[12],
+        ready_at=row[13],
+        claimed_at=now,
+        expires_at=row[14],
+        user=row[15],
+        project=row[16],
+        group=row[17],
+        workflow=row[18],
+        name=row[19],
+        tags=_TAGS.decode(row[20]) if row[20] else (),
+        cancelling=row[21] is not None,
+    )
+
+
+def heartbeat(tx: Tx, beat: Beat, known_schema: int) -> Pulse:
+    info = beat.info
+    if beat.leaving:
+        tx.run("drop_worker", (info.id,))
+    else:
+        gone_at = tx.now + REMEMBERED_LEASES * info.lease
+        tx.run("put_worker", (info.id, info.session, _text_of(info), tx.now, gone_at))
+    lost: tuple[str, ...] = ()
+    if beat.held:
+        held = packed([(each.id, each.lease) for each in beat.held])
+        kept = {id for (id,) in tx.rows("extend", (held, tx.now + info.lease))}
+        lost = tuple(each.id for each in beat.held if each.id not in kept)
+    cancelled = tuple(id for (id,) in tx.rows("flagged", (info.id,)))
+    newer = tx.value("breaking_since", (known_schema,))
+    return Pulse(lost=lost, cancelled=cancelled, stop=newer is not None)
+
+
+def _text_of(info: WorkerInfo) -> str:
+    return msgspec.json.encode(info).decode()
+
+
+def report(tx: Tx, notes: Sequence[Note]) -> None:
+    touched: set[int] = set()
+    for note in notes:
+        if isinstance(note, Progress):
+            text = None if note.note is None else safe_text(note.note, _LONGEST_TEXT)
+            tx.run("put_progress", (note.id, note.lease, note.percent, text))
+        else:
+            n = tx.value("noting", (note.id, note.lease))
+            if n is not None:
+                tx.run("put_line", (n, *_line(tx, note)))
+                touched.add(n)
+    for n in touched:
+        tx.run("trim_log", (n, MOST_LINES))
+
+
+def _line(tx: Tx, line: LogLine) -> tuple[Any, ...]:
+    return (tx.now - line.age, line.attempt, line.level, safe_text(line.text, _LONGEST_TEXT))
+
+
+def rescue(tx: Tx, worker: str, lease: Micros, limit: int) -> list[Claim]:
+    if _stood_still(tx, lease):
+        return []
+    if not tx.value("any_lapsed", (tx.now,)):
+        return []
+    token = tx.count_on("lease")
+    rows = tx.rows("take_lapsed", (tx.now, min(limit, MOST_CLAIMED), token, tx.now + lease, worker))
+    return [_claimed(row, tx.now) for row in sorted(rows)]
+
+
+def _stood_still(tx: Tx, lease: Micros) -> bool:
+    """Whether the store may have been out of reach lately, so that lapsed leases say nothing about their workers."""
+    mark: Micros | None = tx.value("counter", ("mark",))
+    quiet: Micros = tx.value("counter", ("quiet_until",)) or 0
+    gap = tx.value("any_active") if mark is None else tx.now - mark > lease // 2
+    if gap:
+        quiet = tx.now + lease
+        tx.run("set_counter", ("quiet_until", quiet))
+    tx.run("set_counter", ("mark", tx.now))
+    # A clock that was stepped back must not make leases, or this silence, last for hours.
+    tx.run("restamp", (tx.now + lease, tx.now + 2 * lease))
+    if quiet > tx.now + lease:
+        quiet = tx.now + lease
+        tx.run("set_counter", ("quiet_until", quiet))
+    return tx.now < quiet
+
+
+def unpark(tx: Tx, key: str) -> int:
+    n = tx.changed("unpark", (key, MOST_UNPARKED))
+    if n:
+        tx.topics.add("ready")
+    return n

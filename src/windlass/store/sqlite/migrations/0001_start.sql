@@ -1,0 +1,124 @@
+-- The first schema: jobs, what hangs on them, and what stands beside them. breaking: yes
+-- Small columns that every claim and finish touches come first, long texts last: SQLite decodes a row from the left.
+create table {job} (
+  n integer primary key,
+  id text not null,
+  state text not null,
+  queue text not null,
+  kind text not null,
+  runtime text not null,
+  ord integer not null,
+  priority integer not null,
+  attempt integer not null default 0,
+  max_attempts integer not null,
+  rescues integer not null default 0,
+  waits integer not null default 0,
+  lease integer,
+  lease_until integer,
+  settled integer,
+  created_at integer not null,
+  run_at integer not null,
+  started_at integer,
+  finished_at integer,
+  expires_at integer,
+  worker text,
+  parked text,
+  cancelling text,
+  ukey text,
+  umode text,
+  user text,
+  project text,
+  grp text,
+  workflow text,
+  name text,
+  tags text,
+  parents text,
+  progress real,
+  note text,
+  reason text,
+  options text not null default '',
+  args text not null,
+  result text,
+  error text,
+  trail text
+);
+create unique index "{ns}_job_id" on {job} (id);
+-- expires_at makes the index enough to choose what to claim.
+create index "{ns}_job_ready" on {job} (queue, runtime, ord, expires_at) where state = {state:waiting} and parked is null;
+create index "{ns}_job_due" on {job} (queue, run_at) where state in ({from:promote});
+create index "{ns}_job_leased" on {job} (lease_until) where state = {state:active};
+create index "{ns}_job_final" on {job} (queue, state, finished_at) where state in ({any:final});
+-- From here on: indexes that the plain path (enqueue, claim, complete) never writes to.
+create index "{ns}_job_ended" on {job} (state, id) where state in ({state:failed}, {state:cancelled});
+create index "{ns}_job_blocked" on {job} (id) where state = {state:blocked};
+create index "{ns}_job_parked" on {job} (parked, ord) where parked is not null;
+create index "{ns}_job_flagged" on {job} (worker) where cancelling is not null;
+create index "{ns}_job_expiry" on {job} (expires_at) where expires_at is not null and attempt = 0 and state in ({any:pending});
+create index "{ns}_job_user" on {job} (user, id) where user is not null;
+create index "{ns}_job_project" on {job} (project, id) where project is not null;
+create index "{ns}_job_group" on {job} (grp, id) where grp is not null;
+create index "{ns}_job_workflow" on {job} (workflow, id) where workflow is not null;
+create index "{ns}_job_ukey" on {job} (ukey, id) where ukey is not null;
+
+-- The name a job carries, for filters; the job's own `tags` column is what readers see.
+create table {tag} (tag text not null, job integer not null, primary key (tag, job)) without rowid;
+create index "{ns}_tag_job" on {tag} (job);
+
+-- One row for each parent that a child still waits for.
+create table {edge} (
+  parent integer not null, child integer not null, on_failure text not null, primary key (parent, child)
+) without rowid;
+create index "{ns}_edge_child" on {edge} (child);
+
+-- Ended parents whose edges were too many to settle in the call that ended them.
+create table {settle} (parent integer primary key, id text not null, state text not null);
+
+-- Unique keys. `holder` is a job's id, not its number: a `period` key outlives its job.
+create table {uniq} (key text primary key, holder text not null, mode text not null, until integer) without rowid;
+create index "{ns}_uniq_holder" on {uniq} (holder);
+create index "{ns}_uniq_until" on {uniq} (until) where until is not null;
+
+create table {log} (
+  k integer primary key, job integer not null, at integer not null, attempt integer not null, level text not null,
+  text text not null
+);
+create index "{ns}_log_job" on {log} (job, k);
+
+create table {queue} (name text primary key, paused integer not null default 0, paused_at integer) without rowid;
+create index "{ns}_queue_paused" on {queue} (name) where paused = 1;
+
+-- How many jobs a queue has in a state: sums moved in the transaction that moves the jobs. For display only.
+create table {count} (
+  queue text not null, state text not null, n integer not null, primary key (queue, state)
+) without rowid;
+
+-- seq: place in line and job number. lease: fencing tokens. version: of records. mark, quiet_until: see rescue.
+create table {counter} (name text primary key, n integer not null) without rowid;
+insert into {counter} (name, n) values ('seq', 0), ('lease', 0), ('version', 0);
+
+create table {worker} (
+  id text primary key, session text, number integer, lease integer, info text, seen_at integer, claimed_at integer,
+  gone_at integer
+) without rowid;
+
+create table {schedule} (
+  key text primary key, spec text not null, owner text, due integer, paused integer not null default 0, last_due integer,
+  last_job text, fired integer not null default 0
+) without rowid;
+
+create table {audit} (
+  k integer primary key, at integer not null, actor text not null, action text not null, target text not null,
+  detail text not null
+);
+create index "{ns}_audit_target" on {audit} (target, k);
+
+create table {tally} (
+  minute integer not null, queue text not null, kind text not null, name text not null, bucket integer not null,
+  value integer not null, primary key (minute, queue, kind, name, bucket)
+) without rowid;
+
+create table {record} (
+  space text not null, key text not null, text text not null, version integer not null, until integer,
+  primary key (space, key)
+) without rowid;
+create index "{ns}_record_until" on {record} (until) where until is not null;

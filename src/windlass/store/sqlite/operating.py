@@ -1,0 +1,258 @@
+"""What operators do: commands on jobs, queue settings, schedules, small keyed records."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from windlass.clock import Micros
+from windlass.job import Enqueued, NewJob
+from windlass.priority import check_priority, order, reorder
+from windlass.query import ACTION_EVENT, Action, Command, Commanded, Record, Swap, Where
+from windlass.queue import QueueChange, QueueInfo
+from windlass.schedule import ScheduleRow
+from windlass.states import LIVE, TRANSITIONS, State
+from windlass.store.protocol import INLINE_EDGES
+from windlass.store.sqlite.produce import enqueue, key_holder
+from windlass.store.sqlite.reading import candidates
+from windlass.store.sqlite.settle import end_pending, remove
+from windlass.store.sqlite.transaction import Row, Tx, View, packed
+
+
+def sources(action: Action) -> tuple[State, ...]:
+    """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
+    if action is Action.REPRIORITISE:
+        return LIVE
+    states = TRANSITIONS[ACTION_EVENT[action]].sources
+    if action is Action.CANCEL:
+        return (*states, State.ACTIVE)
+    if action is Action.FAIL:
+        return tuple(state for state in states if state is not State.ACTIVE)
+    return states
+
+
+class Chosen(NamedTuple):
+    """The numbers of the jobs to act on, whether more match, and the ids given by name that do not exist or match."""
+
+    numbers: list[int]
+    more: bool
+    refused: dict[str, str]
+
+
+def choose(view: View, command: Command, where: Where, limit: int, tables: dict[str, str]) -> Chosen:
+    """Up to `limit` jobs for a command. By name: whatever their state, so that a refusal can say why."""
+    if where.ids:
+        found = {id: n for id, n, _ in view.rows("places", (packed(list(where.ids)),))}
+        match, _ = candidates(view, where, tuple(State), ("", ()), len(where.ids), tables)
+        matching = set(match)
+        refused = {
+            id: "does not match" if id in found else "not found" for id in where.ids if found.get(id) not in matching
+        }
+        return Chosen(match[:limit], len(match) > limit, refused)
+    numbers, more = candidates(view, where, sources(command.action), _unaffected(command, tables), limit, tables)
+    return Chosen(numbers, more, {})
+
+
+def _unaffected(command: Command, tables: dict[str, str]) -> tuple[str, tuple[Any, ...]]:
+    """A condition that leaves out what the command would not change; else `more` would hold for ever."""
+    match command.action:
+        case Action.CANCEL:
+            return "cancelling is null", ()
+        case Action.REPRIORITISE:
+            return "priority <> ?", (command.priority,)
+        case Action.DELETE:
+            return f"n not in (select parent from {tables['edge']})", ()
+        case _:
+            return "", ()
+
+
+class Act:
+    """One command on jobs chosen before; whatever changed since then is looked at again here."""
+
+    def __init__(self, command: Command, where: Where, actor: str) -> None:
+        self._command = command
+        self._where = where
+        self._actor = actor
+        self._done: list[str] = []
+        self._flagged: list[str] = []
+        self._refused: dict[str, str] = {}
+
+    def run(self, tx: Tx, chosen: Chosen) -> Commanded:
+        allowed = sources(self._command.action)
+        rows: list[Row] = []
+        for row in tx.rows("targets", (packed(chosen.numbers),)):
+            if row[3] in allowed:
+                rows.append(row)
+            else:
+                self._refuse(row[1], f"is {row[3]}")
+        rows.sort(key=lambda row: row[1])
+        self._refused |= chosen.refused
+        self._apply(tx, rows)
+        count = len(self._done) + len(self._flagged)
+        if count:
+            self._audit(tx, count)
+        return Commanded(
+            done=tuple(self._done),
+            flagged=tuple(self._flagged),
+            refused=self._refused if self._where.ids else {},
+            more=chosen.more,
+        )
+
+    def _refuse(self, id: str, why: str) -> None:
+        self._refused[id] = why
+
+    def _audit(self, tx: Tx, count: int) -> None:
+        ids = self._where.ids
+        where = {name: value for name in self._where.__struct_fields__ if (value := getattr(self._where, name))}
+        detail: dict[str, Any] = {"where": where, "count": count}
+        if self._command.reason is not None:
+            detail["reason"] = self._command.reason
+        if self._command.priority is not None:
+            detail["priority"] = self._command.priority
+        tx.audit(self._actor, self._command.action.value, ids[0] if len(ids) == 1 else "jobs", detail)
+
+    def _apply(self, tx: Tx, rows: list[Row]) -> None:
+        command = self._command
+        match command.action:
+            case Action.CANCEL:
+                self._flag(tx, [row for row in rows if row[3] == State.ACTIVE])
+                self._end(tx, [row for row in rows if row[3] != State.ACTIVE], State.CANCELLED)
+            case Action.FAIL:
+                self._end(tx, rows, State.FAILED)
+            case Action.DELETE:
+                self._delete(tx, rows)
+            case Action.REQUEUE:
+                for row in rows:
+                    self._requeue(tx, row)
+            case Action.RUN_NOW:
+                for n, id, queue, state, priority, *_ in rows:
+                    tx.run("run_now", (n, order(priority, tx.count_on("seq")), tx.now))
+                    tx.moved(queue, state, State.WAITING)
+                    self._done.append(id)
+            case Action.REPRIORITISE:
+                priority = check_priority(command.priority if command.priority is not None else "?")
+                for n, id, _, _, _, place, *_ in rows:
+                    tx.run("reprioritise", (n, priority, reorder(place, priority)))
+                    self._done.append(id)
+                tx.topics.add("ready")
+
+    def _flag(self, tx: Tx, rows: list[Row]) -> None:
+        for row in rows:
+            tx.run("flag", (row[0], self._command.reason or "cancelled"))
+            self._flagged.append(row[1])
+            tx.topics.add("cancel")
+
+    def _end(self, tx: Tx, rows: list[Row], state: State) -> None:
+        if rows:
+            reason = self._command.reason or ("cancelled" if state is State.CANCELLED else "failed by command")
+            end_pending(tx, [row[:4] for row in rows], state, reason, INLINE_EDGES)
+            self._done += [row[1] for row in rows]
+
+    def _delete(self, tx: Tx, rows: list[Row]) -> None:
+        free: list[Row] = []
+        for row in rows:
+            if tx.value("has_dependents", (row[0],)):
+                self._refuse(row[1], "other jobs wait for it")
+            else:
+                free.append(row[:4])
+                self._done.append(row[1])
+        if free:
+            remove(tx, free)
+            tx.topics.add("done")
+
+    def _requeue(self, tx: Tx, row: Row) -> None:
+        n, id, queue, state, priority, _, key, mode, _ = row
+        if key is not None:
+            holder = key_holder(tx, key)
+            if holder is not None and holder != id:
+                self._refuse(id, f"unique key held by {holder}")
+                return
+            if mode == "finished":
+                tx.run("take_key", (key, id, mode, None))
+        place = order(priority, tx.count_on("seq"))
+        tx.run("requeue", (n, place, tx.now, self._command.keep_attempts))
+        tx.moved(queue, state, State.WAITING)
+        self._done.append(id)
+
+
+def put_queue(tx: Tx, name: str, change: QueueChange, actor: str) -> QueueInfo:
+    row = tx.one("queue_row", (name,))
+    paused, paused_at = (bool(row[1]), row[2]) if row else (False, None)
+    if change.paused is not None and change.paused != paused:
+        paused = change.paused
+        paused_at = tx.now if paused else None
+    tx.run("put_queue", (name, paused, paused_at))
+    tx.audit(actor, "put-queue", f"queue:{name}", {"paused": change.paused})
+    tx.topics.add("ready")
+    return QueueInfo(name=name, paused=paused, paused_at=paused_at)
+
+
+def put_schedules(tx: Tx, rows: Sequence[ScheduleRow], actor: str) -> None:
+    for row in rows:
+        tx.run(
+            "put_schedule",
+            (row.key, row.spec, row.owner, row.due, row.paused, row.last_due, row.last_job, row.fired),
+        )
+        tx.audit(actor, "put-schedule", f"schedule:{row.key}", {"due": row.due, "paused": row.paused})
+    tx.topics.add("ready")
+
+
+def drop_schedules(tx: Tx, keys: Sequence[str], actor: str) -> int:
+    dropped = 0
+    for key in dict.fromkeys(keys):
+        if tx.changed("drop_schedule", (key,)):
+            dropped += 1
+            tx.audit(actor, "drop-schedule", f"schedule:{key}", {})
+    return dropped
+
+
+def schedules(view: View, due_before: Micros | None) -> list[ScheduleRow]:
+    rows = view.rows("schedules") if due_before is None else view.rows("due_schedules", (due_before,))
+    return [
+        ScheduleRow(
+            key=key,
+            spec=spec,
+            owner=owner,
+            due=due,
+            paused=bool(paused),
+            last_due=last_due,
+            last_job=last_job,
+            fired=fired,
+        )
+        for key, spec, owner, due, paused, last_due, last_job, fired in rows
+    ]
+
+
+def fire(tx: Tx, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any] | None) -> Enqueued | None:
+    """A skipped fire answers with an empty id that was not created."""
+    if not tx.changed("fire", (key, due, next_due)):
+        return None
+    if job is None:
+        return Enqueued("", created=False)
+    answer = enqueue(tx, (job,), careful=True)[0]
+    tx.run("fired", (key, answer.id))
+    return answer
+
+
+def exchange(tx: Tx, swaps: Sequence[Swap]) -> list[Record]:
+    return [_swap(tx, swap) for swap in swaps]
+
+
+def _swap(tx: Tx, swap: Swap) -> Record:
+    row = tx.one("record", (swap.space, swap.key, tx.now))
+    text, version = row or (None, 0)
+    if swap.expect is not None and swap.expect != version:
+        return Record(swap.space, swap.key, text, version, swapped=False)
+    if swap.text is None:
+        tx.run("drop_record", (swap.space, swap.key))
+        return Record(swap.space, swap.key, None, 0)
+    until = None if swap.ttl is None else tx.now + swap.ttl
+    version = tx.count_on("version")
+    tx.run("put_record", (swap.space, swap.key, swap.text, version, until))
+    return Record(swap.space, swap.key, swap.text, version)
+
+
+def records(view: View, space: str, keys: Sequence[str] | None) -> list[Record]:
+    if keys is None:
+        rows = view.rows("records", (space, view.now))
+    else:
+        rows = view.rows("records_of", (space, view.now, packed(list(keys))))
+    return [Record(space, key, text, version) for key, text, version in rows]

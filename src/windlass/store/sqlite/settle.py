@@ -1,0 +1,109 @@
+"""What an ended job sets free: its unique key, and through its edges the jobs that waited for it."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from windlass.priority import order
+from windlass.states import State
+from windlass.store.sqlite.transaction import Row, Tx, packed
+
+UNBOUNDED = 1 << 60
+
+
+class Ended(NamedTuple):
+    """A job that came to its end in this transaction."""
+
+    n: int
+    id: str
+    state: str
+
+
+def leave(tx: Tx, ended: list[Ended], budget: int) -> int:
+    """Everything that follows from these ends; how much of `budget` (edges to settle here and now) is left.
+
+    What exceeds it waits in the settle set for `promote`.
+    """
+    tx.topics.add("done")
+    free_keys(tx, [job.id for job in ended])
+    if tx.value("any_edge"):
+        tx.run("drop_edges_into", (packed([job.n for job in ended]),))
+        return cascade(tx, ended, budget)
+    return budget
+
+
+def free_keys(tx: Tx, ids: list[str]) -> None:
+    if tx.value("any_key"):
+        tx.run("free_keys", (packed(ids),))
+
+
+def cascade(tx: Tx, parents: Iterable[Ended], budget: int) -> int:
+    """Settle the edges of ended parents, of the children that this ends, and so on: a queue, no recursion."""
+    waiting = deque(parents)
+    while waiting:
+        parent = waiting.popleft()
+        done_well = parent.state == State.COMPLETED
+        edges = tx.rows("edges_of", (parent.n, done_well, budget + 1))
+        if len(edges) > budget:
+            tx.run("put_settle", parent)
+            edges = edges[:budget]
+        if not edges:
+            continue
+        budget -= len(edges)
+        tx.run("drop_edges", (parent.n, packed([child for child, _ in edges])))
+        _count_down(tx, [child for child, policy in edges if done_well or policy == "run"])
+        for policy, state in (("cancel", State.CANCELLED), ("fail", State.FAILED)):
+            hit = [child for child, its in edges if not done_well and its == policy]
+            if hit:
+                waiting.extend(_doom(tx, hit, state, f"parent {parent.id} {parent.state}"))
+    return budget
+
+
+def _count_down(tx: Tx, children: list[int]) -> None:
+    if not children:
+        return
+    free = [row for row in tx.rows("count_down", (packed(children),)) if row[1] <= 0]
+    if not free:
+        return
+    first = tx.count_on("seq", len(free))
+    free.sort(key=lambda row: row[0])  # in the order in which they were enqueued
+    tx.many("unblock", (_unblocked(tx, row, first + place) for place, row in enumerate(free)))
+
+
+def _unblocked(tx: Tx, row: Row, sequence: int) -> Row:
+    n, _, queue, priority, run_at = row
+    state = State.DELAYED if run_at > tx.now else State.WAITING
+    tx.moved(queue, State.BLOCKED, state)
+    return (n, state.value, max(run_at, tx.now), order(priority, sequence))
+
+
+def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]:
+    rows = tx.rows("doomed", (packed(children),))
+    if not rows:
+        return []
+    numbers = packed([n for n, _, _ in rows])
+    tx.run("doom", (numbers, state.value, reason, tx.now))
+    tx.run("drop_edges_into", (numbers,))
+    for _, _, queue in rows:
+        tx.moved(queue, State.BLOCKED, state)
+    free_keys(tx, [id for _, id, _ in rows])
+    tx.topics.add("done")
+    return [Ended(n, id, state.value) for n, id, _ in rows]
+
+
+def end_pending(tx: Tx, rows: list[Row], state: State, reason: str | None, budget: int) -> int:
+    """End jobs that no worker holds: `rows` are (n, id, queue, state). What is left of `budget`."""
+    tx.run("end_these", (packed([row[0] for row in rows]), state.value, reason, tx.now))
+    for _, _, queue, old in rows:
+        tx.moved(queue, old, state)
+    return leave(tx, [Ended(n, id, state.value) for n, id, _, _ in rows], budget)
+
+
+def remove(tx: Tx, rows: list[Row]) -> None:
+    """Delete jobs with all that hangs on them: `rows` are (n, id, queue, state). None may have open edges to children."""
+    numbers = packed([row[0] for row in rows])
+    free_keys(tx, [row[1] for row in rows])
+    for name in ("drop_edges_into", "delete_tags", "delete_log", "delete_jobs"):
+        tx.run(name, (numbers,))
+    for _, _, queue, old in rows:
+        tx.moved(queue, old, None)

@@ -1,0 +1,30 @@
+-- Storing jobs: rows, tags, edges, unique keys.
+-- name: insert_job
+insert into {job} (n, id, state, queue, kind, runtime, ord, priority, max_attempts, waits, created_at, run_at, expires_at,
+  ukey, umode, user, project, grp, workflow, name, tags, parents, options, args)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: insert_tag
+insert or ignore into {tag} (tag, job) values (?, ?)
+-- name: drop_tags
+delete from {tag} where job = ?
+-- name: insert_queue
+insert or ignore into {queue} (name) values (?)
+-- name: known_ids
+select id from {job} where id in (select value from json_each(?))
+-- name: places
+select id, n, state from {job} where id in (select value from json_each(?))
+-- name: insert_edge
+insert into {edge} (parent, child, on_failure) values (?, ?, ?)
+-- name: key_holder
+select holder, mode, until from {uniq} where key = ?
+-- name: take_key
+insert into {uniq} (key, holder, mode, until) values (?1, ?2, ?3, ?4)
+on conflict (key) do update set holder = excluded.holder, mode = excluded.mode, until = excluded.until
+-- name: replaceable
+select n, state, queue, ord from {job}
+where id = ? and state in ({state:blocked}, {state:delayed}, {state:waiting})
+-- name: replace
+update {job} set args = ?2, options = ?3, priority = ?4, ord = ?5, tags = ?6, run_at = ?7, max_attempts = ?8, state = ?9
+where n = ?1
+-- name: set_waits
+update {job} set waits = ?2 where n = ?1

@@ -1,0 +1,54 @@
+-- Ends of attempts, and what an ended job sets free.
+-- name: complete_all
+update {job} set state = {to:complete}, result = f.result, finished_at = ?2, started_at = ?2 - f.took, settled = {job}.lease,
+  attempt = attempt + 1, reason = null, cancelling = null
+from (select value ->> 0 as id, value ->> 1 as lease, value ->> 2 as result, value ->> 3 as took from json_each(?1)) as f
+where {job}.id = f.id and {job}.lease = f.lease and {job}.state = {state:active}
+-- name: places_of
+select id, n from {job} where id in (select value from json_each(?))
+-- name: attempts
+select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at from {job}
+where id in (select value from json_each(?))
+-- name: complete_one
+update {job} set state = {to:complete}, result = ?2, finished_at = ?3, started_at = ?3 - ?4, settled = lease,
+  attempt = attempt + ?5, rescues = rescues + ?6, reason = null, cancelling = null where n = ?1
+-- name: end_one
+update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, finished_at = ?5, trail = ?6, settled = lease,
+  attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null where n = ?1
+-- name: give_back
+update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, run_at = ?5, trail = ?6, settled = lease,
+  attempt = attempt + ?7, rescues = rescues + ?8, parked = ?9, worker = null, lease_until = null where n = ?1
+-- name: add_tally
+insert into {tally} (minute, queue, kind, name, bucket, value) values (?1, ?2, ?3, ?4, ?5, ?6)
+on conflict (minute, queue, kind, name, bucket) do update set value = value + excluded.value
+-- name: any_key
+select exists (select 1 from {uniq})
+-- name: free_keys
+delete from {uniq} where mode <> 'period' and holder in (select value from json_each(?))
+-- name: any_edge
+select exists (select 1 from {edge})
+-- name: parents_among
+select distinct parent from {edge} where parent in (select n from {job} where id in (select value from json_each(?)))
+-- name: drop_edges_into
+delete from {edge} where child in (select value from json_each(?))
+-- name: edges_of
+select child, on_failure from {edge} where parent = ?1 and (?2 or on_failure <> 'hold') limit ?3
+-- name: drop_edges
+delete from {edge} where parent = ?1 and child in (select value from json_each(?2))
+-- name: count_down
+update {job} set waits = waits - 1 where n in (select value from json_each(?)) and state = {state:blocked}
+returning n, waits, queue, priority, run_at
+-- name: unblock
+update {job} set state = ?2, run_at = ?3, ord = ?4, waits = 0 where n = ?1
+-- name: doomed
+select n, id, queue from {job} where n in (select value from json_each(?)) and state = {state:blocked}
+-- name: doom
+update {job} set state = ?2, reason = ?3, finished_at = ?4, waits = 0 where n in (select value from json_each(?1))
+-- name: put_settle
+insert or ignore into {settle} (parent, id, state) values (?, ?, ?)
+-- name: take_settle
+select parent, id, state from {settle} order by parent limit 1
+-- name: drop_settle
+delete from {settle} where parent = ?
+-- name: any_settle
+select exists (select 1 from {settle})

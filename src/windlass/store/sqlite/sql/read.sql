@@ -1,0 +1,42 @@
+-- Looking: jobs, sums, logs. `{page}` statements are completed with a filter by reading.py.
+-- name: job
+select {record_columns} from {job} where id = ?
+-- name: outcomes
+select {record_columns} from {job} where id in (select value from json_each(?)) and state in ({any:final})
+-- name: counts
+select queue, state, n from {count} where n <> 0 order by queue, state
+-- name: queues
+select name, paused, paused_at from {queue} order by name
+-- name: workers
+select info, seen_at, claimed_at from {worker} where info is not null and gone_at > ? order by id
+-- name: log
+select at, attempt, level, text from (
+  select k, at, attempt, level, text from {log} where job = (select n from {job} where id = ?1) order by k desc limit ?2
+) order by k
+-- name: audit
+select at, actor, action, target, detail from {audit} order by k desc limit ?
+-- name: audit_of
+select at, actor, action, target, detail from {audit} where target = ? order by k desc limit ?
+-- name: tallies
+select minute, queue, kind, name, bucket, value from {tally} where minute >= ?1 and minute < ?2
+  and (?3 is null or queue in (select value from json_each(?3)))
+  and (?4 is null or kind in (select value from json_each(?4)))
+  and (?5 is null or name in (select value from json_each(?5)))
+order by minute, queue, kind, name, bucket
+-- name: of_waiting
+select n from {job} where state = {state:waiting} and parked is null
+union all select n from {job} where parked is not null and state = {state:waiting}
+-- name: of_active
+select n from {job} where state = {state:active}
+-- name: of_delayed
+select n from {job} where state in ({from:promote}) and state = {state:delayed}
+-- name: of_retrying
+select n from {job} where state in ({from:promote}) and state = {state:retrying}
+-- name: of_blocked
+select n from {job} where state = {state:blocked}
+-- name: of_completed
+select n from {job} where state in ({any:final}) and state = {state:completed}
+-- name: of_failed
+select n from {job} where state in ({state:failed}, {state:cancelled}) and state = {state:failed}
+-- name: of_cancelled
+select n from {job} where state in ({state:failed}, {state:cancelled}) and state = {state:cancelled}

@@ -1,0 +1,13 @@
+-- What every transaction may need: counters, sums, audit.
+-- name: count_on
+update {counter} set n = n + ?2 where name = ?1 returning n
+-- name: counter
+select n from {counter} where name = ?
+-- name: set_counter
+insert into {counter} (name, n) values (?1, ?2) on conflict (name) do update set n = excluded.n
+-- name: add_count
+insert into {count} (queue, state, n) values (?1, ?2, ?3) on conflict (queue, state) do update set n = n + excluded.n
+-- name: add_audit
+insert into {audit} (at, actor, action, target, detail) values (?, ?, ?, ?, ?)
+-- name: breaking_since
+select max(version) from {migration} where breaking = 1 and version > ?

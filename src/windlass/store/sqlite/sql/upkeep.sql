@@ -1,0 +1,42 @@
+-- What time does: promotion, expiry, pruning.
+-- name: due_in
+select run_at, n, priority from {job} where state in ({from:promote}) and queue = ?1 and run_at <= ?2 order by run_at limit ?3
+-- name: promote_one
+update {job} set state = {to:promote}, ord = ?2 where n = ?1
+-- name: due_state
+select state from {job} where n = ?
+-- name: expired
+select n, id, queue, state from {job}
+where expires_at is not null and attempt = 0 and state in ({any:pending}) and expires_at <= ?1 order by expires_at limit ?2
+-- name: next_expiry
+select min(expires_at) from {job} where expires_at is not null and attempt = 0 and state in ({any:pending})
+-- name: end_these
+update {job} set state = ?2, reason = ?3, finished_at = ?4, parked = null, waits = 0, cancelling = null
+where n in (select value from json_each(?1))
+-- name: aged
+select n, id from {job}
+where state in ({any:final}) and queue = ?1 and state = ?2 and finished_at <= ?3
+  and not exists (select 1 from {edge} where parent = {job}.n)
+order by finished_at limit ?4
+-- name: oldest
+select n, id from (
+  select n, id from {job} where state in ({any:final}) and queue = ?1 and state = ?2 order by finished_at limit ?3
+) as old where not exists (select 1 from {edge} where parent = old.n) limit ?4
+-- name: final_counts
+select queue, state, n from {count} where n > 0 and state in ({any:final})
+-- name: delete_jobs
+delete from {job} where n in (select value from json_each(?))
+-- name: delete_tags
+delete from {tag} where job in (select value from json_each(?))
+-- name: delete_log
+delete from {log} where job in (select value from json_each(?))
+-- name: prune_tally
+delete from {tally} where minute < ?
+-- name: prune_audit
+delete from {audit} where at < ?
+-- name: prune_record
+delete from {record} where until is not null and until <= ?
+-- name: prune_key
+delete from {uniq} where until is not null and until <= ?
+-- name: prune_worker
+delete from {worker} where coalesce(gone_at, claimed_at) < ?

@@ -1,0 +1,39 @@
+"""The engine's statements: every named part of `sql/*.sql`, with the tables of one namespace."""
+
+from functools import cache
+from importlib import resources
+
+from windlass.job import RECORD
+from windlass.store.sqlite.address import names
+from windlass.store.statement import fill, load, parts
+
+PACKAGE = "windlass.store.sqlite"
+CLAIMED = (
+    "ord, id, lease, kind, queue, args, attempt, max_attempts, priority, runtime, options, rescues, created_at, run_at, "
+    "expires_at, user, project, grp, workflow, name, tags, cancelling, ukey, n"
+)
+_RENAMED = {"group": 'grp as "group"', "unique": 'ukey as "unique"'}
+
+
+@cache
+def statements(namespace: str) -> dict[str, str]:
+    """Statement texts by part name; the names are unique over all files."""
+    tables = names(namespace)
+    found: dict[str, str] = {}
+    for file in sorted(each.name for each in resources.files(PACKAGE).joinpath("sql").iterdir()):
+        if not file.endswith(".sql"):
+            continue
+        for name, text in parts(load(PACKAGE, f"sql/{file}")).items():
+            if name in found:
+                raise ValueError(f"two statements are called {name!r}")
+            found[name] = fill(text, **tables, claimed=CLAIMED, record_columns=RECORD_COLUMNS)
+    return found
+
+
+RECORD_COLUMNS = ", ".join(_RENAMED.get(name, name) for name in RECORD)
+
+
+@cache
+def checks(namespace: str) -> tuple[str, ...]:
+    """The statements that find what does not add up."""
+    return tuple(fill(text, **names(namespace)) for text in parts(load(PACKAGE, "sql/check.sql")).values())

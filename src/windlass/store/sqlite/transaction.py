@@ -1,0 +1,91 @@
+"""One look at the database, and one write transaction with what it leaves to do at its end."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.states import State
+from windlass.store.sqlite.connection import Connection, Cursor, Row
+
+_encode = msgspec.json.encode
+
+
+class Uneven(Exception):
+    """The quick statement met an item that needs a closer look. The transaction is undone and run again, item by item."""
+
+
+def packed(values: object) -> str:
+    """JSON text for `json_each`."""
+    return _encode(values).decode()
+
+
+class View:
+    """Statements by name on a connection, at one instant."""
+
+    __slots__ = ("db", "now", "sql")
+
+    def __init__(self, db: Connection, sql: dict[str, str], now: Micros) -> None:
+        self.db = db
+        self.sql = sql
+        self.now = now
+
+    def run(self, name: str, params: Sequence[Any] = ()) -> Cursor:
+        return self.db.execute(self.sql[name], params)
+
+    def many(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
+        self.db.executemany(self.sql[name], rows)
+
+    def rows(self, name: str, params: Sequence[Any] = ()) -> list[Row]:
+        return self.db.execute(self.sql[name], params).fetchall()
+
+    def one(self, name: str, params: Sequence[Any] = ()) -> Row | None:
+        return self.db.execute(self.sql[name], params).fetchone()
+
+    def value(self, name: str, params: Sequence[Any] = ()) -> Any:
+        row = self.db.execute(self.sql[name], params).fetchone()
+        return row[0] if row else None
+
+
+class Tx(View):
+    """A write transaction. `moves`: what it changes in the sums of jobs. `topics`: whom its commit wakes."""
+
+    __slots__ = ("moves", "topics")
+
+    def __init__(self, db: Connection, sql: dict[str, str], now: Micros) -> None:
+        super().__init__(db, sql, now)
+        self.moves: dict[tuple[str, str], int] = {}
+        self.topics: set[str] = set()
+
+    def moved(self, queue: str, old: str | None, new: str | None, n: int = 1) -> None:
+        """`n` jobs of a queue went from one state to another; None is "not there"."""
+        moves = self.moves
+        if old is not None:
+            moves[queue, old] = moves.get((queue, old), 0) - n
+        if new is not None:
+            moves[queue, new] = moves.get((queue, new), 0) + n
+            if new in _RUNNABLE:
+                self.topics.add("ready")
+
+    def changed(self, name: str, params: Sequence[Any] = ()) -> int:
+        """Run a statement; how many rows it changed."""
+        self.db.execute(self.sql[name], params)
+        return self.db.changes()
+
+    def count_on(self, counter: str, by: int = 1) -> int:
+        """Move a counter on; the first of the `by` numbers that are now the caller's."""
+        return int(self.value("count_on", (counter, by))) - by + 1
+
+    def audit(self, actor: str, action: str, target: str, detail: object) -> None:
+        self.run("add_audit", (self.now, actor, action, target, packed(detail)))
+
+    def settle_sums(self) -> None:
+        """Last thing before the commit: the sums of jobs by queue and state."""
+        rows = [(queue, state, n) for (queue, state), n in self.moves.items() if n]
+        if rows:
+            self.many("add_count", rows)
+
+
+# A sleeping worker wants to hear of delayed jobs too: it sleeps until the next one it knew of.
+_RUNNABLE = frozenset({State.WAITING, State.DELAYED, State.RETRYING})
