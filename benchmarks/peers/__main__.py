@@ -49,9 +49,10 @@ def measure(bench: Bench, options: argparse.Namespace, run: Run) -> None:
     name = bench.peer.name
     try:
         outcome = bench.round(options.kill)
-    except PeerFailed as reason:
-        run.failures.setdefault(name, []).append(str(reason))
-        say(f"{name} failed: {reason}")
+    except Exception as reason:  # one peer's trouble, of whatever kind, must not end an hour's run; the report shows it
+        text = str(reason) if isinstance(reason, PeerFailed) else f"{type(reason).__name__}: {reason}"
+        run.failures.setdefault(name, []).append(text)
+        say(f"{name} failed: {text}")
         return
     run.rounds.setdefault(name, []).append(as_data(outcome))
     say(f"{name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in outcome.figures.items()))
@@ -65,7 +66,7 @@ def say(text: str) -> None:
 
 
 def write(run: Run, output: Path) -> None:
-    """After each round, so that an ended run keeps what it has; the raw figures lie beside the report."""
+    """After each peer, so that an ended run keeps what it has; the raw figures lie beside the report."""
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(render(run), "utf-8")
     output.with_suffix(".json").write_text(json.dumps(dataclasses.asdict(run), indent=1), "utf-8")
@@ -84,6 +85,7 @@ def main(given: Sequence[str]) -> int:
         }
     )
     made = install(peers, run)
+    write(run, options.output)
     peers = [peer for peer in peers if peer.name in made]
     steal = machine.Steal()
     stores: dict[str, Store] = {}
@@ -96,13 +98,12 @@ def main(given: Sequence[str]) -> int:
             turn = number % max(1, len(peers))  # nobody always runs first
             for peer in (*peers[turn:], *peers[:turn]):
                 measure(Bench(peer, made[peer.name], stores[peer.engine], sizes), options, run)
-            run.facts["CPU time stolen by the hypervisor"] = f"{steal.share():.1%}"
-            run.facts["Load after"] = machine.load()
-            write(run, options.output)
+                run.facts["CPU time stolen by the hypervisor"] = f"{steal.share():.1%}"
+                run.facts["Load after"] = machine.load()
+                write(run, options.output)
     finally:
         for store in stores.values():
             store.close()
-    write(run, options.output)
     say(f"report: {options.output}")
     return 1 if run.failures else 0
 

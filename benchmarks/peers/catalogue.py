@@ -38,40 +38,28 @@ class Peer:
 GATHERED = "none: 200 awaits at once"
 THREADS = "none: 4 threads"
 
+FENCED = "claims and finishes in batches; every finish is fenced by its lease"
+
+
+def windlass(engine: Engine, jobs: tuple[int, int], unfinished: str = "") -> Peer:
+    return Peer(
+        f"windlass-{engine}",
+        engine,
+        "windlass",
+        packages=(),
+        jobs=jobs,
+        bulk="enqueue_many, 1,000 a call",
+        settings="concurrency 200, lease 10 s",
+        result="yes",
+        note=FENCED,
+        unfinished=unfinished,
+    )
+
+
 WINDLASS = (
-    Peer(
-        "windlass-redis",
-        "redis",
-        "windlass",
-        packages=(),
-        jobs=(100_000, 100_000),
-        bulk="enqueue_many, 1,000 a call",
-        settings="concurrency 200, lease 10 s",
-        result="yes",
-        note="claims and finishes in batches; every finish is fenced by its lease",
-    ),
-    Peer(
-        "windlass-postgres",
-        "postgres",
-        "windlass",
-        packages=(),
-        jobs=(50_000, 100_000),
-        bulk="enqueue_many, 1,000 a call",
-        settings="concurrency 200, lease 10 s",
-        result="yes",
-        note="claims and finishes in batches; every finish is fenced by its lease",
-    ),
-    Peer(
-        "windlass-sqlite",
-        "sqlite",
-        "windlass",
-        packages=(),
-        jobs=(50_000, 50_000),
-        bulk="enqueue_many, 1,000 a call",
-        settings="concurrency 200, lease 10 s",
-        result="yes",
-        note="claims and finishes in batches; every finish is fenced by its lease",
-    ),
+    windlass("redis", (100_000, 100_000)),
+    windlass("postgres", (50_000, 100_000), "SELECT count(*) FROM windlass.job WHERE state IN ('waiting', 'active')"),
+    windlass("sqlite", (50_000, 50_000), "SELECT count(*) FROM windlass_job WHERE state IN ('waiting', 'active')"),
 )
 
 ON_REDIS = (

@@ -53,3 +53,8 @@ class Effects:
         for number, moment in self.entries():
             seen.setdefault(number, moment)
         return seen
+
+    def repeated(self) -> list[int]:
+        """The first moments of the jobs that ran more than once."""
+        times = Counter(number for number, _ in self.entries())
+        return [moment for number, moment in self.first_runs().items() if times[number] > 1]

@@ -131,6 +131,7 @@ class Bench:
     def kill(self, outcome: Outcome) -> None:
         """kill -9 of the only worker a third of the way, then a new one: what is lost, what runs twice, how late.
 
+        `kill_oldest_repeat`: how long before the kill the oldest of the repeated jobs had run, in milliseconds.
         Jobs not seen again when nothing has run for `patience` seconds count as lost, wherever they may still be kept.
         """
         jobs = min(self.peer.jobs[0], self.sizes.jobs)
@@ -138,12 +139,15 @@ class Bench:
             crew.ask("bulk", 0, jobs, ALL)
             with crew.workers(1) as started:
                 crew.wait(lambda: effects.runs() >= jobs // 3, effects.runs, self.sizes.patience)
+                killed = time.monotonic()
                 stop(started, signal.SIGKILL)
-            killed = time.monotonic()
             with crew.workers(1):
                 self._until_quiet(effects, jobs)
             outcome.counts["kill"] = effects.count(jobs)
             outcome.figures["kill_last_run"] = effects.span()[1] - killed
+            repeated = effects.repeated()
+            if repeated:
+                outcome.figures["kill_oldest_repeat"] = killed * 1e3 - min(repeated) / 1e6
 
     def _until_quiet(self, effects: Effects, jobs: int) -> None:
         last, since = -1, time.monotonic()

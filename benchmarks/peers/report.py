@@ -108,15 +108,13 @@ def _figure(values: list[float], column: Column) -> str:
     return show(statistics.median(values)) + spread
 
 
+KILL_TITLES = ("kill -9: not run again", "repeated", "oldest repeat, ms before", "last run, s after")
+
+
 def _exactness(run: Run, peers: list[Peer]) -> str:
     killed = any("kill" in outcome["counts"] for outcomes in run.rounds.values() for outcome in outcomes)
-    lead = "Counted by the handlers, outside every queue. Lost and repeated runs of all rounds together."
-    titles = (
-        "peer",
-        "jobs",
-        "lost",
-        "repeated",
-        *(("kill -9: not run again", "repeated", "last run after s") if killed else ()),
+    lead = (
+        "Counted by the handlers, outside every queue. Lost and repeated runs of all rounds together; kill -9 by round."
     )
     rows: list[tuple[str, ...]] = []
     for peer in peers:
@@ -124,17 +122,15 @@ def _exactness(run: Run, peers: list[Peer]) -> str:
         counts = [count for outcome in outcomes for phase, count in outcome["counts"].items() if phase != "kill"]
         row = [peer.name, *(f"{sum(count[key] for count in counts):,}" for key in ("expected", "lost", "repeated"))]
         rows.append((*row, *(_killed(outcomes) if killed else ())))
-    return f"{lead}\n\n{_table(titles, rows)}"
+    return f"{lead}\n\n{_table(('peer', 'jobs', 'lost', 'repeated', *(KILL_TITLES if killed else ())), rows)}"
 
 
-def _killed(outcomes: list[dict[str, Any]]) -> tuple[str, str, str]:
+def _killed(outcomes: list[dict[str, Any]]) -> list[str]:
     kills = [outcome for outcome in outcomes if "kill" in outcome["counts"]]
-    if not kills:
-        return "–", "–", "–"
-    lost, repeated = (
-        ", ".join(str(outcome["counts"]["kill"][key]) for outcome in kills) for key in ("lost", "repeated")
-    )
-    return lost, repeated, ", ".join(f"{outcome['figures']['kill_last_run']:.1f}" for outcome in kills)
+    columns = [[f"{outcome['counts']['kill'][key]}" for outcome in kills] for key in ("lost", "repeated")]
+    for key in ("kill_oldest_repeat", "kill_last_run"):
+        columns.append([f"{outcome['figures'][key]:.1f}" if key in outcome["figures"] else "–" for outcome in kills])
+    return [", ".join(column) or "–" for column in columns]
 
 
 def _settings(run: Run, peers: list[Peer]) -> str:
