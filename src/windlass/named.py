@@ -50,5 +50,5 @@ class NamedHandler(Handler[..., Any]):
 
     def _unknown(self) -> UnknownKind:
         error = self._finder.kinds.unknown(self.kind)
-        error.facts["mend"] = f"await app.find_kind({self.kind!r}) first, or app.declare it"
-        return error
+        mend = f"await app.find_kind({self.kind!r}) first, or app.declare it"
+        return UnknownKind(f"{error.message}; {mend}", **{**error.facts, "mend": mend})

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Coroutine, Iterable
@@ -89,6 +90,11 @@ class Sync:
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join(_CLOSING)
 
+    def _close_at_exit(self) -> None:
+        # The interpreter has ended its thread pools by now, which closing a file needs; what was acknowledged is stored.
+        with contextlib.suppress(RuntimeError):
+            self.close()
+
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._pid != os.getpid():
             # After a fork neither the thread nor, perhaps, a free lock came along.
@@ -97,7 +103,7 @@ class Sync:
         with self._lock:
             if self._loop is None:
                 if self._pid == 0:
-                    atexit.register(self.close)
+                    atexit.register(self._close_at_exit)
                 self._pid = os.getpid()
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=_serve, args=(self._loop,), name="windlass-sync", daemon=True)
