@@ -171,8 +171,9 @@ class _Careful:
                 if state in FINAL:
                     over[n] = Ended(n, id, state)
             tx.many("insert_edge", edges.values())
-            if len(edges) != len({edge.parent for edge in job.after}):  # two parents gave way to one holder
-                tx.run("set_waits", (child, len(edges)))
+            parents = [self._parent(edge.parent) for edge in job.after]
+            if parents != [edge.parent for edge in job.after]:
+                tx.run("set_parents", (child, len(edges), packed(parents)))
             if at % STEP == 0:
                 yield
         cascade(tx, over.values(), UNBOUNDED)

@@ -34,6 +34,7 @@ class Writer:
         self._place = place
         self._in_memory = shared.memory is not None
         self._lock = shared.lock if self._in_memory else threading.Lock()
+        self._line = shared.line
         self._turn = asyncio.Lock()
         self._waiting = 0
         if shared.checkpointer is not None:
@@ -73,6 +74,7 @@ class Writer:
                     raise self._translated(error) from error
                 finally:
                     self._lock.release()
+                    self._line.moved_on()
                     self._shared.wake(tx.topics)
         finally:
             self._waiting -= 1
@@ -98,9 +100,9 @@ class Writer:
             await asyncio.to_thread(self.connection.close)
 
     def _begin(self) -> bool:
-        """Take the write lock if it is free now."""
+        """Take the write lock if it is free now and no other handle of this process comes first."""
         self._check_process()
-        if not self._lock.acquire(blocking=False):
+        if not self._line.may_go(self) or not self._lock.acquire(blocking=False):
             return False
         try:
             self.connection.execute("begin immediate")
@@ -115,14 +117,15 @@ class Writer:
     async def _begin_patiently(self) -> None:
         timeout = self._shared.address.timeout
         deadline = time.monotonic() + timeout
-        while not self._begin():
-            if time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    f"{self._place} stayed locked by another process for {timeout:g} seconds",
-                    url=self._place,
-                    mend="find what holds a long transaction open, or raise timeout= in the URL",
-                )
-            await asyncio.sleep(_NAP)
+        with self._line.standing(self):
+            while not self._begin():
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable(
+                        f"{self._place} stayed locked by another process for {timeout:g} seconds",
+                        url=self._place,
+                        mend="find what holds a long transaction open, or raise timeout= in the URL",
+                    )
+                await asyncio.sleep(_NAP)
 
     def _transact(self, work: Callable[[Tx], T]) -> T:
         tx = Tx(self.connection, self._sql, self._shared.now())
@@ -134,6 +137,7 @@ class Writer:
             raise self._translated(error) from error
         finally:
             self._lock.release()
+            self._line.moved_on()
         if tx.topics:
             self._shared.wake(tx.topics)
         return outcome

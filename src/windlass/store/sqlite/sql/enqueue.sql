@@ -26,5 +26,5 @@ where id = ? and state in ({state:blocked}, {state:delayed}, {state:waiting})
 -- name: replace
 update {job} set args = ?2, options = ?3, priority = ?4, ord = ?5, tags = ?6, run_at = ?7, max_attempts = ?8, state = ?9
 where n = ?1
--- name: set_waits
-update {job} set waits = ?2 where n = ?1
+-- name: set_parents
+update {job} set waits = ?2, parents = ?3 where n = ?1
