@@ -89,9 +89,8 @@ class Worker:
         self._max_rss = get("max_rss")
         self._supervised = get("supervised", False)
         self._resources: dict[str, Any] = {}
-        self._stopping: asyncio.Event | None = None
-        self._hurry: asyncio.Event | None = None
-        self._over: asyncio.Event | None = None
+        self._stopping, self._hurry, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._begun = False
         self._parts: _Parts | None = None
         self._clogged = False
         self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -111,9 +110,15 @@ class Worker:
         """Work until `stop()`, a signal (`handle_signals`, main thread only), or with `until_idle` until nothing is
         runnable now. Returns the number of attempts run. A worker object runs once."""
         _refuse_in_child()
-        if self._stopping is not None:
+        if self._begun:
             raise WindlassError("this worker has run already; make another with app.worker()")
-        self._stopping, self._hurry, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._begun = True
+        try:
+            return await self._run(until_idle, handle_signals)
+        finally:
+            self._over.set()
+
+    async def _run(self, until_idle: bool, handle_signals: bool) -> int:
         store = await self._app.store()
         await self._app.publish_kinds()
         async with AsyncExitStack() as stack:
@@ -127,7 +132,6 @@ class Worker:
                 await self._work(parts, until_idle)
             finally:
                 await self._leave(parts)
-                self._over.set()
         return self.done
 
     async def stop(self, grace: Duration | None = None) -> None:
@@ -135,12 +139,11 @@ class Worker:
         unspent. Returns when the worker has left. Called again with a shorter grace it hurries."""
         if grace is not None:
             self._grace = seconds(grace, "grace")
-        if self._stopping is None or self._hurry is None or self._over is None:
-            return
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()
-        await self._over.wait()
+        if self._begun:
+            await self._over.wait()
 
     # assembly
 
@@ -194,7 +197,6 @@ class Worker:
         if not until_idle:
             parts.children.warm()
         await parts.upkeep.unpark()
-        assert self._stopping is not None
         duties = [
             asyncio.create_task(self._stopping.wait()),
             asyncio.create_task(parts.claimer.run()),
@@ -249,7 +251,6 @@ class Worker:
                 )
 
     def _recycle(self, why: str) -> None:
-        assert self._stopping is not None
         if not self._stopping.is_set():
             log.warning("recycling: %s", why)
             self.exit_code = RECYCLE
@@ -278,7 +279,6 @@ class Worker:
 
     async def _within(self, limit: float, parts: "_Parts", *, hurried: float = 0.0) -> None:
         """Until nothing is held, `limit` seconds, or (`hurried` seconds after) a second call of `stop`."""
-        assert self._hurry is not None
         quiet = asyncio.create_task(parts.runner.quiet())
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({quiet, hurry}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -296,8 +296,7 @@ class Worker:
 
     def leave_soon(self) -> None:
         """Finish the work and exit."""
-        if self._stopping is not None:
-            self._stopping.set()
+        self._stopping.set()
 
     @contextlib.contextmanager
     def _signals(self) -> Generator[None]:
@@ -311,7 +310,6 @@ class Worker:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        assert self._stopping is not None and self._hurry is not None
         if self._stopping.is_set():
             log.warning("%s again: stopping now", number.name)
             self._hurry.set()
