@@ -1,0 +1,137 @@
+"""The types of the public API: checked by basedpyright strict and mypy --strict, never run (see `test_types.py`)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+from windlass import (
+    Context,
+    Handler,
+    Job,
+    JobRef,
+    NewJob,
+    Page,
+    Priority,
+    RetryPolicy,
+    Unique,
+    Windlass,
+    exponential,
+    testing,
+)
+
+app = Windlass()
+other = Windlass("sqlite:///jobs.db", namespace="shop", lease="2s")
+
+
+@app.job(
+    queue="email-sending",
+    priority=Priority.HIGH,
+    backoff=exponential("2s", factor=2, cap="5m", jitter=0.2),
+    timeout="30s",
+    errors={ValueError: "permanent"},
+    unique=Unique(args=("to",)),
+)
+async def send_email(ctx: Context, to: str, subject: str = "Welcome") -> dict[str, str]:
+    await ctx.progress(50, "rendered")
+    await ctx.log("sent", level="info")
+    return {"to": to, "subject": subject}
+
+
+@app.job
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@app.job
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@app.job
+async def with_context(ctx: Context, n: int) -> str:
+    return str(n + ctx.attempt)
+
+
+@app.job(kind="resize", runtime="process", retry=RetryPolicy(max_attempts=2))
+def resize(ctx: Context, path: str) -> str:
+    ctx.progress(10, "no await in a plain def")
+    return path
+
+
+@app.job(version=2, upcast={1: lambda old: {"a": old["x"]}})
+def versioned(a: int) -> None: ...
+
+
+async def call() -> None:
+    assert_type(add(1, 2), int)
+    assert_type(await fetch("u"), bytes)
+
+
+async def direct(ctx: Context) -> None:
+    assert_type(await send_email(ctx, "a"), dict[str, str])
+    assert_type(resize(ctx, "p"), str)
+
+
+async def enqueue() -> None:
+    async with app as opened:
+        assert_type(opened, Windlass)
+        ref = await add.enqueue(1, b=2)
+        assert_type(ref, JobRef[int])
+        assert_type(ref.created, bool)
+        assert_type(await ref.result(timeout=10), int)
+        assert_type(await send_email.enqueue("a", subject="b"), JobRef[dict[str, str]])
+        assert_type(await with_context.enqueue(1), JobRef[str])
+        assert_type(await resize.enqueue("p"), JobRef[str])
+        refs = await app.enqueue_many([add.job(i, i) for i in range(1000)])
+        assert_type(refs, list[JobRef[int]])
+        assert_type(await app.enqueue_many((add.job(i, i) for i in range(9)), atomic=False), list[JobRef[int]])
+        later = await send_email.options(
+            delay="5m",
+            priority=10,
+            unique="welcome:42",
+            user="42",
+            project="shop",
+            plan="pro",
+            group="g",
+            tags=["urgent"],
+            after=[ref, add.job(1, 2), "id"],
+            on_failure="run",
+            expires=timedelta(hours=1),
+        ).enqueue("a@example.com")
+        assert_type(later, JobRef[dict[str, str]])
+        assert_type(await add.options(run_at=datetime(2030, 1, 1, tzinfo=UTC)).enqueue(1, 2), JobRef[int])
+        await app.enqueue("add", 3, b=4)
+        assert_type(await app.enqueue(add, 3, b=4), JobRef[int])
+        assert_type(await app.enqueue("add", 3), JobRef[Any])
+        await app.kind("resize").options(delay="1h").enqueue("p")
+        handler: Handler[[int, int], int] = add
+        job: NewJob[int] = handler.job(1, 2)
+        assert_type(await app.submit(job), JobRef[int])
+
+
+async def operate(ref: JobRef[int]) -> None:
+    assert_type(await app.jobs.get(ref.id), Job)
+    assert_type(await app.jobs.list(state="failed", queue="a", limit=5), Page[Job])
+    assert_type(await ref.job(), Job)
+    count: int = await app.jobs.cancel(ref.id, actor="ada")
+    assert_type((await app.jobs.requeue(ids=[ref, "b"])).refused["b"], str)
+    assert_type(await app.queues.stats(), dict[str, dict[str, int]])
+    await app.queues.pause("a")
+    assert_type(await app.drain(), int)
+    await app.worker(["a"], concurrency=10, lease="30s").run()
+    print(count)
+
+
+def block(ref: JobRef[int]) -> None:
+    assert_type(app.sync.enqueue(add, 1, 2), JobRef[int])
+    assert_type(app.sync.enqueue(send_email.options(delay=5), "x"), JobRef[dict[str, str]])
+    assert_type(app.sync.enqueue_many([add.job(1, 2)]), list[JobRef[int]])
+    assert_type(app.sync.result(ref), int)
+    assert_type(app.sync.run(app.jobs.get("x")).id, str)
+
+
+async def test() -> None:
+    async with testing.sandbox(app, now=datetime(2030, 1, 1, tzinfo=UTC)) as box:
+        box.assert_enqueued(send_email, to="a", count=1)
+        assert_type(await box.drain(), int)
+        assert_type(await box.advance("1h"), int)
+    assert_type(await testing.run(send_email, "a", attempt=2), testing.Ran)

@@ -1,0 +1,41 @@
+"""Mistakes that both type checkers must report, one on each line marked `# E` and nowhere else (see `test_types.py`)."""
+
+from windlass import Context, Windlass
+
+app = Windlass()
+
+
+@app.job
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@app.job(queue="q")
+async def mail(ctx: Context, to: str) -> str:
+    return to
+
+
+async def main() -> None:
+    await add.enqueue("1", 2)  # E wrong type
+    await add.enqueue(1)  # E missing
+    await mail.enqueue(to=3)  # E wrong type
+    await mail.enqueue("a", cc="b")  # E unknown
+    mail.job()  # E missing
+    mail.options(dely="5m")  # E unknown option
+    mail.options(priority="high")  # E wrong option type
+    add.options(on_failure="explode")  # E wrong choice
+    app.sync.enqueue(add, "x", 2)  # E wrong type
+    await app.enqueue(add, 1)  # E missing
+    await mail("a")  # E the plain call still wants ctx
+    await app.enqueue_many([add])  # E handlers are no jobs
+    await add.options(delay=1)(1, 2)  # E a copy with options is not callable
+    text: str = await (await add.enqueue(1, 2)).result()  # E the result is an int
+    print(text)
+
+
+@app.job(quue="x")  # E unknown option
+def f() -> None: ...
+
+
+@app.job(runtime="fiber")  # E wrong choice
+def g() -> None: ...
