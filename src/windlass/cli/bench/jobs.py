@@ -28,4 +28,4 @@ def item(n: int) -> dict[str, Any]:
 
 def padded(n: int) -> dict[str, Any]:
     """One whose arguments are about 130 bytes of JSON, for `bytes_per_job`."""
-    return {"n": n, "to": f"user-{n:06}@example.com", "subject": "Welcome", "text": "x" * 44}
+    return {"n": n, "to": f"user-{n:06}@example.com", "subject": "Welcome", "text": "x" * 50}

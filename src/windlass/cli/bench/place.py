@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
 def choose(url: str | None, folder: Path) -> Place:
     """A fresh place. File stores get a fresh file in `folder` under the same options; others a fresh namespace."""
-    name = f"bench-{uuid4().hex[:8]}"
+    name = f"bench{uuid4().hex[:8]}"
     scheme, _, rest = (url or "sqlite:///").partition("://")
     if scheme != "sqlite":
         return Place(url or "", name, None)

@@ -1,0 +1,1 @@
+"""Measurements: `benchmarks.run` is ours alone, `benchmarks.peers` compares with others."""
