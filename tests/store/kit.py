@@ -116,12 +116,12 @@ class Hand:
 
 def end(claim: Claim, event: Event, *, worker: str = "w1", outcome: str | None = None, **fields: Any) -> Finish:
     """How an attempt of `claim` ends; every end but complete carries a trail line, as the core writes it."""
-    trail = Trail(outcome=outcome or event.value, reason=fields.get("reason"), worker=worker, took=fields.get("took", 0))
+    trail = Trail(
+        outcome=outcome or event.value, reason=fields.get("reason"), worker=worker, took=fields.get("took", 0)
+    )
     text = None if event is Event.COMPLETE else msgspec.json.encode(trail).decode()
     spends = event not in (Event.SNOOZE, Event.RELEASE)
-    return Finish(
-        claim.id, claim.lease, event, claim.queue, claim.kind, **{"trail": text, "spends": spends, **fields}
-    )
+    return Finish(claim.id, claim.lease, event, claim.queue, claim.kind, **{"trail": text, "spends": spends, **fields})
 
 
 async def put(store: Store, *jobs: NewJob[Any]) -> list[str]:
@@ -155,8 +155,12 @@ async def counted(store: Store, queue: str | None = None) -> dict[State, int]:
     return sums
 
 
-async def act(store: Store, action: Action, *ids: str, limit: int = 1_000, actor: str = "ops", **fields: Any) -> Commanded:
-    """A command on jobs given by name."""
+async def act(
+    store: Store, action: Action, *ids: str, limit: int = 1_000, actor: str = "ops", **fields: Any
+) -> Commanded:
+    """A command on jobs given by name; without names there is nothing to do (an empty `Where` would mean every job)."""
+    if not ids:
+        return Commanded()
     return await store.command(Command(action=action, **fields), Where(ids=ids), limit, actor)
 
 

@@ -3,7 +3,22 @@
 import msgspec
 import pytest
 
-from tests.store.kit import HOUR, T0, Clock, Hand, act, counted, end, fresh_id, get, new, put, state_of, states_of
+from tests.store.kit import (
+    HOUR,
+    T0,
+    Clock,
+    Hand,
+    act,
+    counted,
+    end,
+    fresh_id,
+    get,
+    new,
+    promote_all,
+    put,
+    state_of,
+    states_of,
+)
 from tests.store.standing import stand
 from windlass.clock import SECOND, moment
 from windlass.job import UniqueKey
@@ -142,6 +157,19 @@ async def test_a_requeued_flag_is_down(store: Store) -> None:
     assert (await hand.beat(claim)).cancelled == ()
     await hand.finish(end(claim, Event.RETRY, delay=HOUR))
     assert await state_of(store, id) is State.RETRYING
+
+
+async def test_a_requeued_job_does_not_expire_again_at_once(store: Store, clock: Clock) -> None:
+    late, early = await put(store, new(expires_in=SECOND), new(expires_in=2 * HOUR))
+    await clock.forward(HOUR)
+    await promote_all(store)
+    await act(store, Action.CANCEL, early)
+    assert await states_of(store, late, early) == [State.CANCELLED] * 2
+    await act(store, Action.REQUEUE, late, early)
+    await promote_all(store)
+    assert await states_of(store, late, early) == [State.WAITING] * 2
+    assert [(await get(store, id)).expires_at for id in (late, early)] == [None, moment(T0 + 2 * HOUR)]
+    assert len(await Hand(store).take()) == 2
 
 
 async def test_run_now(store: Store, clock: Clock) -> None:

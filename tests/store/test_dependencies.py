@@ -120,9 +120,7 @@ async def test_a_childs_delay_may_pass_while_it_is_blocked(store: Store, clock: 
     ("on_failure", "state"), [("cancel", CANCELLED), ("run", WAITING), ("hold", BLOCKED), ("fail", FAILED)]
 )
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])
-async def test_a_parents_bad_end(
-    store: Store, clock: Clock, on_failure: OnFailure, state: State, ending: str
-) -> None:
+async def test_a_parents_bad_end(store: Store, clock: Clock, on_failure: OnFailure, state: State, ending: str) -> None:
     parent = new()
     child = new(after=after(parent.id, on_failure=on_failure))
     await put(store, parent, child)

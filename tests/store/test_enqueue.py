@@ -34,7 +34,13 @@ async def test_every_field_reads_back(store: Store, clock: Clock) -> None:
     )
     await put(store, job)
     kept = await get(store, job.id)
-    assert (kept.kind, kept.queue, kept.runtime, kept.priority, kept.max_attempts) == ("mail.send", "mail", "thread", 7, 9)
+    assert (kept.kind, kept.queue, kept.runtime, kept.priority, kept.max_attempts) == (
+        "mail.send",
+        "mail",
+        "thread",
+        7,
+        9,
+    )
     assert (kept.args, kept.options) == ({"to": "a@x", "n": [1, 2]}, {"timeout": 3.5})
     assert (kept.user, kept.project, kept.group, kept.workflow, kept.name) == ("u1", "p1", "g1", "w1", "n1")
     assert (kept.tags, kept.unique, kept.parents) == (("red", "blue"), "welcome:1", (parent,))
@@ -45,7 +51,13 @@ async def test_every_field_reads_back(store: Store, clock: Clock) -> None:
 async def test_a_plain_job_has_the_plain_values(store: Store, clock: Clock) -> None:
     (id,) = await put(store, new())
     job = await get(store, id)
-    assert (job.state, job.queue, job.runtime, job.priority, job.max_attempts) == (State.WAITING, "default", "async", 0, 3)
+    assert (job.state, job.queue, job.runtime, job.priority, job.max_attempts) == (
+        State.WAITING,
+        "default",
+        "async",
+        0,
+        3,
+    )
     assert (job.args, job.options, job.tags, job.parents, job.attempts) == ({}, {}, (), (), ())
     assert (job.result, job.error, job.reason, job.worker, job.lease, job.unique) == (None,) * 6
     assert (job.user, job.project, job.group, job.workflow, job.name, job.progress_note) == (None,) * 6

@@ -225,7 +225,9 @@ async def test_verdicts_keep_the_order_of_a_full_mixed_batch(store: Store) -> No
     for n, claim in enumerate(claims):
         stale = n % 7 == 3
         held = msgspec.structs.replace(claim, lease=claim.lease + 9) if stale else claim
-        ends.append(end(held, events[n % 6], result=str(n) if n % 6 == 0 else None, delay=HOUR if n % 6 in (1, 4) else 0))
+        ends.append(
+            end(held, events[n % 6], result=str(n) if n % 6 == 0 else None, delay=HOUR if n % 6 in (1, 4) else 0)
+        )
         expected.append(STALE if stale else TAKEN)
     assert await hand.finish(*ends) == expected
     targets = [State.COMPLETED, State.RETRYING, State.FAILED, State.WAITING, State.DELAYED, State.CANCELLED]
@@ -294,7 +296,9 @@ async def test_a_refused_end_brings_no_follow_up_jobs(store: Store) -> None:
     hand = Hand(store)
     claim = await hand.one()
     follow = new("callback")
-    assert await hand.finish(end(msgspec.structs.replace(claim, lease=1 << 40), Event.COMPLETE, follow=(follow,))) == [STALE]
+    assert await hand.finish(end(msgspec.structs.replace(claim, lease=1 << 40), Event.COMPLETE, follow=(follow,))) == [
+        STALE
+    ]
     assert await store.job(follow.id) is None
 
 

@@ -16,7 +16,7 @@ from windlass.store import Store
 
 TEXTS = {
     "ascii": "plain",
-    "quotes": "it's \"quoted\" \\ back\\slash `tick` $1 :name %s {0} ; -- DROP",
+    "quotes": 'it\'s "quoted" \\ back\\slash `tick` $1 :name %s {0} ; -- DROP',
     "lines": "a\nb\r\nc\td\x0be\x0cf\x1f",
     "separators": "before\u2028between\u2029after\x85end",
     "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 🇨🇭",
@@ -92,13 +92,18 @@ async def test_results(store: Store, result: str, value: object) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 async def test_texts_of_a_job(store: Store, name: str) -> None:
     text = TEXTS[name] or "x"  # names are never empty
-    job = new(user=text, project=text, group=text, workflow=text, name=text, tags=(text, "b"), unique=UniqueKey(key=text))
+    job = new(
+        user=text, project=text, group=text, workflow=text, name=text, tags=(text, "b"), unique=UniqueKey(key=text)
+    )
     await put(store, job)
     kept = await get(store, job.id)
     assert (kept.user, kept.project, kept.group, kept.workflow, kept.name) == (text,) * 5
     assert (kept.tags, kept.unique) == ((text, "b"), text)
     claim = await Hand(store).one()
-    assert (claim.user, claim.project, claim.group, claim.workflow, claim.name, claim.tags) == (*(text,) * 5, (text, "b"))
+    assert (claim.user, claim.project, claim.group, claim.workflow, claim.name, claim.tags) == (
+        *(text,) * 5,
+        (text, "b"),
+    )
     (answer,) = await store.enqueue([new(unique=UniqueKey(key=text))])
     assert (answer.id, answer.created) == (job.id, False)
 

@@ -68,7 +68,8 @@ class Store(Protocol):
         """Store jobs, all or nothing, answers in the same order. `NewJob.after` may name jobs of the same call or stored
         ones (`UnknownParent` else; a finished parent is settled at once). A known id again is not created twice (a repeat).
         A job with open parents starts `blocked`, one with a time ahead `delayed`, else `waiting`. A held unique key goes by
-        the new job's `on_conflict`; jobs of one call see each other's keys in order."""
+        the new job's `on_conflict`; jobs of one call see each other's keys in order. A parent of the same call that turns
+        out to be a duplicate stands for its key's holder: the edge, and `parents`, name the holder."""
         ...
 
     # run
@@ -83,7 +84,8 @@ class Store(Protocol):
         ...
 
     async def report(self, notes: Sequence[Note]) -> None:
-        """Progress and log lines of running attempts; notes under a stale lease are dropped. 1,000 lines a job are kept."""
+        """Progress and log lines of running attempts; notes under a stale lease are dropped. The newest 1,000 lines a job
+        are kept."""
         ...
 
     async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
@@ -131,7 +133,8 @@ class Store(Protocol):
 
     async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
         """Act on up to `limit` matching jobs whose state allows it, and write the audit entry, in one transaction. Cancel
-        on a running job sets a flag that its heartbeat brings back. Ends by command free keys and settle dependents."""
+        on a running job sets a flag that its heartbeat brings back. Ends by command free keys and settle dependents.
+        Requeue drops an expiry that has passed, or the job would expire again at once."""
         ...
 
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
