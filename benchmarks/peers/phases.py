@@ -17,7 +17,8 @@ from benchmarks.peers.stores import Store
 
 ENQUEUE_BUDGET = 5.0  # seconds a producer may take; a slow peer enqueues fewer
 PACE = 0.01
-WARM_UP = 50  # the first paced jobs meet cold connections and code
+STARTED = 5  # paced jobs that show that the worker is up
+WARM_UP = 50  # the first paced jobs of a producer meet its cold connections and code
 ALL = 10.0**9
 LATE = 0.3  # a job that runs twice at once does so within this time of the last
 
@@ -49,14 +50,8 @@ class Bench:
 
     def round(self, kill: bool) -> Outcome:
         outcome = Outcome({}, {})
-        for phase in (
-            self.single,
-            self.bulk,
-            self.drain_one,
-            self.drain_four,
-            self.pickup,
-            *([self.kill] if kill else []),
-        ):
+        phases = [self.single, self.bulk, self.drain_one, self.drain_four, self.pickup]
+        for phase in (*phases, self.kill) if kill else phases:
             phase(outcome)
         return outcome
 
@@ -117,14 +112,17 @@ class Bench:
 
     def pickup(self, outcome: Outcome) -> None:
         """From just before the enqueue call to the handler's first line, with one idle worker process."""
-        count = WARM_UP + self.sizes.paced
+        first = STARTED + WARM_UP
+        count = first + self.sizes.paced
         with self.fresh() as (crew, effects), crew.workers(1):
-            begun = crew.ask("paced", 0, count, PACE)
+            crew.ask("paced", 0, STARTED, PACE)
+            crew.wait(lambda: effects.runs() >= STARTED, effects.runs, self.sizes.patience)
+            begun = crew.ask("paced", STARTED, count - STARTED, PACE)
             crew.wait(lambda: effects.runs() >= count, effects.runs, self.sizes.patience)
             time.sleep(LATE)
             ran = effects.first_runs()
             outcome.counts["pickup"] = effects.count(count)
-        taken = sorted((ran[number] - begun[number]) / 1e6 for number in range(WARM_UP, count) if number in ran)
+        taken = sorted((ran[number] - begun[number - STARTED]) / 1e6 for number in range(first, count) if number in ran)
         outcome.figures["pickup_p50"] = taken[len(taken) // 2]
         outcome.figures["pickup_p99"] = taken[len(taken) * 99 // 100]
 
