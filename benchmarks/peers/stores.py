@@ -10,8 +10,9 @@ from typing import Protocol
 
 import psycopg
 import redis
-from benchmarks.peers.catalogue import Engine
 from tests.servers import PostgresServer, RedisServer
+
+from benchmarks.peers.catalogue import Engine
 
 
 class Store(Protocol):

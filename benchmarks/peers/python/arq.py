@@ -6,6 +6,7 @@ from typing import Any
 
 from arq import Worker, create_pool, func
 from arq.connections import ArqRedis, RedisSettings
+
 from benchmarks.peers.python import job
 from benchmarks.peers.python.gathered import gathered
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.peers.python import job
 from bullmq import Job, Queue, Worker
+
+from benchmarks.peers.python import job
 
 CONNECTION = {"connection": job.URL}
 

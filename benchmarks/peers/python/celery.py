@@ -5,8 +5,9 @@ import sys
 from contextlib import nullcontext
 from typing import Any
 
-from benchmarks.peers.python import job
 from celery import Celery, group
+
+from benchmarks.peers.python import job
 
 app = Celery("bench", broker=job.URL, backend=job.URL)
 app.conf.update(

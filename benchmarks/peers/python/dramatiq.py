@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import dramatiq
-from benchmarks.peers.python import job
-from benchmarks.peers.python.threads import producers, spread
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
+
+from benchmarks.peers.python import job
+from benchmarks.peers.python.threads import producers, spread
 
 broker = RedisBroker(url=job.URL, heartbeat_timeout=10_000)
 broker.add_middleware(Results(backend=RedisBackend(url=job.URL)))

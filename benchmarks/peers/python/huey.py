@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
+from huey import RedisHuey, SqliteHuey
+
 from benchmarks.peers.python import job
 from benchmarks.peers.python.threads import producers, spread
-from huey import RedisHuey, SqliteHuey
 
 ON_SQLITE = job.URL.startswith("sqlite:")
 huey = (

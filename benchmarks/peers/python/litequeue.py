@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.peers.python import job
 from litequeue import LiteQueue
+
+from benchmarks.peers.python import job
 
 
 @contextmanager

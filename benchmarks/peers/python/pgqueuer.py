@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
-from benchmarks.peers.python import job
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
+
+from benchmarks.peers.python import job
 
 
 @asynccontextmanager

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.peers.python import job
 from procrastinate import App, PsycopgConnector
+
+from benchmarks.peers.python import job
 
 app = App(connector=PsycopgConnector(conninfo=job.URL, min_size=10, max_size=20))
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.peers.python import job
 from redis import Redis
 from rq import Queue, SimpleWorker
+
+from benchmarks.peers.python import job
 
 HANDLER = f"{job.__name__}.run"
 

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from saq import Queue, Worker
+
 from benchmarks.peers.python import job
 from benchmarks.peers.python.gathered import gathered
-from saq import Queue, Worker
 
 
 async def run(_: dict[str, Any], *, data: dict[str, Any]) -> dict[str, Any]:

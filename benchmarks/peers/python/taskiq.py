@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.peers.python import job
-from benchmarks.peers.python.gathered import gathered
 from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
+
+from benchmarks.peers.python import job
+from benchmarks.peers.python.gathered import gathered
 
 results: RedisAsyncResultBackend[Any] = RedisAsyncResultBackend(
     job.URL, result_ex_time=3600, serializer=ORJSONSerializer()

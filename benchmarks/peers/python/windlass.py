@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from benchmarks.peers.python import job
-
 from windlass import Windlass
 
 app = Windlass(job.URL)
