@@ -28,9 +28,6 @@ _AGAIN = 1.0
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _raise_in.restype = ctypes.c_int
-_clear_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
-    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
-)
 
 
 class ThreadLane:
@@ -147,12 +144,14 @@ class _Thread:
         self._call = call
         self._land = land
         self._guard = threading.Lock()
+        self._interrupted = False
         self._thread = threading.Thread(target=self._work, name="windlass-thread", daemon=True)
         self._thread.start()
 
     def interrupt(self, run: Run) -> None:
         with self._guard:
             if self.run is run and self._thread.ident is not None:
+                self._interrupted = True
                 _raise_in(self._thread.ident, Stopped)
 
     def _work(self) -> None:
@@ -171,12 +170,19 @@ class _Thread:
         return finish
 
     def _leave(self) -> None:
-        """From here on nobody raises in this thread, and what was raised but not yet delivered is taken back."""
+        """From here on nobody raises in this thread, and what was raised but not yet delivered is waited out.
+
+        Not taken back with a NULL exception: CPython 3.11 then keeps its eval breaker set for good, which slows every
+        thread and makes a profiled program spin for ever.
+        """
         while True:
             try:
                 with self._guard:
                     self.run = None
-                    _clear_in(threading.get_ident(), None)
+                if self._interrupted:
+                    self._interrupted = False
+                    for _ in range(3):  # each jump back is a point where a raised exception arrives
+                        pass
                 return
             except Stopped:
                 continue
