@@ -9,7 +9,7 @@ import msgspec
 from windlass.errors import InvalidOption, SettingsError
 
 TABLES = (
-    "job", "tag", "edge", "settle", "uniq", "log", "queue", "count", "counter", "worker", "schedule", "audit", "tally",
+    "job", "tag", "edge", "adrift", "settle", "uniq", "log", "queue", "count", "counter", "worker", "schedule", "audit", "tally",
     "record", "migration",
 )  # fmt: skip
 _DURABILITY = ("off", "normal", "full", "extra")

@@ -16,8 +16,9 @@ from windlass.outcome import Finish, Verdict
 from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
+from windlass.snapshot import Snapshot
 from windlass.store.protocol import MOST_ENQUEUED, Store
-from windlass.store.sqlite import finishing, leasing, migrate, operating, produce, reading, upkeep
+from windlass.store.sqlite import finishing, leasing, migrate, moving, operating, produce, reading, upkeep
 from windlass.store.sqlite.address import names, read_url
 from windlass.store.sqlite.connection import Connection, connect, size_of
 from windlass.store.sqlite.database import Database, database
@@ -241,6 +242,12 @@ class SqliteStore:
 
     async def prune(self, retention: Retention, limit: int) -> int:
         return await self._write(lambda tx: upkeep.prune(tx, retention, limit))
+
+    async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:
+        return await self._scan(lambda view: moving.dump(view, cursor, limit))
+
+    async def load(self, snapshots: Sequence[Snapshot]) -> int:
+        return await self._write(lambda tx: moving.load(tx, snapshots)) if snapshots else 0
 
     def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
         if self._open_watch is None:

@@ -27,9 +27,15 @@ def leave(tx: Tx, ended: list[Ended], budget: int) -> int:
     tx.topics.add("done")
     free_keys(tx, [job.id for job in ended])
     if tx.value("any_edge"):
-        tx.run("drop_edges_into", (packed([job.n for job in ended]),))
+        _drop_edges_into(tx, packed([job.n for job in ended]))
         return cascade(tx, ended, budget)
     return budget
+
+
+def _drop_edges_into(tx: Tx, children: str) -> None:
+    """An ended job waits for nobody."""
+    tx.run("drop_edges_into", (children,))
+    tx.run("drop_adrift_into", (children,))
 
 
 def free_keys(tx: Tx, ids: list[str]) -> None:
@@ -83,7 +89,7 @@ def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]
         return []
     numbers = packed([n for n, _, _ in rows])
     tx.run("doom", (numbers, state.value, reason, tx.now))
-    tx.run("drop_edges_into", (numbers,))
+    _drop_edges_into(tx, numbers)
     for _, _, queue in rows:
         tx.moved(queue, State.BLOCKED, state)
     free_keys(tx, [id for _, id, _ in rows])
@@ -103,7 +109,8 @@ def remove(tx: Tx, rows: list[Row]) -> None:
     """Delete jobs with all that hangs on them: `rows` are (n, id, queue, state). None may have open edges to children."""
     numbers = packed([row[0] for row in rows])
     free_keys(tx, [row[1] for row in rows])
-    for name in ("drop_edges_into", "delete_tags", "delete_log", "delete_jobs"):
+    _drop_edges_into(tx, numbers)
+    for name in ("delete_tags", "delete_log", "delete_jobs"):
         tx.run(name, (numbers,))
     for _, _, queue, old in rows:
         tx.moved(queue, old, None)

@@ -70,6 +70,12 @@ create table {edge} (
 ) without rowid;
 create index "{ns}_edge_child" on {edge} (child);
 
+-- Edges of jobs that came from another engine before their parents did.
+create table {adrift} (
+  parent text not null, child integer not null, on_failure text not null, primary key (parent, child)
+) without rowid;
+create index "{ns}_adrift_child" on {adrift} (child);
+
 -- Ended parents whose edges were too many to settle in the call that ended them.
 create table {settle} (parent integer primary key, id text not null, state text not null);
 

@@ -12,6 +12,7 @@ where j.state <> {state:blocked}
 -- name: waits_differ
 select 'waits of ' || id || ' is ' || waits from {job}
 where waits <> (select count(*) from {edge} where child = {job}.n)
+    + (select count(*) from {adrift} where child = {job}.n)
   or (state = {state:blocked}) <> (waits > 0)
 -- name: edges_forgotten
 select 'edge of ended parent ' || p.id || ' is not in the settle set' from {edge} as e join {job} as p on p.n = e.parent

@@ -26,11 +26,11 @@ select exists (select 1 from {uniq})
 -- name: free_keys
 delete from {uniq} where mode <> 'period' and holder in (select value from json_each(?))
 -- name: any_edge
-select exists (select 1 from {edge})
--- name: parents_among
-select distinct parent from {edge} where parent in (select n from {job} where id in (select value from json_each(?)))
+select exists (select 1 from {edge}) or exists (select 1 from {adrift})
 -- name: drop_edges_into
 delete from {edge} where child in (select value from json_each(?))
+-- name: drop_adrift_into
+delete from {adrift} where child in (select value from json_each(?))
 -- name: edges_of
 select child, on_failure from {edge} where parent = ?1 and (?2 or on_failure <> 'hold') limit ?3
 -- name: drop_edges

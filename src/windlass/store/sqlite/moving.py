@@ -1,0 +1,97 @@
+"""Dump and load: whole jobs on their way from one engine to another."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.job import RECORD, Edge, UniqueKey
+from windlass.query import Page
+from windlass.snapshot import Snapshot
+from windlass.states import FINAL, State
+from windlass.store.sqlite.produce import key_holder
+from windlass.store.sqlite.transaction import Row, Tx, View, packed
+
+MOST_DUMPED = 1_000
+_PLACE = (1 << 45) - 1
+"""The sequence part of an order, see `priority.order`."""
+
+
+def dump(view: View, cursor: str | None, limit: int) -> Page[Snapshot]:
+    """Final jobs other than dead letters come along only when somebody still waits for them."""
+    limit = max(1, min(limit, MOST_DUMPED))
+    rows = view.rows("dump", (cursor or "", limit))
+    numbers = packed([row[0] for row in rows])
+    edges: dict[int, list[Edge]] = {}
+    for child, parent, on_failure in view.rows("dump_edges", (numbers,)):
+        edges.setdefault(child, []).append(Edge(parent, on_failure))
+    keys = {
+        holder: UniqueKey(key=key, until=mode, ttl=None if until is None else until - created_at)
+        for holder, key, mode, until, created_at in view.rows("dump_keys", (numbers,))
+    }
+    items = [_snapshot(row, edges, keys) for row in rows]
+    return Page(items, str(items[-1].record["id"]) if len(items) == limit else None)
+
+
+def _snapshot(row: Row, edges: dict[int, list[Edge]], keys: dict[str, UniqueKey]) -> Snapshot:
+    n, order, parked, *values = row
+    record: dict[str, Any] = dict(zip(RECORD, values, strict=True))
+    record["cancelling"] = bool(record["cancelling"])
+    return Snapshot(
+        record=record, order=order, edges=tuple(edges.get(n, ())), unique=keys.get(record["id"]), parked=parked
+    )
+
+
+def load(tx: Tx, snapshots: Sequence[Snapshot]) -> int:
+    """Edges to parents that come in a later call wait in a table of their own, by the parent's id."""
+    ids = packed([snapshot.record["id"] for snapshot in snapshots])
+    known = {id for (id,) in tx.rows("known_ids", (ids,))}
+    fresh = {str(snapshot.record["id"]): snapshot for snapshot in snapshots if snapshot.record["id"] not in known}
+    if not fresh:
+        return 0
+    first = tx.count_on("seq", len(fresh))
+    for n, snapshot in enumerate(fresh.values(), first):
+        _insert(tx, n, snapshot)
+    tx.many("insert_queue", ((queue,) for queue in {str(each.record["queue"]) for each in fresh.values()}))
+    tx.run("count_to", ("seq", max(snapshot.order & _PLACE for snapshot in fresh.values())))
+    tx.run("count_to", ("lease", max(int(snapshot.record["lease"] or 0) for snapshot in fresh.values())))
+    arrived = packed(list(fresh))
+    tx.run("arrived_edges", (arrived,))
+    tx.run("arrived_drop", (arrived,))
+    tx.run("settle_arrived", (arrived,))
+    return len(fresh)
+
+
+def _insert(tx: Tx, n: int, snapshot: Snapshot) -> None:
+    record = dict(snapshot.record)
+    state = State(record["state"])
+    if state is State.ACTIVE:  # its worker stays behind
+        state = State.WAITING
+        record.update(worker=None, started_at=None)
+    key = snapshot.unique
+    tx.run(
+        "load_job",
+        (
+            n,
+            *(record[name] for name in _LOADED),
+            state.value,
+            snapshot.order,
+            len(snapshot.edges),
+            snapshot.parked,
+            key.until if key else None,
+        ),
+    )
+    tx.moved(record["queue"], None, state)
+    tx.many("insert_tag", ((tag, n) for tag in _tags(record)))
+    tx.many("insert_adrift", ((edge.parent, n, edge.on_failure) for edge in snapshot.edges))
+    if key is not None and key_holder(tx, key.key) is None and (state not in FINAL or key.until == "period"):
+        until = None if key.ttl is None else int(record["created_at"]) + key.ttl
+        tx.run("take_key", (key.key, record["id"], key.until, until))
+
+
+def _tags(record: dict[str, Any]) -> list[str]:
+    return msgspec.json.decode(record["tags"], type=list[str]) if record["tags"] else []
+
+
+_ELSEWHERE = frozenset({"state", "cancelling"})
+_LOADED = tuple(name for name in RECORD if name not in _ELSEWHERE)
