@@ -1,0 +1,467 @@
+"""Records as the scripts keep them: packed by Python, read by both sides. `prelude.lua` tells the layouts."""
+
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.errors import InvalidOption
+from windlass.job import RECORD, RUNTIMES, Claim, Edge, NewJob, Runtime, UniqueKey
+from windlass.states import State
+
+STATES = tuple(State)
+NUMBER = {state: number for number, state in enumerate(STATES, 1)}
+"""The number of a state in scripts."""
+POLICIES = ("cancel", "run", "fail", "hold")
+MODES = ("finished", "started", "period")
+
+UNIQUE, EXPIRES, CHILD, WHO, RICH, STARTED = 4, 8, 16, 32, 64, 128
+CANCELLING = 1
+_RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
+"""By the two bits of the flags; the fourth does not occur."""
+
+_HEAD = struct.Struct(">BBH")
+_STATE = struct.Struct(">BBB6s6s7s7s7s7sHH3s")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+_JSON = msgspec.json.Encoder().encode
+
+
+def pack(value: Any) -> bytes:
+    """msgpack, which scripts unpack in C. None inside a list would end it there: callers put False."""
+    return _encode(value)
+
+
+def unpack(data: bytes) -> Any:
+    return _decode(data)
+
+
+def binary(data: bytes) -> msgspec.Raw:
+    """Bytes as a msgpack string: the cmsgpack of Redis 6.2 knows no binary type, and Lua strings are bytes anyway."""
+    n = len(data)
+    if n < 32:
+        return msgspec.Raw(bytes((0xA0 | n,)) + data)
+    if n < 256:
+        return msgspec.Raw(b"\xd9" + bytes((n,)) + data)
+    if n < 65_536:
+        return msgspec.Raw(b"\xda" + n.to_bytes(2, "big") + data)
+    return msgspec.Raw(b"\xdb" + n.to_bytes(4, "big") + data)
+
+
+def id_bytes(id: str) -> bytes | None:
+    """The 16 bytes of a UUID in its canonical text; None for any other text, which names no job."""
+    try:
+        data = bytes.fromhex(id.replace("-", ""))
+    except ValueError:
+        return None
+    return data if len(data) == 16 and id_text(data) == id else None
+
+
+def id_text(data: bytes) -> str:
+    h = data.hex()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def known_ids(ids: Sequence[str]) -> list[bytes]:
+    return [data for data in map(id_bytes, ids) if data is not None]
+
+
+def need_id(id: str) -> bytes:
+    """As `id_bytes`; `InvalidOption` for text that is no UUID."""
+    data = id_bytes(id)
+    if data is None:
+        raise InvalidOption(
+            f"id is {id!r}; it must be a UUIDv7 in lower case",
+            field="id",
+            value=id,
+            limit="UUID",
+            mend="leave the id to Windlass",
+        )
+    return data
+
+
+@lru_cache(4096)
+def _names(queue: str, kind: str) -> bytes:
+    texts = queue.encode(), kind.encode()
+    for field, text in zip(("queue", "kind"), texts, strict=True):
+        if len(text) > 255:
+            raise InvalidOption(
+                f"{field} is {len(text)} bytes long; 255 are allowed",
+                field=field,
+                value=text[:100].decode("utf-8", "replace"),
+                limit="255 bytes",
+                mend="shorten it",
+            )
+    return b"".join(bytes([len(text)]) + text for text in texts)
+
+
+@lru_cache(4096)
+def _read_names(data: bytes) -> tuple[str, str]:
+    n = data[0]
+    return data[1 : 1 + n].decode(), data[2 + n :].decode()
+
+
+def _payload(job: NewJob[Any]) -> tuple[int, bytes]:
+    """(flag, bytes): plain arguments as they are, anything more as msgpack."""
+    if job.options or job.tags:
+        return RICH, _encode((job.args, job.options, job.tags))
+    return 0, job.args.encode()
+
+
+def _who(job: NewJob[Any]) -> tuple[int, bytes]:
+    who = (job.user, job.project, job.group, job.workflow, job.name)
+    if who == (None, None, None, None, None):
+        return 0, b""
+    data = _encode(who)
+    return WHO, struct.pack(">I", len(data)) + data
+
+
+def _plain(job: NewJob[Any]) -> bool:
+    return (
+        job.delay is None
+        and job.run_at is None
+        and job.expires_in is None
+        and job.expires_at is None
+        and job.unique is None
+        and not job.after
+    )
+
+
+_RUNTIME: dict[Runtime, int] = {runtime: number for number, runtime in enumerate(RUNTIMES)}
+
+
+def _head(job: NewJob[Any], flags: int) -> bytes:
+    return _HEAD.pack(job.priority + 100, _RUNTIME[job.runtime] | flags, min(job.max_attempts, 65_535)) + _names(
+        job.queue, job.kind
+    )
+
+
+def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
+    """New jobs as insert.lua takes them."""
+    lanes: dict[tuple[int, str], int] = {}
+    items: list[Any] = []
+    specials: dict[int, Any] = {}
+    for number, job in enumerate(jobs, 1):
+        lane = lanes.setdefault((_RUNTIME[job.runtime], job.queue), len(lanes) + 1)
+        rich, payload = _payload(job)
+        has_who, who = _who(job)
+        if _plain(job):
+            record = _head(job, rich | has_who) + who + payload
+        else:
+            record = _head(job, rich | has_who | _special_flags(job))
+            specials[number] = (*_special(job), binary(who), binary(payload))
+        items += (binary(need_id(job.id)), binary(record), lane, job.priority)
+    return _encode((list(lanes), items, specials))
+
+
+def whole_record(job: NewJob[Any], created: Micros, parents: Sequence[str], mode: int) -> bytes:
+    """The immutable record of a job that another engine stored; scripts make those of new jobs."""
+    rich, payload = _payload(job)
+    has_who, who = _who(job)
+    flags = rich | has_who | (CHILD if parents else 0) | (EXPIRES if job.expires_at is not None else 0)
+    data = created.to_bytes(7, "big")
+    middle = b""
+    if job.expires_at is not None:
+        middle += job.expires_at.to_bytes(7, "big")
+    if parents:
+        ids = b"".join(map(need_id, parents))
+        middle += struct.pack(">I", len(ids)) + ids
+    if job.unique is not None:
+        flags |= UNIQUE | (STARTED if MODES[mode] == "started" else 0)
+        key = job.unique.key.encode()
+        middle += struct.pack(">BH", mode, len(key)) + key
+    return data + _head(job, flags) + middle + who + payload
+
+
+def _special_flags(job: NewJob[Any]) -> int:
+    flags = 0
+    if job.expires_at is not None or job.expires_in is not None:
+        flags |= EXPIRES
+    if job.after:
+        flags |= CHILD
+    if job.unique is not None:
+        flags |= UNIQUE | (STARTED if job.unique.until == "started" else 0)
+    return flags
+
+
+def _special(job: NewJob[Any]) -> tuple[Any, ...]:
+    key = job.unique
+    return (
+        _or_false(job.delay),
+        _or_false(job.run_at),
+        _or_false(job.expires_in),
+        _or_false(job.expires_at),
+        binary(b"".join(map(edge_bytes, job.after))) if job.after else False,
+        key is not None and (key.key, MODES.index(key.until), _or_false(key.ttl), key.on_conflict == "replace"),
+    )
+
+
+def edge_bytes(edge: Edge) -> bytes:
+    """An edge as 17 bytes; a parent that is no UUID becomes one that nobody has."""
+    return (id_bytes(edge.parent) or bytes(16)) + bytes([POLICIES.index(edge.on_failure) + 1])
+
+
+def _or_false(value: Any) -> Any:
+    return False if value is None else value
+
+
+class Head(NamedTuple):
+    """The immutable record, taken apart."""
+
+    created: Micros
+    priority: int
+    flags: int
+    most: int
+    queue: str
+    kind: str
+    expires: Micros | None
+    parents: tuple[str, ...]
+    key: str | None
+    mode: int
+    who: tuple[str | None, ...]
+    args: str
+    options: str
+    tags: tuple[str, ...]
+
+
+_NOBODY = (None, None, None, None, None)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def read_head(c: bytes) -> Head:
+    """Takes an immutable record apart."""
+    flags = c[8]
+    kind_at = 12 + c[11]
+    at = kind_at + 1 + c[kind_at]
+    queue, kind = _read_names(c[11:at])
+    expires, parents, key, mode, who = None, (), None, 0, _NOBODY
+    if flags & (UNIQUE | EXPIRES | CHILD | WHO):
+        if flags & EXPIRES:
+            expires = _number(c[at : at + 7])
+            at += 7
+        if flags & CHILD:
+            n = _number(c[at : at + 4])
+            parents = tuple(id_text(c[i : i + 16]) for i in range(at + 4, at + 4 + n, 16))
+            at += 4 + n
+        if flags & UNIQUE:
+            mode, n = c[at], _number(c[at + 1 : at + 3])
+            key = c[at + 3 : at + 3 + n].decode()
+            at += 3 + n
+        if flags & WHO:
+            n = _number(c[at : at + 4])
+            who = tuple(_decode(c[at + 4 : at + 4 + n]))
+            at += 4 + n
+    args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
+    return Head(
+        _number(c[:7]),
+        c[7] - 100,
+        flags,
+        c[9] << 8 | c[10],
+        queue,
+        kind,
+        expires,
+        parents,
+        key,
+        mode,
+        who,
+        args,
+        options,
+        tuple(tags),
+    )
+
+
+class Standing(NamedTuple):
+    """The mutable record, taken apart. `park`: the key it waits under, or the reason of a cancel while it is active."""
+
+    state: State
+    flags: int
+    marks: int
+    lease: int
+    settled: int
+    order: int
+    run_at: Micros
+    started: Micros
+    finished: Micros
+    attempt: int
+    rescues: int
+    waits: int
+    worker: str
+    reason: str
+    park: str
+
+
+def read_state(m: bytes) -> Standing:
+    """Takes a mutable record apart."""
+    state, flags, marks, *numbers, attempt, rescues, waits = _STATE.unpack_from(m)
+    texts: list[str] = []
+    at = _STATE.size
+    for _ in range(3):
+        n = m[at] << 8 | m[at + 1]
+        texts.append(m[at + 2 : at + 2 + n].decode("utf-8", "replace"))
+        at += 2 + n
+    lease, settled, order, run_at, started, finished = map(_number, numbers)
+    return Standing(
+        STATES[state - 1],
+        flags,
+        marks,
+        lease,
+        settled,
+        order,
+        run_at,
+        started,
+        finished,
+        attempt,
+        rescues,
+        _number(waits),
+        *texts,
+    )
+
+
+def write_state(standing: Standing) -> bytes:
+    """A mutable record, for jobs that come from another engine."""
+    numbers = (n.to_bytes(size, "big") for n, size in zip(standing[3:9], (6, 6, 7, 7, 7, 7), strict=True))
+    head = _STATE.pack(
+        NUMBER[standing.state],
+        standing.flags,
+        standing.marks,
+        *numbers,
+        min(standing.attempt, 65_535),
+        min(standing.rescues, 65_535),
+        standing.waits.to_bytes(3, "big"),
+    )
+    texts = (text.encode()[:60_000] for text in standing[12:])
+    return head + b"".join(len(text).to_bytes(2, "big") + text for text in texts)
+
+
+def claim_of(row: Sequence[Any], lease: int, granted: Micros) -> Claim:
+    """The claim of a row (id, record, state before or empty, order); `granted` 0: the state's own start."""
+    id: bytes = row[0]
+    c: bytes = row[1]
+    m: bytes = row[2]
+    flags = c[8]
+    created = _number(c[:7])
+    if not m and not flags & ~(3 | RICH):
+        kind_at = 12 + c[11]
+        at = kind_at + 1 + c[kind_at]
+        queue, kind = _read_names(c[11:at])
+        args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
+        return Claim(
+            id=id_text(id),
+            lease=lease,
+            kind=kind,
+            queue=queue,
+            args=args,
+            attempt=1,
+            max_attempts=c[9] << 8 | c[10],
+            priority=c[7] - 100,
+            runtime=_RUNTIMES[flags & 3],
+            options=options,
+            rescues=0,
+            created_at=created,
+            ready_at=created,
+            claimed_at=granted,
+            tags=tuple(tags),
+        )
+    return _rich_claim(id_text(id), read_head(c), read_state(m) if m else None, lease, granted)
+
+
+def _rich_claim(id: str, head: Head, standing: Standing | None, lease: int, granted: Micros) -> Claim:
+    user, project, group, workflow, name = head.who
+    flags = standing.flags if standing else head.flags
+    return Claim(
+        id=id,
+        lease=lease,
+        kind=head.kind,
+        queue=head.queue,
+        args=head.args,
+        attempt=1 + (standing.attempt if standing else 0),
+        max_attempts=head.most,
+        priority=head.priority,
+        runtime=_RUNTIMES[head.flags & 3],
+        options=head.options,
+        rescues=standing.rescues if standing else 0,
+        created_at=head.created,
+        ready_at=standing.run_at if standing else head.created,
+        claimed_at=granted or (standing.started if standing else head.created),
+        expires_at=head.expires if flags & EXPIRES else None,
+        user=user,
+        project=project,
+        group=group,
+        workflow=workflow,
+        name=name,
+        tags=head.tags,
+        cancelling=bool(standing and standing.marks & CANCELLING),
+    )
+
+
+def record_of(id: bytes, c: bytes, m: bytes, texts: Sequence[bytes]) -> dict[str, Any]:
+    """The raw record, under the names of `job.RECORD`, of a job's fields; `texts`: result, error, trail, progress."""
+    head = read_head(c)
+    standing = read_state(m) if m else fresh_state(head)
+    user, project, group, workflow, name = head.who
+    result, error, trail, (percent, note) = _texts(texts)
+    values = (
+        id_text(id),
+        head.kind,
+        head.queue,
+        str(standing.state),
+        _RUNTIMES[head.flags & 3],
+        head.priority,
+        head.args,
+        result,
+        error,
+        standing.reason or None,
+        standing.attempt,
+        head.most,
+        standing.rescues,
+        trail,
+        head.created,
+        standing.run_at,
+        standing.started or None,
+        standing.finished or None,
+        head.expires if standing.flags & EXPIRES else None,
+        percent,
+        note,
+        standing.worker or None,
+        standing.lease or None,
+        _JSON(head.tags).decode() if head.tags else None,
+        user,
+        project,
+        group,
+        workflow,
+        name,
+        head.key,
+        _JSON(head.parents).decode() if head.parents else None,
+        head.options,
+        bool(standing.marks & CANCELLING),
+    )
+    return dict(zip(RECORD, values, strict=True))
+
+
+def fresh_state(head: Head) -> Standing:
+    """How a job stands that has no mutable record yet."""
+    return Standing(State.WAITING, head.flags, 0, 0, 0, 0, head.created, 0, 0, 0, 0, 0, "", "", "")
+
+
+def _texts(texts: Sequence[bytes]) -> tuple[str | None, str | None, str | None, tuple[float | None, str | None]]:
+    result, error, trail = (text.decode() if text else None for text in texts[:3])
+    percent, note = _decode(texts[3]) if texts[3] else (None, None)
+    return result, error, trail, (percent, note)
+
+
+def progress_text(percent: float, note: str | None) -> bytes:
+    return _encode((percent, note))
+
+
+def unique_of(head: Head, packed: bytes, now: Micros) -> UniqueKey | None:
+    """The key that a job still holds, from its packed entry (mode, until, holder)."""
+    if not packed or head.key is None:
+        return None
+    until = _number(packed[1:8])
+    return UniqueKey(key=head.key, until=MODES[packed[0]], ttl=max(until - now, 0) if until else None)

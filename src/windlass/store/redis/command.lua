@@ -1,0 +1,91 @@
+-- What it does: an operator's act on jobs, with its audit entry.
+-- Input:  ARGV[1] ids (16 bytes each), ARGV[2] {action, sources (state numbers as a map), states asked for or false, reason
+--         or false, priority, keep attempts, actor, target, detail (JSON without its end, to which the count is added)}.
+-- Output: {done ids, flagged ids, {id, why, ...}}.
+-- Relies: ends.lua. What may be done in which state is given by the caller, from the table of states.
+
+local ids = {}
+for at = 1, #ARGV[1], 16 do ids[#ids + 1] = sub(ARGV[1], at, at + 15) end
+local action, sources, asked, reason, priority, keep_attempts, actor, target, detail =
+  unpack(cmsgpack.unpack(ARGV[2]), 1, 9)
+local done, flagged, refused, windows = {}, {}, {}, {}
+local WORDS = { {any:all} }
+
+local function refuse(id, why) refused[#refused + 1], refused[#refused + 2] = id, why end
+
+local acts = {}
+function acts.cancel(job)
+  if job.state ~= ACTIVE then
+    end_job(job, CANCELLED, reason or {state:cancelled})
+    return true
+  end
+  if band(job.marks, CANCELLING) == 0 then job.marks = job.marks + CANCELLING end
+  job.park, job.dirty = sub(reason or {state:cancelled}, 1, 60000), true
+  call('SADD', KEY.flagged, job.id)
+  wake('cancel')
+  flagged[#flagged + 1] = job.id
+end
+function acts.fail(job)
+  end_job(job, FAILED, reason or 'failed by command')
+  return true
+end
+acts['run-now'] = function(job)
+  job.run_at = now
+  to_waiting(job)
+  return true
+end
+function acts.reprioritise(job)
+  with_order(job)
+  job.priority, job.dirty, job.moved = priority, true, job.state == WAITING
+  job.ord = (100 - priority) * PRIORITY + job.ord % PRIORITY
+  job.c = sub(job.c, 1, 7) .. string.char(priority + 100) .. sub(job.c, 9)
+  set_field(job.id, '', job.c)
+  return true
+end
+function acts.delete(job)
+  if call('EXISTS', edges_key(job.id)) == 1 then
+    refuse(job.id, 'other jobs wait for it')
+    return
+  end
+  forget(job)
+  wake('done')
+  windows[window_of(job.id)] = true
+  return true
+end
+function acts.requeue(job)
+  if band(job.flags, UNIQUE) > 0 then
+    local holder = holder_of(job.key)
+    if holder and holder ~= job.id then
+      refuse(job.id, 'unique key held by ' .. uuid(holder))
+      return
+    end
+    if job.mode == FINISHED_MODE then take_key(job) end
+  end
+  if not keep_attempts then job.attempt = 0 end
+  if job.expires and job.expires <= now then job.flags = job.flags - EXPIRES end
+  job.rescues, job.reason, job.worker, job.marks, job.started, job.finished = 0, '', '', 0, 0, 0
+  job.run_at = now
+  to_waiting(job)
+  for _, suffix in ipairs({ 'r', 'e', 'p' }) do drop_field(job.id, suffix) end
+  return true
+end
+
+load(ids)
+for i = 1, #ids do
+  local job = jobs[ids[i]]
+  if not job then
+    refuse(ids[i], 'not found')
+  elseif not sources[job.state] then
+    refuse(job.id, 'is ' .. WORDS[job.state])
+  elseif (not asked or asked[job.state]) and acts[action](job) then
+    done[#done + 1] = job.id
+  end
+end
+local changed = #done + #flagged
+if changed > 0 then
+  write_audit(actor, action, target, detail .. format('"count":%d}', changed))
+end
+settle_ended()
+flush()
+close_windows(windows)
+return { done, flagged, refused }

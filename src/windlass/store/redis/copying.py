@@ -1,0 +1,152 @@
+"""Jobs on the move between engines: whole records out and in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.job import Edge, NewJob, UniqueKey
+from windlass.query import Page
+from windlass.snapshot import Snapshot
+from windlass.states import State
+from windlass.store.redis.codec import (
+    CANCELLING,
+    MODES,
+    POLICIES,
+    Standing,
+    binary,
+    edge_bytes,
+    id_text,
+    need_id,
+    pack,
+    progress_text,
+    read_head,
+    read_state,
+    record_of,
+    unique_of,
+    whole_record,
+    write_state,
+)
+from windlass.store.redis.connection import Link
+
+_STEP = 200
+
+
+async def dump(link: Link, cursor: str | None, limit: int) -> Page[Snapshot]:
+    """Oldest id first. The cursor is the last id looked at."""
+    items: list[Snapshot] = []
+    after = bytes.fromhex(cursor.replace("-", "")) if cursor else b""
+    segment = f"{max(int.from_bytes(after[:5], 'big') - 1, 0):010x}" if after else ""
+    now: Micros = await link.run("now")
+    while True:
+        found, flat = await link.run("page", "0", segment)
+        if not found:
+            return Page(items)
+        segment = found.decode()
+        ids = sorted(id for at in range(0, len(flat), 16) if (id := flat[at : at + 16]) > after)
+        for start in range(0, len(ids), _STEP):
+            part = ids[start : start + min(_STEP, limit - len(items))]
+            items += _snapshots(await link.run("dump", b"".join(part)), now)
+            if len(items) >= limit or len(part) < min(_STEP, len(ids) - start):
+                return Page(items, id_text(part[-1]))
+
+
+def _snapshots(flat: Sequence[Any], now: Micros) -> list[Snapshot]:
+    found: list[Snapshot] = []
+    for at in range(0, len(flat), 10):
+        id, c, m, *texts, order, edges, key = flat[at : at + 10]
+        standing = read_state(m) if m else None
+        found.append(
+            Snapshot(
+                record=record_of(id, c, m, texts),
+                order=order,
+                edges=_edges(edges),
+                unique=unique_of(read_head(c), key, now),
+                parked=standing.park if standing and standing.park and standing.state is State.WAITING else None,
+            )
+        )
+    return found
+
+
+def _edges(data: bytes) -> tuple[Edge, ...]:
+    places = range(0, len(data), 17)
+    return tuple(Edge(id_text(data[n : n + 16]), POLICIES[data[n + 16] - 1]) for n in places)
+
+
+async def load(link: Link, snapshots: Sequence[Snapshot]) -> int:
+    new = 0
+    for start in range(0, len(snapshots), _STEP):
+        new += await link.run("load", pack([_row(snapshot) for snapshot in snapshots[start : start + _STEP]]))
+    return new
+
+
+def _row(snapshot: Snapshot) -> tuple[Any, ...]:
+    record = snapshot.record
+    state = State(record["state"])
+    active = state is State.ACTIVE
+    c = _record(snapshot)
+    standing = Standing(
+        state=State.WAITING if active else state,
+        flags=c[8],
+        marks=CANCELLING if record["cancelling"] and not active else 0,
+        lease=0 if active else record["lease"] or 0,
+        settled=0,
+        order=snapshot.order,
+        run_at=record["run_at"] or record["created_at"],
+        started=0 if active else record["started_at"] or 0,
+        finished=record["finished_at"] or 0,
+        attempt=record["attempt"],
+        rescues=record["rescues"] or 0,
+        waits=len(snapshot.edges) if state is State.BLOCKED else 0,
+        worker="" if active else record["worker"] or "",
+        reason=record["reason"] or "",
+        park=(snapshot.parked or "") if state is State.WAITING else "",
+    )
+    texts: list[Any] = []
+    for suffix, name in (("r", "result"), ("e", "error"), ("t", "trail")):
+        if record[name] is not None:
+            texts += (suffix, record[name])
+    if record["progress"] is not None or record["note"] is not None:
+        texts += ("p", binary(progress_text(record["progress"] or 0.0, record["note"])))
+    edges = b"".join(map(edge_bytes, snapshot.edges))
+    key = snapshot.unique
+    mode = MODES.index(key.until) if key else False
+    return (
+        binary(need_id(record["id"])),
+        binary(c),
+        binary(write_state(standing)),
+        texts,
+        binary(edges),
+        mode,
+        (key and key.ttl) or 0,
+    )
+
+
+def _record(snapshot: Snapshot) -> bytes:
+    """The immutable record of a job that comes from elsewhere."""
+    record = snapshot.record
+    names = (
+        "id",
+        "kind",
+        "queue",
+        "runtime",
+        "priority",
+        "max_attempts",
+        "user",
+        "project",
+        "group",
+        "workflow",
+        "name",
+    )
+    job: NewJob[Any] = NewJob(
+        **{name: record[name] for name in names},
+        args=record["args"],
+        expires_at=record["expires_at"],
+        unique=UniqueKey(key=record["unique"]) if record["unique"] is not None else None,
+        options=record["options"] or "",
+        tags=tuple(msgspec.json.decode(record["tags"])) if record["tags"] else (),
+    )
+    mode = MODES.index(snapshot.unique.until) if snapshot.unique else 1
+    parents = msgspec.json.decode(record["parents"]) if record["parents"] else ()
+    return whole_record(job, record["created_at"], parents, mode)

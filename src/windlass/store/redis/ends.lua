@@ -1,0 +1,133 @@
+-- What it does: how a job leaves: unique keys freed, its own edges removed, those that wait for it released or doomed.
+-- Input:  jobs of the unit of work (prelude.lua).
+-- Output: `end_job`, `settle_ended`, `forget`, and the functions they need.
+-- Relies: an edge is deleted before anything is counted down, so nothing counts twice; at most 256 edges a call inline.
+
+local FINISHED_MODE, STARTED_MODE, PERIOD_MODE = 0, 1, 2
+local EDGE_CANCEL, EDGE_RUN, EDGE_FAIL, EDGE_HOLD = 1, 2, 3, 4
+local INLINE_EDGES = 256
+local ended, budget = {}, INLINE_EDGES
+
+-- unique: <key> -> mode, until, holder
+local function holder_of(key)
+  local packed = call('HGET', KEY.unique, key)
+  if not packed then return nil end
+  local mode, till = parse('>BI7', packed)
+  local holder = sub(packed, 9)
+  if mode == PERIOD_MODE then
+    if till <= now then return nil end
+  elseif not get(holder) then
+    return nil -- the holder's record was lost (FLUSHALL of a part, eviction): the key heals by itself
+  end
+  return holder, mode
+end
+local function take_key(job)
+  local till = job.mode == PERIOD_MODE and now + job.ttl or 0
+  call('HSET', KEY.unique, job.key, pack('>BI7', job.mode, till) .. job.id)
+  if till > 0 then call('ZADD', KEY.periods, till, job.key) end
+end
+local function free_key(job)
+  if band(job.flags, UNIQUE) == 0 then return end
+  whole(job)
+  if job.mode == PERIOD_MODE then return end
+  local packed = call('HGET', KEY.unique, job.key)
+  if packed and sub(packed, 9) == job.id then call('HDEL', KEY.unique, job.key) end
+end
+
+-- A blocked job's edges at its parents.
+local function cut_edges(job)
+  if band(job.flags, CHILD) == 0 then return end
+  whole(job)
+  for at = 1, #job.parents, 16 do call('ZREM', edges_key(sub(job.parents, at, at + 15)), job.id) end
+end
+
+local function end_job(job, state, reason)
+  if job.state == BLOCKED then cut_edges(job) end
+  job.state, job.finished, job.reason, job.park, job.marks = state, now, reason, '', 0
+  job.waits, job.dirty = 0, true
+  free_key(job)
+  ended[#ended + 1] = job
+  wake('done')
+end
+
+local function to_waiting(job)
+  job.state, job.park, job.ord, job.dirty, job.moved = WAITING, '', order(whole(job).priority), true, true
+end
+
+local function unblock(job)
+  job.run_at, job.dirty, job.moved = max(job.run_at, now), true, true
+  if job.run_at > now then job.state = DELAYED else to_waiting(job) end
+end
+
+-- A child whose parent ended in `state`, its edge already deleted.
+local function settle_child(job, policy, parent, state)
+  if job.state ~= BLOCKED then return end
+  if state == COMPLETED or policy == EDGE_RUN then
+    job.waits, job.dirty = max(job.waits - 1, 0), true
+    if job.waits == 0 then unblock(job) end
+  else
+    local words = state == FAILED and ' failed' or ' cancelled'
+    end_job(job, policy == EDGE_FAIL and FAILED or CANCELLED, 'parent ' .. uuid(parent) .. words)
+  end
+end
+
+-- Settles edges of one ended parent within the budget; what is left goes into the durable `settle` set. True when done.
+local function settle_parent(parent, state)
+  local key, last = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_FAIL
+  local edges = budget > 0 and call('ZRANGEBYSCORE', key, 1, last, 'WITHSCORES', 'LIMIT', 0, budget) or {}
+  if #edges > 0 then
+    local children = {}
+    for i = 1, #edges, 2 do children[#children + 1] = edges[i] end
+    budget = budget - #children
+    spread('ZREM', key, children)
+    load(children)
+    for i = 1, #edges, 2 do
+      if jobs[edges[i]] then settle_child(jobs[edges[i]], tonumber(edges[i + 1]), parent, state) end
+    end
+  end
+  if call('ZCOUNT', key, 1, last) > 0 then
+    call('HSET', KEY.settle, parent, state)
+    return false
+  end
+  return true
+end
+
+-- Settles everything that ended in this script, the jobs doomed by it included.
+local function settle_ended()
+  local from = 1
+  while from <= #ended do
+    local upto, keys = #ended, {}
+    for i = from, upto do keys[#keys + 1] = edges_key(ended[i].id) end
+    if spread('EXISTS', keys[1], keys) > 0 then
+      for i = from, upto do
+        if not ended[i].gone and call('EXISTS', keys[i - from + 1]) == 1 then settle_parent(ended[i].id, ended[i].state) end
+      end
+    end
+    from = upto + 1
+  end
+end
+
+-- Removes a job with everything that belongs to it. The caller has made sure that nothing waits for it.
+local SUFFIXES = { '', 'm', 'r', 'e', 't', 'p' }
+local function forget(job)
+  job.gone, job.dirty = true, true
+  free_key(job)
+  if job.state == BLOCKED then cut_edges(job) end
+  for s = 1, #SUFFIXES do drop_field(job.id, SUFFIXES[s]) end
+  call('UNLINK', log_key(job.id))
+end
+
+-- Drops windows of the listing index whose segments are all empty.
+local function close_windows(windows)
+  for window in pairs(windows) do
+    local any = false
+    for quarter = 0, 255 do
+      if call('EXISTS', P .. 'job:' .. window .. format('%02x', quarter)) == 1 then
+        any = true
+        break
+      end
+    end
+    if not any then call('ZREM', KEY.windows, window) end
+  end
+end
+local function window_of(id) return format('%02x%02x%02x%02x', byte(id, 1, 4)) end

@@ -1,0 +1,170 @@
+"""`RedisStore`: the store on Redis 6.2 or newer, or Valkey. One script a call; docs/design/redis.md tells the layout."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from windlass.clock import Micros
+from windlass.errors import SchemaMismatch
+from windlass.job import Claim, Enqueued, Job, NewJob
+from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.metrics import MetricQuery, Point
+from windlass.outcome import Finish, Verdict
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.queue import QueueChange, QueueInfo
+from windlass.schedule import ScheduleRow
+from windlass.snapshot import Snapshot
+from windlass.store.redis import condition, copying, leasing, operating, produce, reading
+from windlass.store.redis.connection import Link
+
+SCHEMA = 1
+
+
+class RedisStore:
+    """A handle for one event loop; `sibling` makes one for another. See `windlass.store.protocol.Store`."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self._given, self._namespace = url, namespace
+        self._link = Link(url, namespace)
+        self.url = self._link.url
+
+    # lifecycle
+
+    async def open(self) -> None:
+        self._link.open()
+        found, _ = await self._link.run("schema", SCHEMA, "1")
+        if found != SCHEMA:
+            await self.close()
+            raise SchemaMismatch(
+                f"the keys at {self.url} have schema {found}, this version knows {SCHEMA}",
+                found=found,
+                known=SCHEMA,
+                mend="run `windlass migrate up`" if found < SCHEMA else "upgrade windlass",
+            )
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def migrate(self) -> list[str]:
+        self._link.open()
+        _, written = await self._link.run("schema", SCHEMA, "1")
+        return [f"{written:04d}"] if written else []
+
+    async def schema(self) -> tuple[int, int]:
+        self._link.open()
+        found, _ = await self._link.run("schema", SCHEMA, "0")
+        return found, SCHEMA
+
+    def sibling(self) -> "RedisStore":
+        return RedisStore(self._given, self._namespace)
+
+    async def now(self) -> Micros:
+        return await self._link.run("now")
+
+    async def hold_time(self, at: Micros | None) -> None:
+        await self._link.run("hold_time", "" if at is None else at)
+
+    # produce
+
+    async def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        return await produce.enqueue(self._link, jobs)
+
+    # run
+
+    async def claim(self, request: ClaimRequest) -> Claimed:
+        return await leasing.claim(self._link, request)
+
+    async def heartbeat(self, beat: Beat) -> Pulse:
+        return await leasing.heartbeat(self._link, beat, SCHEMA)
+
+    async def report(self, notes: Sequence[Note]) -> None:
+        await leasing.report(self._link, notes)
+
+    async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
+        return await leasing.finish(self._link, finishes)
+
+    async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
+        return await leasing.rescue(self._link, worker, lease, limit)
+
+    async def unpark(self, key: str) -> int:
+        return await leasing.unpark(self._link, key)
+
+    # time
+
+    async def promote(self, limit: int) -> Promoted:
+        return await leasing.promote(self._link, limit)
+
+    async def put_schedules(self, rows: Sequence[ScheduleRow], actor: str) -> None:
+        await operating.put_schedules(self._link, rows, actor)
+
+    async def drop_schedules(self, keys: Sequence[str], actor: str) -> int:
+        return await operating.drop_schedules(self._link, keys, actor)
+
+    async def schedules(self, due_before: Micros | None = None) -> list[ScheduleRow]:
+        return await operating.schedules(self._link, due_before)
+
+    async def fire(self, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any] | None) -> Enqueued | None:
+        return await produce.fire(self._link, key, due, next_due, job)
+
+    # operate
+
+    async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
+        return await operating.command(self._link, command, where, limit, actor)
+
+    async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
+        return await operating.put_queue(self._link, name, change, actor)
+
+    # inspect
+
+    async def job(self, id: str) -> Job | None:
+        return await reading.job(self._link, id)
+
+    async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
+        return await reading.jobs(self._link, where, cursor, limit)
+
+    async def outcomes(self, ids: Sequence[str]) -> dict[str, Job]:
+        return await reading.outcomes(self._link, ids)
+
+    async def counts(self) -> list[Count]:
+        return await reading.counts(self._link)
+
+    async def queues(self) -> list[QueueInfo]:
+        return await reading.queues(self._link)
+
+    async def workers(self) -> list[WorkerInfo]:
+        return await reading.workers(self._link)
+
+    async def log(self, id: str, limit: int = 1000) -> list[StoredLine]:
+        return await leasing.log(self._link, id, limit)
+
+    async def audit(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
+        return await reading.audit(self._link, target, limit)
+
+    async def metrics(self, query: MetricQuery) -> list[Point]:
+        return await reading.metrics(self._link, query)
+
+    # keep
+
+    async def exchange(self, swaps: Sequence[Swap]) -> list[Record]:
+        return await operating.exchange(self._link, swaps)
+
+    async def records(self, space: str, keys: Sequence[str] | None = None) -> list[Record]:
+        return await operating.records(self._link, space, keys)
+
+    async def prune(self, retention: Retention, limit: int) -> int:
+        return await operating.prune(self._link, retention, limit)
+
+    async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:
+        return await copying.dump(self._link, cursor, limit)
+
+    async def load(self, snapshots: Sequence[Snapshot]) -> int:
+        return await copying.load(self._link, snapshots)
+
+    def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
+        return self._link.ears.listen(topics, wake)
+
+    async def health(self) -> dict[str, Any]:
+        return await condition.health(self._link)
+
+    async def audit_counts(self) -> list[str]:
+        """For tests: every difference between kept sums and sets, and the records they are about."""
+        return [text.decode() for text in await self._link.run("check")]

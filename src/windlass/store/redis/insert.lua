@@ -1,0 +1,180 @@
+-- What it does: stores new jobs; used by enqueue, fire and the follow-up jobs of finish.
+-- Input:  a batch {lanes, items, specials}: lanes {runtime, queue}; items id, record, lane, priority per job; specials by
+--         position: {delay, run_at, expires_in, expires_at, edges, unique, who, tail}, false where not given.
+-- Output: `unknown_parent(batch)`, checked before any write, and `insert(batch)`, which answers {position, holder, ...}.
+-- Relies: prelude.lua, ends.lua. Jobs go in the order of the call, so they see each other's unique keys.
+
+local PER_JOB = 4
+local S_DELAY, S_RUN_AT, S_EXPIRES_IN, S_EXPIRES_AT, S_EDGES, S_UNIQUE, S_WHO, S_TAIL = 1, 2, 3, 4, 5, 6, 7, 8
+
+-- The first parent that is neither stored nor of this batch (binary id), or nil.
+local function unknown_parent(batch)
+  local wanted, here = {}, {}
+  if not next(batch[3]) then return nil end
+  for i = 1, #batch[2], PER_JOB do here[batch[2][i]] = true end
+  for _, special in pairs(batch[3]) do
+    local edges = special[S_EDGES] or ''
+    for at = 1, #edges, 17 do
+      local parent = sub(edges, at, at + 15)
+      if not here[parent] then wanted[#wanted + 1] = parent end
+    end
+  end
+  local found = fetch(wanted, { '' })
+  for i = 1, #wanted do
+    if not found[i] then return wanted[i] end
+  end
+  return nil
+end
+
+-- Overwrites what a not yet started holder is asked to do by what the new job asks.
+local function replace(holder, fresh, special)
+  local state = holder.state
+  if state ~= BLOCKED and state ~= DELAYED and state ~= WAITING then return end
+  whole(holder)
+  local keep_to = holder.rest - 1
+  if band(holder.head_flags, WHO) > 0 then
+    local _, after = parse('>I4c0', holder.c, holder.rest)
+    keep_to = after - 1
+  end
+  local _, priority, flags, most = parse('>I7BBH', fresh)
+  holder.flags = holder.flags - band(holder.flags, RICH) + band(flags, RICH)
+  holder.head_flags = holder.head_flags - band(holder.head_flags, RICH) + band(flags, RICH)
+  holder.c = pack('>I7BBH', holder.created, priority, holder.head_flags, most) .. sub(holder.c, 12, keep_to) .. special[S_TAIL]
+  set_field(holder.id, '', holder.c)
+  holder.priority, holder.dirty, holder.moved = priority - 100, true, true
+  holder.run_at = special[S_RUN_AT] or (now + (special[S_DELAY] or 0))
+  if state == BLOCKED then return end
+  if holder.run_at > now then
+    holder.state, holder.park = DELAYED, ''
+  elseif state == DELAYED then
+    to_waiting(holder)
+  else
+    holder.ord = (100 - holder.priority) * PRIORITY + holder.ord % PRIORITY
+  end
+end
+
+-- Hangs a new job under its parents; answers {policy, parent} when one of them ended otherwise than in completion.
+local function hang(job, edges, renamed, fresh)
+  local doom
+  for at = 1, #edges, 17 do
+    local id, policy = sub(edges, at, at + 15), byte(edges, at + 16)
+    id = renamed[id] or id
+    local parent = jobs[id] or not fresh[id] and get(id) -- a plain job of this call has no table and is not over
+    local over = parent and is_final(parent.state)
+    if (parent or fresh[id]) and not (over and parent.state == COMPLETED) then
+      if not over or policy == EDGE_HOLD then
+        if call('ZADD', edges_key(id), policy, job.id) == 1 then job.waits = job.waits + 1 end
+      elseif policy ~= EDGE_RUN and not doom then
+        doom = { policy = policy, parent = parent }
+      end
+    end
+  end
+  return doom
+end
+
+local function settle_new(job, doom)
+  if doom then
+    job.state = BLOCKED -- so that its open edges are cut
+    local words = doom.parent.state == FAILED and ' failed' or ' cancelled'
+    end_job(job, doom.policy == EDGE_FAIL and FAILED or CANCELLED, 'parent ' .. uuid(doom.parent.id) .. words)
+  elseif job.waits > 0 then
+    job.state = BLOCKED
+  elseif job.run_at > now then
+    job.state = DELAYED
+  else
+    job.state = WAITING
+  end
+end
+
+local function swap_parents(edges, renamed)
+  local ids = {}
+  for at = 1, #edges, 17 do
+    local id = sub(edges, at, at + 15)
+    ids[#ids + 1] = renamed[id] or id
+  end
+  return table.concat(ids)
+end
+
+-- A job with a time, a key or parents. Answers the holder's id when its key is taken.
+local function insert_special(id, record, special, renamed)
+  local unique = special[S_UNIQUE] -- {key, mode, ttl, replace}
+  if unique then
+    local holder = holder_of(unique[1])
+    if holder then
+      if unique[4] and get(holder) then replace(with_order(get(holder)), '\0\0\0\0\0\0\0' .. record, special) end
+      renamed[id] = holder
+      return holder
+    end
+  end
+  local expires = special[S_EXPIRES_AT] or (special[S_EXPIRES_IN] and now + special[S_EXPIRES_IN])
+  local edges = special[S_EDGES]
+  local parents = edges and swap_parents(edges, renamed)
+  local c = pack('>I7', now) .. record
+    .. (expires and pack('>I7', expires) or '')
+    .. (edges and pack('>I4c0', #parents, parents) or '')
+    .. (unique and pack('>BHc0', unique[2], #unique[1], unique[1]) or '')
+    .. special[S_WHO] .. special[S_TAIL]
+  local _, _, flags = parse('>I7BB', c)
+  local job = open_job(id, c, nil)
+  job.flags, job.dirty, job.born, job.moved = flags, true, true, true
+  job.run_at = special[S_RUN_AT] or (now + (special[S_DELAY] or 0))
+  set_field(id, '', c)
+  if unique then
+    job.ttl = unique[3] or 0
+    take_key(job)
+  end
+  return nil, job
+end
+
+local function store_plain(id, record, lane, priority, stamp)
+  lane.key = lane.key or waiting_key(lane.runtime, lane.queue)
+  lane.n = (lane.n or 0) + 1
+  put(fields_set, segment(id), id, stamp .. record)
+  put(added, lane.key, order(priority), id)
+end
+
+local function open_lanes(lanes)
+  local out = {}
+  for l = 1, #lanes do
+    out[l] = { runtime = lanes[l][1], queue = lanes[l][2] }
+    call('HSETNX', KEY.queues, lanes[l][2], '')
+  end
+  return out
+end
+
+local function insert(batch)
+  local lanes, items, specials = open_lanes(batch[1]), batch[2], batch[3]
+  local ids, answers, renamed, hanging, windows, fresh = {}, {}, {}, {}, {}, {}
+  for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
+  local known, stamp = fetch(ids, { '' }), pack('>I7', now)
+  for n = 1, #ids do
+    local id, at = ids[n], n * PER_JOB - 3
+    local special = specials[n]
+    if not known[n] and not fresh[id] then
+      local holder, job
+      if not special then
+        store_plain(id, items[at + 1], lanes[items[at + 2]], items[at + 3], stamp)
+      else
+        holder, job = insert_special(id, items[at + 1], special, renamed)
+      end
+      if job then
+        job.ord = order(job.priority)
+        hanging[#hanging + 1] = { job, special[S_EDGES] or '' }
+      end
+      if holder then
+        answers[#answers + 1], answers[#answers + 2] = n, holder
+      else
+        fresh[id], windows[sub(id, 1, 4)] = true, true
+      end
+    end
+  end
+  for h = 1, #hanging do settle_new(hanging[h][1], hang(hanging[h][1], hanging[h][2], renamed, fresh)) end
+  for window in pairs(windows) do call('ZADD', KEY.windows, (parse('>I4', window)), window_of(window)) end
+  for l = 1, #lanes do
+    if lanes[l].n then
+      count(lanes[l].queue, WAITING, lanes[l].n)
+      touched[lanes[l].key] = { ready = lanes[l] }
+    end
+  end
+  return answers
+end

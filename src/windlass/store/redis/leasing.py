@@ -1,0 +1,167 @@
+"""The run path: claim, heartbeat, report, finish, rescue, unpark."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.failure import safe_text
+from windlass.job import RUNTIMES, Claim, NewJob
+from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Promoted, Pulse, StoredLine
+from windlass.metrics import tally
+from windlass.outcome import Finish, Verdict
+from windlass.states import TRANSITIONS, Event
+from windlass.store.protocol import MOST_CLAIMED, MOST_FINISHED
+from windlass.store.redis.codec import (
+    NUMBER,
+    batch,
+    binary,
+    claim_of,
+    id_bytes,
+    id_text,
+    pack,
+    progress_text,
+    unpack,
+)
+from windlass.store.redis.connection import Link
+from windlass.store.redis.produce import unknown_parent
+
+MOST_UNPARKED = 500
+_LONGEST_TEXT = 64_000
+_TARGET: dict[Event, int] = {
+    event: NUMBER[move.target] for event, move in TRANSITIONS.items() if move.target is not None
+}
+_VERDICT = {ord("a"): Verdict.ACCEPTED, ord("r"): Verdict.REPEAT, ord("s"): Verdict.STALE}
+
+
+async def claim(link: Link, request: ClaimRequest) -> Claimed:
+    asked = False if request.queues is None else tuple(dict.fromkeys(request.queues))
+    slots = [max(request.slots.get(runtime, 0), 0) for runtime in RUNTIMES]
+    blob = pack((request.worker, request.session, request.number, request.lease, slots, asked, MOST_CLAIMED))
+    wait, more, lease, granted, rows = await link.run("claim", blob)
+    return Claimed(_claims(rows, lease, granted), None if wait < 0 else wait, bool(more))
+
+
+def _claims(rows: Sequence[Any], lease: int, granted: Micros) -> list[Claim]:
+    """Rows of (id, record, state before, order), in the order of their places."""
+    found = [rows[at : at + 4] for at in range(0, len(rows), 4)]
+    if any(one[3] > other[3] for one, other in pairwise(found)):
+        found.sort(key=lambda row: row[3])
+    return [claim_of(row, lease, granted) for row in found]
+
+
+async def heartbeat(link: Link, beat: Beat, known_schema: int) -> Pulse:
+    info = beat.info
+    held: list[Any] = []
+    named: list[str] = []
+    lost: list[str] = []
+    for each in beat.held:
+        id = id_bytes(each.id)
+        if id is None:
+            lost.append(each.id)
+        else:
+            named.append(each.id)
+            held += (binary(id), each.lease)
+    blob = pack((info.id, msgspec.json.encode(info).decode(), info.lease, beat.leaving, info.session, held))
+    gone, flagged, told, schema = await link.run("heartbeat", blob)
+    lost += [named[position - 1] for position in gone]
+    return Pulse(
+        lost=tuple(lost),
+        cancelled=tuple(map(id_text, flagged)),
+        quiet=told in (b"quiet", b"stop"),
+        stop=told == b"stop" or int(schema or 0) > known_schema,
+    )
+
+
+async def report(link: Link, notes: Sequence[Note]) -> None:
+    rows: list[Any] = []
+    for note in notes:
+        id = id_bytes(note.id)
+        if id is None:
+            continue
+        if isinstance(note, LogLine):
+            line = (note.age, note.attempt, note.level, safe_text(note.text, _LONGEST_TEXT))
+            rows += (binary(id), note.lease, line, False)
+        else:
+            text = None if note.note is None else safe_text(note.note, _LONGEST_TEXT)
+            rows += (binary(id), note.lease, False, binary(progress_text(note.percent, text)))
+    for at in range(0, len(rows), 4 * 500):
+        await link.run("report", pack(rows[at : at + 4 * 500]))
+
+
+async def log(link: Link, id: str, limit: int) -> list[StoredLine]:
+    data = id_bytes(id)
+    if data is None or limit <= 0:
+        return []
+    return [StoredLine(*unpack(line)) for line in await link.run("log", data, limit)]
+
+
+async def finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    for at in range(0, len(finishes), MOST_FINISHED):
+        verdicts += await _finish(link, finishes[at : at + MOST_FINISHED])
+    return verdicts
+
+
+async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
+    """The script writes only when it accepts every item, so that tallies made here count accepted ones alone. Else the
+    accepted ones are sent again without the others; they may have become fewer, so this repeats."""
+    verdicts = [Verdict.STALE] * len(finishes)
+    open_ = [(place, id) for place, end in enumerate(finishes) if (id := id_bytes(end.id)) is not None]
+    while open_:
+        ends = [finishes[place] for place, _ in open_]
+        said, parent = await link.run("finish", *_finish_arguments([id for _, id in open_], ends))
+        if parent:
+            raise unknown_parent(parent)
+        for (place, _), letter in zip(open_, said, strict=True):
+            verdicts[place] = _VERDICT[letter]
+        accepted = [item for item in open_ if verdicts[item[0]] is Verdict.ACCEPTED]
+        if len(accepted) == len(open_):
+            break
+        open_ = accepted
+    return verdicts
+
+
+def _finish_arguments(ids: Sequence[bytes], ends: Sequence[Finish]) -> tuple[bytes, bytes, bytes]:
+    rows: list[Any] = []
+    follow: list[NewJob[Any]] = []
+    for id, end in zip(ids, ends, strict=True):
+        event, delay = end.event, end.delay
+        target = _TARGET[Event.SNOOZE if event is Event.RELEASE and delay > 0 else event]
+        rows += (
+            binary(id),
+            end.lease,
+            target,
+            end.spends,
+            end.rescued,
+            end.took,
+            delay,
+            end.queue,
+            end.reason or False,
+            end.park or False,
+            False if end.result is None else end.result,
+            False if end.error is None else end.error,
+            False if end.trail is None else end.trail,
+        )
+        if end.follow:
+            follow += end.follow
+    tallies: list[Any] = []
+    for key, number in tally(ends).items():
+        tallies += (binary(pack(key)), number)
+    return pack(rows), pack(tallies), batch(follow) if follow else b""
+
+
+async def rescue(link: Link, worker: str, lease: Micros, limit: int) -> list[Claim]:
+    token, granted, rows = await link.run("rescue", worker, lease, min(limit, MOST_CLAIMED))
+    return _claims(rows, token, granted)
+
+
+async def unpark(link: Link, key: str) -> int:
+    return await link.run("unpark", key, MOST_UNPARKED)
+
+
+async def promote(link: Link, limit: int) -> Promoted:
+    moved, wait, more = await link.run("promote", min(limit, 500))
+    return Promoted(moved=moved, wait=None if wait < 0 else wait, more=bool(more))

@@ -1,0 +1,189 @@
+"""What operators do: commands on jobs, queue settings, schedules, small keyed records, retention."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.priority import check_priority
+from windlass.query import ACTION_EVENT, Action, Command, Commanded, Record, Retention, Swap, Where
+from windlass.queue import QueueChange, QueueInfo
+from windlass.schedule import ScheduleRow
+from windlass.states import PENDING, TRANSITIONS, State
+from windlass.store.redis.codec import NUMBER, id_bytes, id_text, pack
+from windlass.store.redis.connection import Link
+from windlass.store.redis.reading import queue_info, read, scan
+
+MOST_COMMANDED = 1_000
+"""Jobs that one command changes: one script, so one transaction, of some 15 ms. `Commanded.more` says there are others."""
+_SCAN = 20_000
+
+
+def sources(action: Action) -> tuple[State, ...]:
+    """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
+    if action is Action.REPRIORITISE:
+        return PENDING
+    states = TRANSITIONS[ACTION_EVENT[action]].sources
+    if action is Action.CANCEL:
+        return (*states, State.ACTIVE)
+    if action is Action.FAIL:
+        return tuple(state for state in states if state is not State.ACTIVE)
+    return states
+
+
+async def command(link: Link, command: Command, where: Where, limit: int, actor: str) -> Commanded:
+    most = max(min(limit, MOST_COMMANDED), 0)
+    if where.ids:
+        ids, unknown, more = await _named(link, where, most)
+    else:
+        ids, more = await _found(link, command.action, where, most)
+        unknown = []
+    if not ids:
+        return Commanded(refused=dict.fromkeys(unknown, "not found"), more=more)
+    done, flagged, refused = await link.run("command", b"".join(ids), _order(command, where, actor))
+    why = {id_text(id): text.decode() for id, text in zip(refused[::2], refused[1::2], strict=True)}
+    return Commanded(
+        done=tuple(map(id_text, done)),
+        flagged=tuple(map(id_text, flagged)),
+        refused={**dict.fromkeys(unknown, "not found"), **why} if where.ids else {},
+        more=more,
+    )
+
+
+def _order(command: Command, where: Where, actor: str) -> bytes:
+    allowed = sources(command.action)
+    priority: int | bool = False
+    if command.action is Action.REPRIORITISE:
+        priority = check_priority(command.priority if command.priority is not None else "?")
+    filters = {name: value for name in where.__struct_fields__ if (value := getattr(where, name)) not in (None, ())}
+    detail: dict[str, Any] = {"where": filters}
+    if command.reason is not None:
+        detail["reason"] = command.reason
+    if command.priority is not None:
+        detail["priority"] = command.priority
+    return pack(
+        (
+            str(command.action),
+            {NUMBER[state]: True for state in allowed},
+            {NUMBER[state]: True for state in where.states} if where.states else False,
+            command.reason or False,
+            priority,
+            command.keep_attempts,
+            actor,
+            where.ids[0] if len(where.ids) == 1 else "jobs",
+            msgspec.json.encode(detail).decode()[:-1] + ",",
+        )
+    )
+
+
+async def _named(link: Link, where: Where, most: int) -> tuple[list[bytes], list[str], bool]:
+    """Jobs given by name: (those to act on, those unknown, whether there are more). Other filters narrow them."""
+    names = list(dict.fromkeys(where.ids))
+    ids = {name: data for name in names if (data := id_bytes(name)) is not None}
+    unknown = [name for name in names if name not in ids]
+    if where != Where(ids=where.ids):
+        there = {record["id"] for record in await read(link, list(ids.values()), "")}
+        unknown += [name for name in ids if name not in there]
+        fitting = {record["id"] async for _, record in scan(link, where, most=len(names) + 1) if record is not None}
+        ids = {name: data for name, data in ids.items() if name in fitting}
+    return list(ids.values())[:most], unknown, len(ids) > most
+
+
+async def _found(link: Link, action: Action, where: Where, most: int) -> tuple[list[bytes], bool]:
+    """Jobs that match and whose state allows the act, newest first; whether there are more."""
+    allowed = sources(action)
+    states = tuple(state for state in where.states or allowed if state in allowed)
+    if not states:
+        return [], False
+    chosen: list[bytes] = []
+    narrowed = msgspec.structs.replace(where, states=states)
+    flagging = action is Action.CANCEL
+    async for id, record in scan(link, narrowed, most=_SCAN):
+        if record is None:
+            return chosen, True
+        if flagging and record["cancelling"]:
+            continue  # flagged before: to flag it again would never end
+        if len(chosen) == most:
+            return chosen, True
+        data = id_bytes(id)
+        if data is not None:
+            chosen.append(data)
+    return chosen, False
+
+
+async def put_queue(link: Link, name: str, change: QueueChange, actor: str) -> QueueInfo:
+    wanted = "" if change.paused is None else str(int(change.paused))
+    return queue_info(name, await link.run("put_queue", name, wanted, actor))
+
+
+async def put_schedules(link: Link, rows: Sequence[ScheduleRow], actor: str) -> None:
+    packed = [tuple(False if value is None else value for value in msgspec.structs.astuple(row)) for row in rows]
+    if packed:
+        await link.run("put_schedules", pack(packed), actor)
+
+
+async def drop_schedules(link: Link, keys: Sequence[str], actor: str) -> int:
+    return await link.run("drop_schedules", pack(list(dict.fromkeys(keys))), actor) if keys else 0
+
+
+async def schedules(link: Link, due_before: Micros | None) -> list[ScheduleRow]:
+    flat = await link.run("schedules", "" if due_before is None else due_before)
+    rows = [_schedule(name, fields) for name, fields in zip(flat[::2], flat[1::2], strict=True)]
+    return sorted(rows, key=lambda row: row.key)
+
+
+def _schedule(name: bytes, flat: Sequence[bytes]) -> ScheduleRow:
+    fields = {key.decode(): value.decode() for key, value in zip(flat[::2], flat[1::2], strict=True)}
+    return ScheduleRow(
+        key=name.decode(),
+        spec=fields["spec"],
+        owner=fields.get("owner"),
+        due=_number(fields.get("due")),
+        paused=fields["paused"] == "1",
+        last_due=_number(fields.get("last_due")),
+        last_job=fields.get("last_job"),
+        fired=int(fields.get("fired", 0)),
+    )
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+async def exchange(link: Link, swaps: Sequence[Swap]) -> list[Record]:
+    if not swaps:
+        return []
+    rows = [
+        tuple(False if value is None else value for value in (swap.space, swap.key, swap.text, swap.expect, swap.ttl))
+        for swap in swaps
+    ]
+    flat = await link.run("exchange", pack(rows))
+    return [
+        Record(swap.space, swap.key, None if text is None else text.decode(), version, swapped=bool(swapped))
+        for swap, swapped, text, version in zip(swaps, flat[::3], flat[1::3], flat[2::3], strict=True)
+    ]
+
+
+async def records(link: Link, space: str, keys: Sequence[str] | None) -> list[Record]:
+    if keys is not None and not keys:
+        return []
+    flat = await link.run("records", space, b"" if keys is None else pack(list(keys)))
+    found = [
+        Record(space, key.decode(), text.decode(), version)
+        for key, version, text in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    ]
+    return sorted(found, key=lambda record: record.key)
+
+
+async def prune(link: Link, retention: Retention, limit: int) -> int:
+    rules = [
+        (NUMBER[state], False if age is None else age, False if keep is None else keep)
+        for state, age, keep in (
+            (State.COMPLETED, retention.completed, retention.keep_completed),
+            (State.FAILED, retention.failed, retention.keep_failed),
+            (State.CANCELLED, retention.cancelled, None),
+        )
+    ]
+    ages = ("" if age is None else age for age in (retention.metrics, retention.audit))
+    return await link.run("prune", pack(rules), min(limit, 1_000), *ages)

@@ -1,0 +1,362 @@
+-- What it does: starts every script: key names, the clock, job records, and the unit of work that `flush` writes.
+-- Input:  KEYS[1] = "{namespace}:", the common beginning of every key (one hash tag, so one slot of a cluster).
+-- Output: the functions below; a verb changes job tables and calls `flush` once.
+-- Relies: Redis 6.2 commands; no rollback, so a verb refuses before its first write. docs/design/redis.md lists the keys.
+
+local P = KEYS[1]
+local call, sub, byte, format = redis.call, string.sub, string.byte, string.format
+local pack, parse, floor, max, min = struct.pack, struct.unpack, math.floor, math.max, math.min
+local band = bit.band
+
+local KEY = {
+  schema = P .. 'schema', clock = P .. 'clock', seq = P .. 'seq', lease = P .. 'lease', windows = P .. 'windows',
+  counts = P .. 'counts', queues = P .. 'queues', parks = P .. 'parks', due = P .. 'due', active = P .. 'leased',
+  expiring = P .. 'expiring', unique = P .. 'unique', periods = P .. 'periods', settle = P .. 'settle',
+  stages = P .. 'stages', commits = P .. 'commits', minutes = P .. 'minutes', audit = P .. 'audit',
+  workers = P .. 'workers', claimed = P .. 'claimed', sessions = P .. 'sessions', mark = P .. 'mark',
+  schedules = P .. 'schedules', lapsing = P .. 'lapsing', versions = P .. 'versions', flagged = P .. 'flagged', idle = P .. 'idle',
+}
+local function ready_key(runtime) return P .. 'ready:' .. runtime end
+local function edges_key(id) return P .. 'edges:' .. id end
+local function log_key(id) return P .. 'log:' .. id end
+local function stage_key(tx) return P .. 'stage:' .. tx end
+local function tally_key(minute) return P .. 'tally:' .. format('%.0f', minute) end
+local function schedule_key(key) return P .. 'schedule:' .. key end
+local function space_key(space) return P .. 'space:' .. space end
+local function final_key(state, queue) return P .. 'final:' .. state .. ':' .. queue end
+local function waiting_key(runtime, queue) return P .. 'waiting:' .. runtime .. ':' .. queue end
+local function park_key(park) return P .. 'parked:' .. park end
+local function due_member(state, queue) return state .. ':' .. queue end
+local function due_key(member) return P .. 'later:' .. member end
+local function blocked_key(queue) return P .. 'blocked:' .. queue end
+local function channel(topic) return P .. '!' .. topic end
+
+-- States are numbers here, in the order of `windlass.states.State`.
+local BLOCKED, DELAYED, WAITING, ACTIVE, RETRYING, COMPLETED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6, 7, 8
+
+-- The clock: the server's, or the instant a test holds.
+local function server_time()
+  local t = call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+local held = call('GET', KEY.clock)
+local now = held and tonumber(held) or server_time()
+
+-- A number as the text that keeps all its digits.
+local function text(number) return format('%.0f', number) end
+
+-- Calls a command whose argument list may be longer than one `unpack` can take; `width` values belong together.
+local function spread(command, key, values, width)
+  local n = #values
+  if n <= 6000 then return call(command, key, unpack(values)) end
+  local step = 6000 - 6000 % (width or 1)
+  for i = 1, n, step do call(command, key, unpack(values, i, min(i + step - 1, n))) end
+end
+
+-- Counters are read once a script and written once by `flush`.
+local seq, seq_read
+local function next_seq()
+  if not seq then
+    seq = tonumber(call('GET', KEY.seq) or '0')
+    seq_read = seq
+  end
+  seq = seq + 1
+  return seq
+end
+local PRIORITY = 35184372088832 -- 2^45: see windlass.priority.order
+local function order(priority) return (100 - priority) * PRIORITY + next_seq() end
+local function new_lease() return call('INCR', KEY.lease) end
+
+-- The segment of an id: the quarter second (256 ms) of its creation, its first 40 bits.
+local segments = {}
+local function segment(id)
+  local start = sub(id, 1, 5)
+  local key = segments[start]
+  if not key then
+    key = P .. 'job:' .. format('%02x%02x%02x%02x%02x', byte(start, 1, 5))
+    segments[start] = key
+  end
+  return key
+end
+local function uuid(id)
+  return (format(string.rep('%02x', 16), byte(id, 1, 16)):gsub('^(........)(....)(....)(....)', '%1-%2-%3-%4-'))
+end
+
+-- The immutable record (field <id>): `created, priority + 100, flags, max_attempts, queue, kind`, then by flags expires,
+-- parents, unique; `who` and the payload are opaque. Python's codec.py is the other side of it.
+local HEAD = '>I7BBHBc0Bc0'
+local UNIQUE, EXPIRES, CHILD, WHO, RICH, STARTED = 4, 8, 16, 32, 64, 128 -- bits 1 and 2: the runtime
+local function read_head(job)
+  local created, priority, flags, most, queue, kind, at = parse(HEAD, job.c)
+  job.created, job.priority, job.head_flags, job.most, job.queue, job.kind = created, priority - 100, flags, most, queue, kind
+  job.flags = job.flags or flags -- the mutable record's may have lost EXPIRES at a requeue
+  job.runtime = band(flags, 3)
+  if band(flags, EXPIRES) > 0 then job.expires, at = parse('>I7', job.c, at) end
+  if band(flags, CHILD) > 0 then job.parents, at = parse('>I4c0', job.c, at) end
+  if band(job.flags, EXPIRES) == 0 then job.expires = nil end
+  if band(flags, UNIQUE) > 0 then job.mode, job.key, at = parse('>BHc0', job.c, at) end
+  job.rest = at
+end
+
+-- The mutable record (field <id>m), absent while a job is as it was born into `waiting`. `park`: the key under which it
+-- waits out of reach, or while it is active the reason of the cancel that flagged it.
+local STATE = '>BBBI6I6I7I7I7I7HHI3Hc0Hc0Hc0'
+local CANCELLING = 1
+local jobs, loaded = {}, {} -- every job of this script by id, and in the order of loading
+local function keep(job)
+  jobs[job.id] = job
+  loaded[#loaded + 1] = job
+  return job
+end
+
+local function open_job(id, c, m, queue)
+  local job
+  if m then
+    local state, flags, marks, lease, settled, ord, run_at, started, finished, attempt, rescues, waits, worker, reason, park =
+      parse(STATE, m)
+    job = {
+      id = id, c = c, m = m, was = state, park_was = park, state = state, flags = flags, runtime = band(flags, 3),
+      marks = marks, lease = lease, settled = settled, ord = ord, run_at = run_at, started = started, finished = finished,
+      attempt = attempt, rescues = rescues, waits = waits, worker = worker, reason = reason, park = park, queue = queue,
+      attempt_was = attempt, until_at = 0, flagged_was = band(marks, CANCELLING) > 0,
+    }
+    if c then read_head(job) end
+  else
+    job = {
+      id = id, c = c, was = WAITING, park_was = '', state = WAITING, marks = 0, lease = 0, settled = 0, ord = 0,
+      started = 0, finished = 0, attempt = 0, rescues = 0, waits = 0, worker = '', reason = '', park = '',
+      attempt_was = 0, until_at = 0,
+    }
+    read_head(job)
+    job.run_at = job.created
+  end
+  return keep(job)
+end
+
+local function encode_state(job)
+  local worker, reason, park = job.worker, job.reason, job.park
+  if #reason > 60000 then reason = sub(reason, 1, 60000) end
+  return pack(
+    STATE, job.state, job.flags, job.marks, job.lease, job.settled, job.ord, job.run_at, job.started, job.finished,
+    min(job.attempt, 65535), min(job.rescues, 65535), job.waits, #worker, worker, #reason, reason, #park, park
+  )
+end
+
+-- The values of <id><suffix> for every id and suffix, in the order of ids, one HMGET a segment.
+local function fetch(ids, suffixes)
+  local groups, order_of, width, out = {}, {}, #suffixes, {}
+  for i = 1, #ids do
+    local id = ids[i]
+    local key = segment(id)
+    local group = groups[key]
+    if not group then
+      group = { key = key, at = {}, fields = {} }
+      groups[key] = group
+      order_of[#order_of + 1] = group
+    end
+    group.at[#group.at + 1] = i
+    local fields = group.fields
+    for s = 1, width do fields[#fields + 1] = id .. suffixes[s] end
+  end
+  for g = 1, #order_of do
+    local group = order_of[g]
+    local fields, at, n = group.fields, group.at, #group.fields
+    for from = 1, n, 6000 do -- 6000 is a multiple of every width used (1 to 6)
+      local values = call('HMGET', group.key, unpack(fields, from, min(from + 5999, n)))
+      for v = 1, #values do
+        local f = from + v - 2
+        out[(at[floor(f / width) + 1] - 1) * width + f % width + 1] = values[v]
+      end
+    end
+  end
+  return out
+end
+
+-- Loads jobs whole into `jobs`; ids that no longer have a record are left out.
+local BOTH = { '', 'm' }
+local function load(ids)
+  local missing = {}
+  for i = 1, #ids do
+    if not jobs[ids[i]] then missing[#missing + 1] = ids[i] end
+  end
+  local values = fetch(missing, BOTH)
+  for i = 1, #missing do
+    local c = values[2 * i - 1]
+    if c and not jobs[missing[i]] then open_job(missing[i], c, values[2 * i]) end
+  end
+end
+local function get(id)
+  if not jobs[id] then load({ id }) end
+  return jobs[id]
+end
+-- A job opened by its mutable record alone has its immutable one loaded when something asks for it.
+local function whole(job)
+  if not job.c then
+    job.c = call('HGET', segment(job.id), job.id)
+    read_head(job)
+  end
+  return job
+end
+
+local function is_final(state) return state >= COMPLETED end
+local function is_pending(state) return state < ACTIVE or state == RETRYING end
+
+-- Where a job stands: the sorted set of its state, and its score there.
+local places = {}
+local function place(state, job, park)
+  if state == ACTIVE then return KEY.active end
+  if state == WAITING and park ~= '' then return park_key(park) end
+  local queue = job.queue
+  local slot = state == WAITING and 10 + job.runtime or state
+  local of = places[slot]
+  if not of then
+    of = {}
+    places[slot] = of
+  end
+  local key = of[queue]
+  if not key then
+    if state == WAITING then key = waiting_key(job.runtime, queue)
+    elseif state == BLOCKED then key = blocked_key(queue)
+    elseif is_final(state) then key = final_key(state, queue)
+    else key = due_key(due_member(state, queue)) end
+    of[queue] = key
+  end
+  return key
+end
+local function score(state, job)
+  if state == WAITING then return job.ord end
+  if state == ACTIVE then return job.until_at end
+  if state == BLOCKED then return 0 end
+  if is_final(state) then return job.finished end
+  return job.run_at
+end
+
+-- The order of a waiting job that has no mutable record stands in its place only.
+local function with_order(job)
+  if job.state == WAITING and job.ord == 0 then
+    job.ord = tonumber(call('ZSCORE', place(WAITING, job, job.park), job.id) or '0')
+  end
+  return job
+end
+
+-- What the unit of work has gathered: lists of arguments by key.
+local removed, added, fields_set, fields_gone, counted = {}, {}, {}, {}, {}
+local touched = {} -- keys of `added` that mean something more: waiting, later and parked sets
+local topics = {}
+local function put(lists, key, a, b)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  local n = #list
+  list[n + 1] = a
+  if b then list[n + 2] = b end
+  return list
+end
+local function count(queue, state, n)
+  local of = counted[state]
+  if not of then
+    of = {}
+    counted[state] = of
+  end
+  of[queue] = (of[queue] or 0) + n
+end
+local function wake(topic) topics[topic] = true end
+local function set_field(id, suffix, value) put(fields_set, segment(id), id .. suffix, value) end
+local function drop_field(id, suffix) put(fields_gone, segment(id), id .. suffix) end
+
+local function enter(job, state, key, at)
+  put(added, key, at, job.id)
+  if touched[key] == nil then
+    if state == WAITING then touched[key] = job.park == '' and { ready = job } or { park = job.park }
+    elseif state == DELAYED or state == RETRYING then touched[key] = { due = due_member(state, job.queue), at = at }
+    else touched[key] = false end
+  elseif touched[key] and touched[key].due and at < touched[key].at then
+    touched[key].at = at
+  end
+end
+
+local function expires_now(job, state, attempt)
+  return band(job.flags, EXPIRES) > 0 and attempt == 0 and state and is_pending(state)
+end
+
+-- One changed job into the lists. `born`: it was in no place before. `gone`: it leaves with all its fields.
+local function note(job)
+  local state, was, id = job.state, job.was, job.id
+  if job.gone then state = nil end
+  if job.born then was = nil end
+  if was ~= state then
+    if was then count(job.queue, was, -1) end
+    if state then count(job.queue, state, 1) end
+  end
+  local from = was and place(was, job, job.park_was)
+  local to = state and place(state, job, job.park)
+  if from and from ~= to then put(removed, from, id) end
+  if was == ACTIVE and state ~= ACTIVE and job.flagged_was then call('SREM', KEY.flagged, id) end
+  if to then
+    if from ~= to or job.moved then enter(job, state, to, score(state, job)) end
+    set_field(id, 'm', encode_state(job))
+  end
+  if band(job.flags, EXPIRES) > 0 then
+    local before, after = expires_now(job, was, job.attempt_was), expires_now(job, state, job.attempt)
+    if after and not before then
+      put(added, KEY.expiring, whole(job).expires, id)
+    elseif before and not after then
+      put(removed, KEY.expiring, id)
+    end
+  end
+end
+
+local function flush_touched()
+  for key, about in pairs(touched) do
+    if about and about.ready then
+      call('SADD', ready_key(about.ready.runtime), about.ready.queue)
+      wake('ready')
+    elseif about and about.due then
+      call('ZADD', KEY.due, 'LT', about.at, about.due)
+    elseif about and about.park then
+      call('SADD', KEY.parks, about.park)
+    end
+  end
+end
+
+-- `ready` is told when a worker sleeps for want of work, and otherwise at most every 10 ms (for other listeners).
+local function tell()
+  if topics.ready then
+    local last, at = call('GET', KEY.idle), server_time()
+    if not last or last == '' or at - tonumber(last) > 10000 or at < tonumber(last) then
+      call('SET', KEY.idle, text(at))
+      call('PUBLISH', channel('ready'), '')
+    end
+  end
+  if topics.done then call('PUBLISH', channel('done'), '') end
+  if topics.cancel then call('PUBLISH', channel('cancel'), '') end
+end
+
+-- Writes everything that the verb changed: one command for each key it touched.
+local function flush()
+  for i = 1, #loaded do
+    if loaded[i].dirty then note(loaded[i]) end
+  end
+  for key, list in pairs(removed) do spread('ZREM', key, list) end
+  for key, list in pairs(added) do spread('ZADD', key, list, 2) end
+  for key, list in pairs(fields_set) do spread('HSET', key, list, 2) end
+  for key, list in pairs(fields_gone) do spread('HDEL', key, list) end
+  for state, of in pairs(counted) do
+    for queue, n in pairs(of) do
+      if n ~= 0 then
+        local field = state .. ':' .. queue
+        if call('HINCRBY', KEY.counts, field, n) == 0 then call('HDEL', KEY.counts, field) end
+      end
+    end
+  end
+  if seq and seq ~= seq_read then call('SET', KEY.seq, text(seq)) end
+  flush_touched()
+  tell()
+end
+
+local function write_audit(actor, action, target, detail)
+  call('LPUSH', KEY.audit, cmsgpack.pack({ now, actor, action, target, detail }))
+  call('LTRIM', KEY.audit, 0, 99999)
+end

@@ -1,0 +1,106 @@
+-- What it does: deletes what retention no longer keeps, and what nobody will miss: old tallies, audit, lapsed records.
+-- Input:  ARGV[1] {{state, age or false, keep or false}, ...}, ARGV[2] limit, ARGV[3] metrics age or '', ARGV[4] audit age
+--         or ''.
+-- Output: how many jobs were deleted.
+-- Relies: ends.lua; a job that others wait for is passed over. UNLINK frees memory outside the command.
+
+local STAGE_LIFE, WORKER_LIFE, BATCH = 600000000, 86400000000, 500
+local left, windows, gone = tonumber(ARGV[2]), {}, 0
+
+local function chosen(ids)
+  local keys = {}
+  for i = 1, #ids do keys[i] = edges_key(ids[i]) end
+  if #ids == 0 or spread('EXISTS', keys[1], keys) == 0 then return ids end
+  local free = {}
+  for i = 1, #ids do
+    if call('EXISTS', keys[i]) == 0 then free[#free + 1] = ids[i] end
+  end
+  return free
+end
+
+-- Deletes from the old end of one queue's final set. Jobs that stay are stepped over, at most 1,000 a call.
+local function drop(key, upto_rank, upto_time)
+  local from = 0
+  while left > 0 and from < 1000 do
+    local want = min(left, BATCH)
+    if upto_rank then want = min(want, upto_rank - from) end
+    if want <= 0 then return end
+    local ids = upto_rank and call('ZRANGE', key, from, from + want - 1)
+      or call('ZRANGEBYSCORE', key, '-inf', '(' .. text(upto_time), 'LIMIT', from, want)
+    if #ids == 0 then return end
+    local free = chosen(ids)
+    load(free)
+    for i = 1, #free do
+      local job = jobs[free[i]]
+      if job and not job.gone then
+        forget(job)
+        windows[window_of(job.id)] = true
+        left, gone = left - 1, gone + 1
+      elseif not job then
+        call('ZREM', key, free[i]) -- its record was lost (eviction)
+      end
+    end
+    from = from + #ids -- nothing leaves the set before `flush`
+  end
+end
+
+local queues = call('HKEYS', KEY.queues)
+for _, rule in ipairs(cmsgpack.unpack(ARGV[1])) do
+  local state, age, keep_n = rule[1], rule[2], rule[3]
+  for q = 1, #queues do
+    local key = final_key(state, queues[q])
+    if age then drop(key, nil, now - age) end
+    if keep_n and left > 0 then
+      local surplus = call('ZCARD', key) - keep_n
+      if surplus > 0 then drop(key, surplus) end
+    end
+  end
+end
+flush()
+close_windows(windows)
+
+if ARGV[3] ~= '' then
+  local oldest = floor((now - tonumber(ARGV[3])) / 60000000)
+  local minutes = call('ZRANGEBYSCORE', KEY.minutes, '-inf', '(' .. text(oldest), 'LIMIT', 0, BATCH)
+  for i = 1, #minutes do
+    call('UNLINK', tally_key(tonumber(minutes[i])))
+    call('ZREM', KEY.minutes, minutes[i])
+  end
+end
+if ARGV[4] ~= '' then
+  for _ = 1, BATCH do
+    local entry = call('LINDEX', KEY.audit, -1)
+    if not entry or cmsgpack.unpack(entry)[1] >= now - tonumber(ARGV[4]) then break end
+    call('RPOP', KEY.audit)
+  end
+end
+for _, member in ipairs(call('ZRANGEBYSCORE', KEY.lapsing, '-inf', now, 'LIMIT', 0, BATCH)) do
+  local record = cmsgpack.unpack(member)
+  call('HDEL', space_key(record[1]), record[2])
+  call('ZREM', KEY.lapsing, member)
+end
+for _, key in ipairs(call('ZRANGEBYSCORE', KEY.periods, '-inf', now, 'LIMIT', 0, BATCH)) do
+  local packed = call('HGET', KEY.unique, key)
+  if packed then
+    local mode, till = parse('>BI7', packed)
+    if mode == PERIOD_MODE and till <= now then call('HDEL', KEY.unique, key) end
+  end
+  call('ZREM', KEY.periods, key)
+end
+for _, tx in ipairs(call('ZRANGEBYSCORE', KEY.stages, '-inf', server_time() - STAGE_LIFE, 'LIMIT', 0, 10)) do
+  call('UNLINK', stage_key(tx))
+  call('ZREM', KEY.stages, tx)
+end
+local workers = call('HGETALL', KEY.workers)
+for i = 1, #workers, 2 do
+  if tonumber(workers[i + 1]:match('^%d+')) < now - WORKER_LIFE then
+    call('HDEL', KEY.workers, workers[i])
+    call('HDEL', KEY.claimed, workers[i])
+  end
+end
+local sessions = call('HRANDFIELD', KEY.sessions, 10) -- those of dead workers go bit by bit
+for i = 1, #sessions do
+  local _, _, at = parse('>I6I6I7', call('HGET', KEY.sessions, sessions[i]))
+  if at < now - WORKER_LIFE then call('HDEL', KEY.sessions, sessions[i]) end
+end
+return gone

@@ -1,0 +1,36 @@
+"""The scripts: `prelude.lua`, the shared parts a verb needs, and `<verb>.lua`, joined into one text with its SHA."""
+
+import hashlib
+from functools import cache
+from typing import NamedTuple
+
+from windlass.store.statement import load
+
+_ENDS = ("ends.lua",)
+_INSERT = ("ends.lua", "insert.lua")
+_PARTS: dict[str, tuple[str, ...]] = {
+    "claim": _ENDS,
+    "command": _ENDS,
+    "enqueue": _INSERT,
+    "finish": _INSERT,
+    "fire": _INSERT,
+    "load": _ENDS,
+    "promote": _INSERT,
+    "prune": _ENDS,
+}
+
+
+class Script(NamedTuple):
+    """The text that EVAL takes and the SHA1 that EVALSHA names it by."""
+
+    name: str
+    text: str
+    sha: str
+
+
+@cache
+def script(verb: str) -> Script:
+    """The whole script of a verb."""
+    files = ("prelude.lua", *_PARTS.get(verb, ()), f"{verb}.lua")
+    text = "\n".join(load("windlass.store.redis", file) for file in files)
+    return Script(verb, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
