@@ -60,8 +60,8 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in ENTRIES and not args[0].startswith("-"):
-            near = get_close_matches(args[0], ENTRIES, 2)
-            hint = f"; did you mean {' or '.join(near)}?" if near else "; `windlass --help` lists them"
+            near = get_close_matches(args[0], ENTRIES, 1)
+            hint = f"; did you mean {near[0]}?" if near else "; `windlass --help` lists them"
             ctx.fail(f"there is no command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 

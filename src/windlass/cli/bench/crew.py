@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from windlass.cli.bench.place import Place
 from windlass.store.protocol import Store
+from windlass.worker.process import SUPERVISOR
 
 
 @asynccontextmanager
@@ -26,7 +27,8 @@ async def crew(store: Store, place: Place, count: int) -> AsyncGenerator[None, N
 
 
 async def _start(place: Place) -> asyncio.subprocess.Process:
-    own = {"WINDLASS_URL": place.url, "WINDLASS_NAMESPACE": place.namespace}
+    """A worker that also leaves when this process dies."""
+    own = {"WINDLASS_URL": place.url, "WINDLASS_NAMESPACE": place.namespace, SUPERVISOR: str(os.getpid())}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "windlass", "worker", "-A", "windlass.cli.bench.jobs:app"),
         *("-q", "bench", "--log-level", "warning"),

@@ -21,6 +21,7 @@ from windlass.query import Swap, Where
 from windlass.states import FINAL, State
 from windlass.store.protocol import Store
 from windlass.stores import Stores
+from windlass.worker.process import SUPERVISOR
 
 LEASE = "2s"
 WORKERS = 2
@@ -97,8 +98,9 @@ async def _worker() -> asyncio.subprocess.Process:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without WINDLASS_ variables, which are meant for the user's own workers."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
+    """Ours without WINDLASS_ variables, which are meant for the user's own workers; the demo's leave when it dies."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
+    return kept | {SUPERVISOR: str(os.getpid())}
 
 
 async def _dismiss(worker: asyncio.subprocess.Process) -> None:

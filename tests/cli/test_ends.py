@@ -1,0 +1,103 @@
+"""How commands end: exit codes, errors as text and as data, the app named by -A, interruption."""
+
+import json
+import signal
+
+import pytest
+
+from tests.cli.terminal import Shell
+from tests.waiting import until
+
+
+def test_a_store_that_cannot_be_reached_is_exit_5(shell: Shell) -> None:
+    answer = shell.run("jobs", "ls", "--url", "sqlite:////no/such/folder/x.db")
+    assert answer.code == 5
+    assert answer.err.startswith("error[store-unavailable]: ")
+    answer = shell.run("stats", "--url", "sqlite:////no/such/folder/x.db", "-o", "json")
+    assert answer.code == 5
+    assert json.loads(answer.err)["code"] == "store-unavailable"
+    assert shell.run("doctor", "--url", "sqlite:////no/such/folder/x.db").code == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jobs", "ls", "--url", "oracle://x"], "sqlite:///jobs.db"),
+        (["jobs", "ls", "--state", "sleeping"], "use blocked"),
+        (["jobs", "ls", "--state", "complete"], "did you mean completed?"),
+        (["jobs", "ls", "--limit", "0"], "--limit"),
+        (["jobs", "ls", "-o", "xml"], "-o"),
+        (["worker", "-A", "shop", "-p", "two"], "2:8"),
+        (["worker", "-A", "shop", "--lease", "1ms"], "lease"),
+        (["worker"], "--app"),
+        (["kinds", "ls", "-A", "nowhere"], "nowhere.py"),
+        (["kinds", "ls", "-A", "shop:ap"], "it has app"),
+        (["kinds", "ls", "-A", "broken"], "broken.py, line 1"),
+        (["stats", "--last", "long"], "'5m'"),
+    ],
+)
+def test_usage_is_exit_2_and_says_what_to_write(shell: Shell, words: list[str], said: str) -> None:
+    (shell.folder / "broken.py").write_text("1 / 0\n")
+    answer = shell.run(*words)
+    assert answer.code == 2, answer
+    assert said in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_the_app_goes_before_the_environment_and_a_typed_url_before_the_app(shell: Shell) -> None:
+    shell.ok("enqueue", "-A", "shop", "add", '{"a": 1}', WINDLASS_URL="sqlite:///other.db")
+    assert len(shell.ok("jobs", "ls", "--url", "sqlite:///shop.db", "-o", "ids").lines) == 1
+    shell.ok("enqueue", "-A", "shop", "--url", "sqlite:///third.db", "add", '{"a": 1}')
+    assert len(shell.ok("jobs", "ls", "-o", "ids", WINDLASS_URL="sqlite:///third.db").lines) == 1
+    assert not (shell.folder / "other.db").exists()
+
+
+def test_namespaces_are_apart(shell: Shell) -> None:
+    shell.ok("enqueue", "-A", "shop", "--namespace", "one", "add", '{"a": 1}')
+    assert shell.ok("jobs", "ls", "-A", "shop", "-o", "ids").out == ""
+    assert len(shell.ok("jobs", "ls", "-A", "shop", "-o", "ids", "--namespace", "one").lines) == 1
+
+
+def test_the_migration_stands_where_this_version_is(shell: Shell) -> None:
+    status = shell.ok("migrate", "status", "-A", "shop", "-o", "json").json
+    assert status["state"] == "current"
+    assert status["found"] == status["known"]
+    assert "current" in shell.ok("migrate", "up", "-A", "shop").out
+
+
+def test_prune_deletes_what_is_old(shop: Shell) -> None:
+    assert shop.ok("prune", "-A", "shop", "-o", "json").json == {"deleted": 0}
+    assert shop.ok("prune", "-A", "shop", "--completed", "0s", "--failed", "ever").out == "3 jobs deleted\n"
+    assert len(shop.ok("dead", "ls", "-A", "shop", "-o", "ids").lines) == 1
+
+
+async def test_a_worker_ends_gracefully_at_sigterm(shell: Shell) -> None:
+    shell.ok("enqueue", "-A", "shop", "wait", '{"seconds": 0.3}')
+    worker = shell.start("worker", "-A", "shop", "--lease", "5s", "-q", "slow")
+    try:
+        await until(lambda: shell.ok("jobs", "ls", "-A", "shop", "--state", "active", "-o", "ids").out, "the job runs")
+        worker.send_signal(signal.SIGTERM)
+        out, err = worker.communicate(timeout=20)
+    finally:
+        worker.kill()
+    assert worker.returncode == 0, err
+    assert "queue slow; stop with" in err
+    assert out == ""
+    assert shell.ok("jobs", "ls", "-A", "shop", "-o", "json").json["items"][0]["result"] == "slept"
+
+
+async def test_an_interrupted_wait_is_exit_130(shell: Shell) -> None:
+    waiting = shell.start("enqueue", "-A", "shop", "add", '{"a": 1}', "--wait")
+    try:
+        await until(lambda: shell.ok("jobs", "ls", "-A", "shop", "-o", "ids").out, "the job is there")
+        waiting.send_signal(signal.SIGINT)
+        _, err = waiting.communicate(timeout=20)
+    finally:
+        waiting.kill()
+    assert waiting.returncode == 130, err
+    assert "Traceback" not in err
+
+
+def test_several_worker_processes_until_idle(shop: Shell) -> None:
+    shop.ok("worker", "-A", "shop", "--until-idle", "-p", "2")
+    assert shop.ok("jobs", "ls", "-A", "shop", "--state", "waiting", "-o", "ids").out == ""

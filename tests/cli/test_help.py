@@ -1,0 +1,83 @@
+"""Help: quick because nothing heavy is imported, complete, and within 80 columns."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from tests.cli.terminal import Shell
+from windlass.cli.root import ENTRIES, app
+
+HEAVY = ("asyncio", "msgspec", "rich", "apsw", "psutil", "windlass.app", "windlass.store", "uvloop")
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    group = typer.main.get_command(app)
+    context = typer.Context(group, info_name="windlass")
+    for name in ENTRIES:
+        command = group.get_command(context, name)  # type: ignore[attr-defined]
+        verbs = getattr(command, "commands", None)
+        if verbs is None:
+            yield name, command
+        else:
+            yield from ((f"{name} {verb}", inner) for verb, inner in verbs.items())
+
+
+@pytest.mark.parametrize("words", ["--help", "jobs --help", "jobs ls --help", "worker --help", "bench --help"])
+def test_help_imports_nothing_heavy(words: str) -> None:
+    program = (
+        "import sys\n"
+        "from windlass.cli import main\n"
+        f"sys.argv = ['windlass', *{words.split()!r}]\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "Usage: windlass" in done.stdout
+
+
+def test_every_command_has_help_within_80_columns(shell: Shell) -> None:
+    for words in ("", *ENTRIES, *(name for name, _ in commands())):
+        answer = shell.ok(*words.split(), "--help")
+        assert "Usage:" in answer.out
+        assert max(map(len, answer.lines)) <= 80, words
+
+
+def test_every_option_has_a_variable_and_every_listing_three_forms(shell: Shell) -> None:
+    for name, command in commands():
+        shown = shell.ok(*name.split(), "--help").out.replace("\n", " ")
+        variables = " ".join(shown.split()).count("[env var: WINDLASS_")
+        options = [option for option in command.params if option.param_type_name == "option" and option.name != "help"]
+        assert variables == len(options), name
+        if name.endswith(" ls"):
+            assert "<table|json|ids>" in shown, name
+        names = {option.name for option in options}
+        assert "url" in names or name in ("version", "demo"), name
+
+
+def test_the_contract_names_every_command() -> None:
+    names = {name for name, _ in commands()}
+    assert names >= {
+        *("demo", "worker", "enqueue", "stats", "bench", "doctor", "prune", "version"),
+        *("jobs ls", "jobs show", "jobs retry", "jobs cancel", "jobs rm", "queues ls", "queues pause", "queues resume"),
+        *("dead ls", "dead retry", "dead purge", "workers ls", "kinds ls", "migrate status", "migrate up"),
+    }
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one(shell: Shell) -> None:
+    answer = shell.run("quues", "ls")
+    assert answer.code == 2
+    assert "did you mean queues?" in answer.err
+    assert answer.out == ""
+
+
+def test_version_comes_from_the_package_not_from_the_environment(shell: Shell) -> None:
+    assert shell.ok("--version").out.startswith("windlass ")
+    assert "Usage:" in shell.ok(WINDLASS_VERSION="1").out  # such variables are common in images
+    versions = shell.ok("version", "-o", "json").json
+    assert versions["apsw"] and versions["python"]
