@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.waiting import until
@@ -40,3 +41,7 @@ async def ended(app: Windlass, id: str, timeout: float = 15.0) -> Job:
 
 async def lines(app: Windlass, id: str) -> list[tuple[str, str]]:
     return [(line.level, line.text) for line in await (await app.store()).log(id)]
+
+
+def is_gone(path: str) -> bool:
+    return not Path(path).exists()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.waiting import until
 from tests.worker import crunch
-from tests.worker.kit import ended, lines, working
+from tests.worker.kit import ended, is_gone, lines, working
 from windlass.app import Windlass
 from windlass.worker import children
 
@@ -49,7 +49,7 @@ async def test_progress_lines_prints_and_logging_travel_up(app: Windlass) -> Non
         await app.worker(processes=1).run(until_idle=True)
         job = await app.jobs.get(id)
         assert (job.state, job.progress, job.progress_note) == ("completed", 40, "almost")
-        assert not Path(job.result).exists()
+        assert is_gone(job.result)
         assert await lines(app, id) == [("warning", "logged part=1"), ("info", "printed"), ("error", "recorded")]
 
 

@@ -4,12 +4,11 @@ import asyncio
 import logging
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.waiting import until
-from tests.worker.kit import ended, lines, working
+from tests.worker.kit import ended, is_gone, lines, working
 from windlass.app import Windlass
 from windlass.context import Context
 from windlass.worker import threads
@@ -198,4 +197,4 @@ async def test_progress_log_print_and_workdir(app: Windlass, capsys: pytest.Capt
         ("info", "one n=1"), ("info", "two"), ("info", "three"), ("warning", "five 5"), ("info", "four")
     ]  # fmt: skip
     assert "two\nthree\nfour" in capsys.readouterr().out
-    assert not Path(folders[0]).exists()
+    assert is_gone(folders[0])

@@ -116,6 +116,14 @@ class Runner:
     def stop_all(self, why: Why) -> None:
         self.stop(list(self.held), why)
 
+    def abandon_all(self) -> None:
+        """Give back what could not be stopped: this process is about to end it."""
+        for run in list(self.held.values()):
+            if not run.ended:
+                log.error("%s %s does not stop and is left behind", run.claim.kind, run.claim.id)
+                run.why = run.why or Why.SHUTDOWN
+                self._unrun(run, stopped_end(run, None, self._worker))
+
     @property
     def running(self) -> int:
         return sum(1 for run in list(self.held.values()) if run.started and not run.ended)

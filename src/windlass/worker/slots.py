@@ -101,7 +101,7 @@ class AsyncLane:
         now = monotonic()
         elapsed = now - self._counted_at
         if elapsed >= 0.002:
-            self._rate = 0.5 * self._rate + 0.5 * self._counted / elapsed
+            self._rate += (self._counted / elapsed - self._rate) * min(1.0, elapsed / 0.01)
             self._counted, self._counted_at = 0, now
         return min(self._prefetch, int(self._rate * 0.02))
 

@@ -141,7 +141,7 @@ class Worker:
             self._grace = seconds(grace, "grace")
         if self._stopping.is_set():
             self._hurry.set()
-        self._stopping.set()
+        self._stop_claiming()
         if self._begun:
             await self._over.wait()
 
@@ -214,9 +214,7 @@ class Worker:
             raise
         finally:
             # The claimer ends by itself: a claim in flight may have leased jobs, and they are given back.
-            parts.claimer.stop()
-            parts.runner.draining = True
-            parts.runner.give_back("worker shut down")
+            self._stop_claiming()
             for duty in (duties[0], *duties[2:]):
                 duty.cancel()
             await asyncio.wait(duties)
@@ -254,7 +252,15 @@ class Worker:
         if not self._stopping.is_set():
             log.warning("recycling: %s", why)
             self.exit_code = RECYCLE
-            self._stopping.set()
+            self._stop_claiming()
+
+    def _stop_claiming(self) -> None:
+        """From this moment no job starts; the rest of leaving follows on the loop."""
+        self._stopping.set()
+        if self._parts is not None:
+            self._parts.claimer.stop()
+            self._parts.runner.draining = True
+            self._parts.runner.give_back("worker shut down")
 
     async def _leave(self, parts: "_Parts") -> None:
         """Let run, then stop, then commit what can be committed, then say goodbye."""
@@ -264,6 +270,8 @@ class Worker:
         if runner.held:
             runner.stop_all(Why.SHUTDOWN)
             await self._within(STOP_GRACE + 0.5, parts, hurried=1.0)
+        await parts.children.close()
+        runner.abandon_all()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await parts.finisher.drained()
@@ -296,7 +304,7 @@ class Worker:
 
     def leave_soon(self) -> None:
         """Finish the work and exit."""
-        self._stopping.set()
+        self._stop_claiming()
 
     @contextlib.contextmanager
     def _signals(self) -> Generator[None]:
@@ -315,7 +323,7 @@ class Worker:
             self._hurry.set()
         else:
             log.info("%s: finishing what runs, for at most %g s; again to stop now", number.name, self._grace)
-            self._stopping.set()
+            self._stop_claiming()
 
 
 class _Parts(msgspec.Struct):

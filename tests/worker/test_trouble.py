@@ -1,0 +1,145 @@
+"""A store in trouble: full, away, or refusing one end. The worker neither exits nor spins, and loses nothing."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import until
+from tests.worker.kit import ended, working
+from windlass.app import Windlass
+from windlass.errors import StoreFull, StoreUnavailable
+
+
+async def test_finishes_are_retried_when_the_store_comes_back(app: Windlass) -> None:
+    @app.job
+    async def work(n: int) -> int:
+        return n
+
+    async with app:
+        store = await app.store()
+        calls = 0
+        patch = pytest.MonkeyPatch()
+
+        async def away(self, finishes):
+            nonlocal calls
+            calls += 1
+            raise StoreUnavailable("no route")
+
+        patch.setattr(type(store), "finish", away)
+        async with working(app) as worker:
+            refs = await app.enqueue_many([work.job(n) for n in range(20)])
+            await until(lambda: calls >= 3, "some tries")
+            assert worker.done == 0
+            before = calls
+            await asyncio.sleep(0.2)
+            assert calls - before < 10  # it backs off
+            patch.undo()
+            for n, ref in enumerate(refs):
+                assert (await ended(app, ref.id)).result == n
+
+
+async def test_claims_are_repeated_under_the_same_number(app: Windlass) -> None:
+    @app.job
+    async def work() -> str:
+        return "ran once"
+
+    async with app:
+        store = await app.store()
+        plain = type(store).claim
+        numbers: list[int] = []
+
+        async def loses_replies(self, request):
+            numbers.append(request.number)
+            answer = await plain(self, request)
+            if answer.jobs and numbers.count(request.number) == 1:
+                raise StoreUnavailable("the reply is lost")
+            return answer
+
+        patch = pytest.MonkeyPatch()
+        patch.setattr(type(store), "claim", loses_replies)
+        try:
+            async with working(app):
+                ref = await work.enqueue()
+                job = await ended(app, ref.id, timeout=5)  # far sooner than the lease of 30 s
+        finally:
+            patch.undo()
+        assert (job.result, job.attempt, job.rescues) == ("ran once", 1, 0)
+        assert len(numbers) > len(set(numbers))
+
+
+async def test_one_end_that_the_store_cannot_take_does_not_hold_up_the_others(app: Windlass) -> None:
+    @app.job
+    async def work(n: int) -> int:
+        return n
+
+    async with app:
+        store = await app.store()
+        plain = type(store).finish
+
+        async def picky(self, finishes):
+            if any(end.result == "13" for end in finishes):
+                raise ValueError("an engine's own bug")
+            return await plain(self, finishes)
+
+        patch = pytest.MonkeyPatch()
+        patch.setattr(type(store), "finish", picky)
+        try:
+            refs = await app.enqueue_many([work.job(n) for n in range(20)])
+            await app.drain()
+        finally:
+            patch.undo()
+        states = [str((await app.jobs.get(ref.id)).state) for ref in refs]
+        assert states == ["completed"] * 13 + ["failed"] + ["completed"] * 6
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+async def test_a_full_disk(small_disk: Path) -> None:
+    app = Windlass(f"sqlite:///{small_disk / 'jobs.db'}")
+    ballast = small_disk / "ballast"
+    started, go = asyncio.Event(), asyncio.Event()
+
+    @app.job
+    async def works() -> str:
+        started.set()
+        await go.wait()
+        return "x" * 50_000
+
+    async with app, working(app, lease=1) as worker:
+        ref = await works.enqueue()
+        await started.wait()
+        fill(ballast)
+        with pytest.raises(StoreFull):
+            await app.enqueue_many([works.job() for _ in range(5_000)])
+        await asyncio.sleep(1.5)  # longer than a lease: the beats fail as well
+        assert worker.running == 1
+        go.set()
+        await until(lambda: worker.running == 0, "the handler to end")
+        assert worker.done == 0
+        ballast.unlink()
+        job = await ended(app, ref.id)
+        assert (job.state, job.attempt, job.rescues) == ("completed", 1, 0)
+
+
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as out:
+        try:
+            while out.write(b"\0" * 4096):
+                pass
+        except OSError:
+            return
