@@ -250,7 +250,7 @@ class Windlass:
     async def enqueue_any(self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any) -> JobRef[Any]:
         """`enqueue`, with the call's arguments as they are."""
         if isinstance(handler, str):
-            handler = self.kinds.here(handler) or await self.find_kind(handler)
+            handler = await self.find_kind(handler)
         return await handler.enqueue(*args, **kwargs)
 
     async def find_kind(self, name: str) -> Handler[..., Any]:

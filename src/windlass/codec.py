@@ -149,9 +149,31 @@ def _refusal(value: Any, path: str, what: str, error: Exception) -> InvalidArgs:
 
 
 def _refuse_non_finite(value: Any, path: str, what: str) -> None:
+    if not _has_non_finite(value):
+        return
     for place, leaf, _ in _leaves(value, path, 0):
         if isinstance(leaf, float) and not math.isfinite(leaf):
             raise _unfit(place or what, f"is {leaf!r}, which JSON cannot hold", what)
+
+
+def _has_non_finite(value: Any) -> bool:
+    """Without paths, since every value with a None in it comes this way: about 50 ns a leaf."""
+    stack: list[Any] = [value]
+    while stack:
+        each = stack.pop()
+        cls = cast("type[Any]", type(each))
+        if cls is str or cls is int or each is None or cls is bool:
+            continue
+        if cls is list or cls is tuple:
+            stack.extend(each)
+        elif cls is dict:
+            stack.extend(each.values())
+        elif isinstance(each, float):
+            if not math.isfinite(each):
+                return True
+        else:
+            stack.extend(part for _, part in _parts(each) or ())
+    return False
 
 
 def _why_not(leaf: Any) -> str | None:

@@ -1,6 +1,7 @@
 """Kinds by name: what this app declares, what workers published in the store, and suggestions for the rest."""
 
 import inspect
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from windlass.store.protocol import Store
 from windlass.suggest import similar
 
 SPACE = "kind"
+_FRESH = 60.0
 _KINDS: Mapping[Any, Literal["plain", "first", "named", "rest", "extra"]] = {
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "plain",
     inspect.Parameter.POSITIONAL_ONLY: "first",
@@ -64,6 +66,7 @@ class Kinds:
         self._accept = accept
         self._declared: dict[str, Handler[..., Any]] = {}
         self._published: dict[str, Handler[..., Any]] = {}
+        self._read_at: dict[str, float] = {}
 
     def declare(self, name: str, params: Sequence[str] | None, options: HandlerOptions) -> Handler[..., Any]:
         """Declare a kind that other programs run; `params` None accepts any arguments."""
@@ -81,14 +84,20 @@ class Kinds:
         return self._handlers.get(name) or self._declared.get(name) or self._published.get(name)
 
     async def find(self, name: str, store: Store) -> Handler[..., Any]:
-        """The handler of a kind, from the store's published kinds if need be; raises `UnknownKind` with suggestions."""
-        found = self.here(name)
+        """The handler of a kind, from the store's published kinds if need be; raises `UnknownKind` with suggestions.
+
+        What was published is read again after a minute, since a deploy may change it.
+        """
+        found = self._handlers.get(name) or self._declared.get(name)
+        if found is None and time.monotonic() - self._read_at.get(name, -_FRESH) < _FRESH:
+            found = self._published.get(name)
         if found is not None:
             return found
         records = await store.records(SPACE)
         texts = {record.key: record.text for record in records if record.text}
         if name in texts:
             handler = self._published[name] = self._from(_READ.decode(texts[name]))
+            self._read_at[name] = time.monotonic()
             return handler
         if self._accept:
             return self.declare(name, None, {})

@@ -49,6 +49,7 @@ class Stores:
             if opened is None:
                 store = self.sibling()
                 await store.open()
+                self._forget_closed()
                 opened = self._opened[loop] = Opened(store, self.observers)
         return opened
 
@@ -65,6 +66,11 @@ class Stores:
         opened = self._opened.pop(asyncio.get_running_loop(), None)
         if opened is not None:
             await opened.close()
+
+    def _forget_closed(self) -> None:
+        """Handles hold their loop, so one that ended without closing its handle would stay for ever."""
+        for loop in [loop for loop in self._opened if loop.is_closed()]:
+            del self._opened[loop]
 
     def _start_anew(self) -> None:
         """In a forked child: connections and loops of the parent must not be touched, not even to close them."""
