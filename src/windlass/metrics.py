@@ -6,6 +6,7 @@ durations in (1.02**(b-1), 1.02**b] microseconds, so a percentile is within 2 %;
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -59,21 +60,22 @@ def bucket_top(number: int) -> float:
 
 def tally(finishes: Iterable[Finish]) -> dict[TallyKey, int]:
     """The sums that accepted finishes add. Run times are counted for runs that ended by themselves."""
-    sums: dict[tuple[str, str, str, int], int] = {}
-    get = sums.get
-    for end in finishes:
-        queue, kind = end.queue, end.kind
-        event = end.event
-        key = (queue, kind, "rescue" if end.rescued else event.value, 0)
-        sums[key] = get(key, 0) + 1
-        if event is Event.RELEASE or end.rescued:
+    alike: dict[tuple[str, str, Event, bool], list[Finish]] = {}
+    for end in finishes:  # grouped first: a batch is mostly one kind, and this runs for every job
+        alike.setdefault((end.queue, end.kind, end.event, end.rescued), []).append(end)
+    sums: dict[TallyKey, int] = {}
+    for (queue, kind, event, rescued), ends in alike.items():
+        key = TallyKey(queue, kind, "rescue" if rescued else event.value, 0)
+        sums[key] = sums.get(key, 0) + len(ends)
+        if event is Event.RELEASE or rescued:
             continue
-        for name, duration in (("took", end.took), ("waited", end.waited)):
-            key = (queue, kind, name, bucket(duration))
-            sums[key] = get(key, 0) + 1
-            key = (queue, kind, name + "_sum", 0)
-            sums[key] = get(key, 0) + duration
-    return {TallyKey(*key): value for key, value in sums.items()}
+        for name, durations in (("took", [end.took for end in ends]), ("waited", [end.waited for end in ends])):
+            key = TallyKey(queue, kind, name + "_sum", 0)
+            sums[key] = sums.get(key, 0) + sum(durations)
+            for number, count in Counter(map(bucket, durations)).items():
+                key = TallyKey(queue, kind, name, number)
+                sums[key] = sums.get(key, 0) + count
+    return sums
 
 
 def percentile(histogram: Iterable[tuple[int, int]], share: float) -> float | None:

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,7 +72,7 @@ class Line:
             return True
 
     @contextmanager
-    def standing(self, who: object) -> Iterator[None]:
+    def standing(self, who: object) -> Generator[None]:
         self._standing.append(who)
         try:
             yield

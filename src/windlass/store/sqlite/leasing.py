@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,8 @@ MOST_UNPARKED = 500
 REMEMBERED_LEASES = 10
 """A worker's record counts for so many leases after its last beat."""
 _LONGEST_TEXT = 64_000
+_Text: TypeAlias = str | None
+_SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, _Text, _Text])
 _TAGS = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -90,7 +92,7 @@ def _after_claim(tx: Tx, request: ClaimRequest, rows: list[Row]) -> None:
     for row in rows:
         queue = row[4]
         moves[queue] = moves.get(queue, 0) + 1
-        if row[22] is not None:
+        if row[14] is not None and _SELDOM.decode(row[14])[8] is not None:
             keyed.append(row[1])
     for queue, n in moves.items():
         tx.moved(queue, State.WAITING, State.ACTIVE, n)
@@ -110,29 +112,38 @@ def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:
 
 
 def _claimed(row: Row, now: Micros) -> Claim:
-    return Claim(
-        id=row[1],
-        lease=row[2],
-        kind=row[3],
-        queue=row[4],
-        args=row[5],
-        attempt=row[6] + 1,
-        max_attempts=row[7],
-        priority=row[8],
-        runtime=row[9],
-        options=row[10],
-        rescues=row[11],
-        created_at=row[12],
-        ready_at=row[13],
-        claimed_at=now,
-        expires_at=row[14],
-        user=row[15],
-        project=row[16],
-        group=row[17],
-        workflow=row[18],
-        name=row[19],
-        tags=_TAGS.decode(row[20]) if row[20] else (),
-        cancelling=row[21] is not None,
+    _, id, lease, kind, queue, args, attempt, most, priority, runtime, options, rescues, created_at, run_at, seldom = (
+        row
+    )
+    if seldom is None:
+        return Claim(
+            id=id,
+            lease=lease,
+            kind=kind,
+            queue=queue,
+            args=args,
+            attempt=attempt + 1,
+            max_attempts=most,
+            priority=priority,
+            runtime=runtime,
+            options=options,
+            rescues=rescues,
+            created_at=created_at,
+            ready_at=run_at,
+            claimed_at=now,
+        )
+    plain = _claimed((*row[:-1], None), now)
+    expires_at, user, project, group, workflow, name, tags, cancelling, _ = _SELDOM.decode(seldom)
+    return msgspec.structs.replace(
+        plain,
+        expires_at=expires_at,
+        user=user,
+        project=project,
+        group=group,
+        workflow=workflow,
+        name=name,
+        tags=_TAGS.decode(tags) if tags else (),
+        cancelling=cancelling is not None,
     )
 
 

@@ -1,9 +1,10 @@
 -- Ends of attempts, and what an ended job sets free.
 -- name: complete_all
 update {job} set state = {to:complete}, result = f.result, finished_at = ?2, started_at = ?2 - f.took, settled = {job}.lease,
-  attempt = attempt + 1, reason = null, cancelling = null
+  attempt = attempt + 1, reason = null
 from (select value ->> 0 as id, value ->> 1 as lease, value ->> 2 as result, value ->> 3 as took from json_each(?1)) as f
 where {job}.id = f.id and {job}.lease = f.lease and {job}.state = {state:active}
+  and {job}.cancelling is null
 -- name: places_of
 select id, n from {job} where id in (select value from json_each(?))
 -- name: attempts
