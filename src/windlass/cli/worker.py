@@ -20,66 +20,74 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+Module = Annotated[
+    str, typer.Option("-A", "--app", metavar="MODULE:APP", envvar="WINDLASS_APP", help="Where the handlers are.")
+]
+Queues = Annotated[
+    str | None,
+    typer.Option("-q", "--queues", metavar="A,B", envvar="WINDLASS_QUEUES", help="Only these queues; else all."),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "-c", "--concurrency", metavar="N", min=1, envvar="WINDLASS_CONCURRENCY", help="Async jobs at once; else 100."
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, envvar="WINDLASS_THREADS", help="Thread jobs at once; else 32."),
+]
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        "--process-slots", metavar="N", min=0, envvar="WINDLASS_PROCESSES", help="Process jobs at once; else cores."
+    ),
+]
+Processes = Annotated[
+    str,
+    typer.Option(
+        "-p",
+        "--processes",
+        metavar="N|MIN:MAX",
+        envvar="WINDLASS_WORKER_PROCESSES",
+        help="Worker processes, each with the slots above; MIN:MAX follows the backlog.",
+    ),
+]
+Lease = Annotated[
+    str | None,
+    typer.Option(
+        "--lease", metavar="DURATION", envvar="WINDLASS_LEASE", help="A dead worker's jobs wait so long; else 30s."
+    ),
+]
+Grace = Annotated[
+    str | None,
+    typer.Option(
+        "--grace", metavar="DURATION", envvar="WINDLASS_GRACE", help="For running jobs at shutdown; else 30s."
+    ),
+]
+MaxRss = Annotated[
+    int | None,
+    typer.Option("--max-rss", metavar="MB", min=1, envvar="WINDLASS_MAX_RSS", help="Renew a process above this."),
+]
+UntilIdle = Annotated[bool, typer.Option("--until-idle", help="End when nothing is left to run now.")]
+LogLevel = Annotated[
+    Level, typer.Option("--log-level", metavar="LEVEL", envvar="WINDLASS_LOG_LEVEL", help="What goes to stderr.")
+]
+
+
 @app.command("worker")
 def worker(
-    app_ref: Annotated[
-        str,
-        typer.Option("-A", "--app", metavar="MODULE:APP", envvar="WINDLASS_APP", help="Where the handlers are."),
-    ],
-    queues: Annotated[
-        str | None,
-        typer.Option("-q", "--queues", metavar="A,B", envvar="WINDLASS_QUEUES", help="Only these queues; else all."),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            "-c", "--concurrency", metavar="N", min=0, envvar="WINDLASS_CONCURRENCY", help="Async jobs at once."
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", metavar="N", min=0, envvar="WINDLASS_THREADS", help="Thread jobs at once; else 32."),
-    ] = None,
-    slots: Annotated[
-        int | None,
-        typer.Option(
-            "--process-slots",
-            metavar="N",
-            min=0,
-            envvar="WINDLASS_PROCESSES",
-            help="Process jobs at once; else cores.",
-        ),
-    ] = None,
-    processes: Annotated[
-        str,
-        typer.Option(
-            "-p",
-            "--processes",
-            metavar="N|MIN:MAX",
-            envvar="WINDLASS_WORKER_PROCESSES",
-            help="Worker processes, each with the slots above; MIN:MAX follows the backlog.",
-        ),
-    ] = "1",
-    lease: Annotated[
-        str | None,
-        typer.Option(
-            "--lease", metavar="DURATION", envvar="WINDLASS_LEASE", help="A dead worker's jobs wait so long; else 30s."
-        ),
-    ] = None,
-    grace: Annotated[
-        str | None,
-        typer.Option(
-            "--grace", metavar="DURATION", envvar="WINDLASS_GRACE", help="For running jobs at shutdown; else 30s."
-        ),
-    ] = None,
-    max_rss: Annotated[
-        int | None,
-        typer.Option("--max-rss", metavar="MB", min=1, envvar="WINDLASS_MAX_RSS", help="Renew a process above this."),
-    ] = None,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing is left to run now.")] = False,
-    log_level: Annotated[
-        Level, typer.Option("--log-level", metavar="LEVEL", envvar="WINDLASS_LOG_LEVEL", help="What goes to stderr.")
-    ] = Level.INFO,
+    app_ref: Module,
+    queues: Queues = None,
+    concurrency: Concurrency = None,
+    threads: Threads = None,
+    slots: Slots = None,
+    processes: Processes = "1",
+    lease: Lease = None,
+    grace: Grace = None,
+    max_rss: MaxRss = None,
+    until_idle: UntilIdle = False,
+    log_level: LogLevel = Level.INFO,
     url: options.Url = None,
     namespace: options.Namespace = None,
 ) -> None:
