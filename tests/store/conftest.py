@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.store.kit import Clock, Place
-from tests.store.places import ENGINES, place_for
+from tests.store.places import ENGINES, make_future, place_for
 from windlass.store import Store
 
 MakeStore = Callable[[], Awaitable[Store]]
@@ -59,6 +59,13 @@ def clock(place: Place) -> Clock:
 def make_store(place: Place) -> MakeStore:
     """`await make_store()`: another opened handle on the same store."""
     return place.another
+
+
+@pytest.fixture
+def age(request: pytest.FixtureRequest, place: Place) -> Callable[[], Awaitable[bool]]:
+    """`await age()`: the store looks as if a much newer Windlass had changed it; False if that cannot be."""
+    engine = request.node.callspec.params["place"]
+    return lambda: make_future(engine, place)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import apsw
+import asyncpg
+import redis.asyncio as redis_client
+
 from tests.servers import PostgresServer, RedisServer
 from tests.store.kit import Place
 
@@ -32,17 +36,40 @@ def place_for(engine: str) -> Iterator[Place]:
     elif engine == "sqlite-memory":
         yield Place("sqlite://:memory:", "windlass", crosses_processes=False)
     elif engine == "redis":
-        yield Place(redis().url, namespace, crosses_processes=True)
+        yield Place(redis_server().url, namespace, crosses_processes=True)
     else:
-        yield Place(postgres().url, namespace, crosses_processes=True)
+        yield Place(postgres_server().url, namespace, crosses_processes=True)
 
 
 @functools.cache
-def redis() -> RedisServer:
+def redis_server() -> RedisServer:
     """This test process's Redis, started at its first use."""
     return RedisServer().start()
 
 
 @functools.cache
-def postgres() -> PostgresServer:
+def postgres_server() -> PostgresServer:
     return PostgresServer().start()
+
+
+FUTURE = 999
+
+
+async def make_future(engine: str, place: Place) -> bool:
+    """Write into the store what a much newer version with a breaking schema would have; False where nobody else can write."""
+    if engine == "sqlite-memory":
+        return False  # a database in memory dies with the process whose code made it
+    if engine == "sqlite-file":
+        connection = apsw.Connection(place.url.removeprefix("sqlite:///"))
+        connection.execute(f"insert into {place.namespace}_migration values ({FUTURE}, 'future', 1, 0)")
+        connection.close()
+    elif engine == "redis":
+        async with redis_client.from_url(place.url) as client:
+            await client.set(f"{{{place.namespace}}}:schema", FUTURE)
+    else:
+        connection = await asyncpg.connect(place.url)
+        await connection.execute(
+            f"insert into \"{place.namespace}\".migration (version, name, breaking) values ({FUTURE}, 'future', true)"
+        )
+        await connection.close()
+    return True
