@@ -79,7 +79,7 @@ class Upkeep:
         claims = await self._store.rescue(self._worker, self._lease, STEP)
         for claim in claims:
             self._finish(lapsed(claim, self._rules(claim), self._worker))
-        return 0.0 if len(claims) == STEP else None
+        return 0.0 if claims else None  # engines take over less than a step at a time
 
     async def unpark(self) -> float | None:
         """Jobs that other workers could not run because they did not know the kind come back into line."""
