@@ -1,0 +1,124 @@
+"""Finish: how attempts ended, committed for those whose lease still holds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from windlass.errors import StoreError
+from windlass.job import NewJob
+from windlass.metrics import MINUTE, TallyKey, tally
+from windlass.outcome import Finish, Verdict
+from windlass.states import Event
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.faults import PARTLY
+from windlass.store.postgres.leasing import Claimer
+from windlass.store.postgres.pool import Connection
+from windlass.store.postgres.produce import Producer
+from windlass.store.protocol import MOST_FINISHED
+
+
+class Finisher:
+    """Finishes for one handle."""
+
+    def __init__(self, database: Database, producer: Producer, claimer: Claimer) -> None:
+        self._db = database
+        self._producer = producer
+        self._claimer = claimer
+
+    async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for begin in range(0, len(finishes), MOST_FINISHED):
+            verdicts += await self._finish(finishes[begin : begin + MOST_FINISHED])
+        return verdicts
+
+    async def _finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
+        if all(end.event is Event.COMPLETE and not end.follow and not end.rescued for end in finishes):
+            try:
+                readied = await self._db.value("finish.complete", *_completions(finishes))
+            except StoreError as refused:
+                if refused.facts.get("sqlstate") != PARTLY:
+                    raise
+            else:
+                self._db.bell.ring("done", *(("ready",) if readied else ()))
+                return [Verdict.ACCEPTED] * len(finishes)
+        return await self._carefully(finishes)
+
+    async def _carefully(self, finishes: Sequence[Finish]) -> list[Verdict]:
+        """Any mixture: the same id twice, leases that are gone, follow-up jobs."""
+        follow = [job for end in finishes for job in end.follow]
+        if follow:
+            await self._producer.register(follow)
+        verdicts, readied = await self._db.write(lambda connection: self._commit(connection, finishes))
+        if readied:
+            self._claimer.floors.forget()
+        self._db.bell.ring("done", *(("ready",) if readied or follow else ()))
+        return verdicts
+
+    async def _commit(self, connection: Connection, finishes: Sequence[Finish]) -> tuple[list[Verdict], bool]:
+        sql = self._db.sql
+        # The same end twice in one call is taken once; an id may also come under several leases, of which one can hold.
+        first: dict[tuple[str, int], Finish] = {}
+        for end in finishes:
+            first.setdefault((end.id, end.lease), end)
+        row = await connection.fetchrow(sql["finish.finish"], *_ends([first[key] for key in sorted(first)]))
+        taken = set(zip(row["accepted"] or (), row["under"] or (), strict=True))
+        accepted = [end for key, end in first.items() if key in taken]
+        if accepted:
+            minute = row["at"] - row["at"] % MINUTE
+            await connection.execute(sql["finish.tally"], minute, *_sums(tally(accepted)))
+        follow: list[NewJob[Any]] = [job for end in accepted for job in end.follow]
+        if follow:
+            await self._producer.put(connection, follow)
+        if len(accepted) == len(finishes):
+            return [Verdict.ACCEPTED] * len(finishes), row["readied"]
+        settled = dict(await connection.fetch(sql["finish.settled"], [job for job, _ in first]))
+        return [_verdict(end, taken, settled) for end in finishes], row["readied"]
+
+
+def _verdict(end: Finish, taken: set[tuple[str, int]], settled: Mapping[str, int | None]) -> Verdict:
+    """The first finish of an accepted pair is the one that was taken."""
+    if (end.id, end.lease) in taken:
+        taken.discard((end.id, end.lease))
+        return Verdict.ACCEPTED
+    return Verdict.REPEAT if settled.get(end.id) == end.lease else Verdict.STALE
+
+
+def _completions(finishes: Sequence[Finish]) -> list[Any]:
+    ends = sorted(finishes, key=lambda end: end.id)
+    spends = None if all(end.spends for end in ends) else [end.spends for end in ends]
+    return [
+        [end.id for end in ends],
+        [end.lease for end in ends],
+        [end.result for end in ends],
+        [end.took for end in ends],
+        spends,
+        *_sums(tally(ends)),
+    ]
+
+
+def _ends(ends: Sequence[Finish]) -> list[Any]:
+    return [
+        [end.id for end in ends],
+        [end.lease for end in ends],
+        [end.event.value for end in ends],
+        [end.result for end in ends],
+        [end.error for end in ends],
+        [end.trail for end in ends],
+        [end.reason for end in ends],
+        [end.delay for end in ends],
+        [end.spends for end in ends],
+        [end.rescued for end in ends],
+        [end.park for end in ends],
+        [end.took for end in ends],
+    ]
+
+
+def _sums(sums: Mapping[TallyKey, int]) -> list[Any]:
+    """Tallies as one array per column."""
+    keys = list(sums)
+    return [
+        [key.queue for key in keys],
+        [key.kind for key in keys],
+        [key.name for key in keys],
+        [key.bucket for key in keys],
+        list(sums.values()),
+    ]

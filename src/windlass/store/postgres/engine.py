@@ -1,0 +1,222 @@
+"""The PostgreSQL engine: every verb of the store, each one statement or one transaction in a schema of its own."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from windlass.clock import Micros
+from windlass.errors import StoreUnavailable
+from windlass.job import Claim, Enqueued, Job, NewJob
+from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.metrics import MetricQuery, Point
+from windlass.outcome import Finish, Verdict
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.queue import QueueChange, QueueInfo
+from windlass.schedule import ScheduleRow
+from windlass.snapshot import Snapshot
+from windlass.store.postgres import migrate, transactional
+from windlass.store.postgres.address import check_namespace, read_url
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.ending import Finisher
+from windlass.store.postgres.inspect import Reader
+from windlass.store.postgres.leasing import Claimer, Keeper
+from windlass.store.postgres.moving import Mover
+from windlass.store.postgres.operating import Commander, Settings
+from windlass.store.postgres.produce import Producer
+from windlass.store.postgres.upkeep import Upkeep
+from windlass.store.protocol import Store
+
+
+class _Opened:
+    """What an open handle works with."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.producer = Producer(database)
+        self.claimer = Claimer(database)
+        self.keeper = Keeper(database, self.claimer, migrate.known())
+        self.finisher = Finisher(database, self.producer, self.claimer)
+        self.commander = Commander(database, self.claimer)
+        self.settings = Settings(database, self.producer)
+        self.upkeep = Upkeep(database)
+        self.reader = Reader(database)
+        self.mover = Mover(database)
+
+
+class PostgresStore:
+    """A handle for one event loop. The namespace is a schema of the database."""
+
+    def __init__(self, url: str, namespace: str = "windlass") -> None:
+        self._given = url
+        self._namespace = check_namespace(namespace)
+        self._address = read_url(url)
+        self.url = self._address.shown
+        self._opened: _Opened | None = None
+
+    # lifecycle
+
+    async def open(self) -> None:
+        if self._opened is not None:
+            return
+        database = Database(self._address, self._namespace)
+        try:
+            await database.run(lambda connection: migrate.check(connection, self._namespace, self.url))
+        except BaseException:
+            await database.close()
+            raise
+        self._opened = _Opened(database)
+
+    async def close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.database.close()
+
+    async def migrate(self) -> list[str]:
+        if self._opened is not None:
+            return await self._opened.database.run(lambda connection: migrate.migrate(connection, self._namespace))
+        # A store whose schema is too old cannot be opened, and is what this verb is for.
+        database = Database(self._address, self._namespace)
+        try:
+            return await database.run(lambda connection: migrate.migrate(connection, self._namespace))
+        finally:
+            await database.close()
+
+    async def schema(self) -> tuple[int, int]:
+        if self._opened is not None:
+            database = self._opened.database
+            return await database.run(lambda connection: migrate.found(connection, self._namespace)), migrate.known()
+        database = Database(self._address, self._namespace)
+        try:
+            return await database.run(lambda connection: migrate.found(connection, self._namespace)), migrate.known()
+        finally:
+            await database.close()
+
+    def sibling(self) -> Store:
+        return PostgresStore(self._given, self._namespace)
+
+    async def now(self) -> Micros:
+        return await self._open.database.value("clock.now")
+
+    async def hold_time(self, at: Micros | None) -> None:
+        await self._open.database.write(lambda connection: migrate.set_clock(connection, self._namespace, at))
+
+    # produce
+
+    async def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        return await self._open.producer.enqueue(jobs)
+
+    async def enqueue_on(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        """Enqueue inside the transaction of the caller's own async connection: the jobs exist if and only if it commits."""
+        return await transactional.enqueue_on(connection, jobs, self._namespace)
+
+    def enqueue_on_sync(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        """The same on the caller's own blocking connection, in the caller's thread."""
+        return transactional.enqueue_on_sync(connection, jobs, self._namespace)
+
+    # run
+
+    async def claim(self, request: ClaimRequest) -> Claimed:
+        return await self._open.claimer.claim(request)
+
+    async def heartbeat(self, beat: Beat) -> Pulse:
+        return await self._open.keeper.heartbeat(beat)
+
+    async def report(self, notes: Sequence[Note]) -> None:
+        await self._open.keeper.report(notes)
+
+    async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
+        return await self._open.finisher.finish(finishes)
+
+    async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
+        return await self._open.keeper.rescue(worker, lease, limit)
+
+    async def unpark(self, key: str) -> int:
+        return await self._open.keeper.unpark(key)
+
+    # time
+
+    async def promote(self, limit: int) -> Promoted:
+        return await self._open.upkeep.promote(limit)
+
+    async def put_schedules(self, rows: Sequence[ScheduleRow], actor: str) -> None:
+        await self._open.settings.put_schedules(rows, actor)
+
+    async def drop_schedules(self, keys: Sequence[str], actor: str) -> int:
+        return await self._open.settings.drop_schedules(keys, actor)
+
+    async def schedules(self, due_before: Micros | None = None) -> list[ScheduleRow]:
+        return await self._open.settings.schedules(due_before)
+
+    async def fire(self, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any] | None) -> Enqueued | None:
+        return await self._open.settings.fire(key, due, next_due, job)
+
+    # operate
+
+    async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
+        return await self._open.commander.command(command, where, limit, actor)
+
+    async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
+        return await self._open.settings.put_queue(name, change, actor)
+
+    # inspect
+
+    async def job(self, id: str) -> Job | None:
+        return await self._open.reader.job(id)
+
+    async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
+        return await self._open.reader.jobs(where, cursor, limit)
+
+    async def outcomes(self, ids: Sequence[str]) -> dict[str, Job]:
+        return await self._open.reader.outcomes(ids)
+
+    async def counts(self) -> list[Count]:
+        return await self._open.reader.counts()
+
+    async def queues(self) -> list[QueueInfo]:
+        return await self._open.reader.queues()
+
+    async def workers(self) -> list[WorkerInfo]:
+        return await self._open.reader.workers()
+
+    async def log(self, id: str, limit: int = 1000) -> list[StoredLine]:
+        return await self._open.reader.log(id, limit)
+
+    async def audit(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
+        return await self._open.reader.audit(target, limit)
+
+    async def metrics(self, query: MetricQuery) -> list[Point]:
+        return await self._open.reader.metrics(query)
+
+    # keep
+
+    async def exchange(self, swaps: Sequence[Swap]) -> list[Record]:
+        return await self._open.settings.exchange(swaps)
+
+    async def records(self, space: str, keys: Sequence[str] | None = None) -> list[Record]:
+        return await self._open.settings.records(space, keys)
+
+    async def prune(self, retention: Retention, limit: int) -> int:
+        return await self._open.upkeep.prune(retention, limit)
+
+    async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:
+        return await self._open.mover.dump(cursor, limit)
+
+    async def load(self, snapshots: Sequence[Snapshot]) -> int:
+        return await self._open.mover.load(snapshots)
+
+    def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
+        return self._open.database.bell.listen(topics, wake)
+
+    async def health(self) -> dict[str, Any]:
+        return await self._open.reader.health(migrate.known())
+
+    async def audit_counts(self) -> list[str]:
+        """For tests: what does not add up, as text; empty when all is well."""
+        return [row[0] for row in await self._open.database.rows("audit_counts.audit")]
+
+    # inside
+
+    @property
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            raise StoreUnavailable(f"the store {self.url} is not open", url=self.url, mend="await store.open() first")
+        return self._opened

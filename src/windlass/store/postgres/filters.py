@@ -1,0 +1,136 @@
+"""`Where` as SQL over the table `job`: terms with bound values, and pages of ids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.query import Where
+from windlass.states import State, render
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.pool import Connection
+
+SCANNED = 5_000
+"""Jobs that one page looks at when its filter has no index of its own; the page may be short."""
+INDEXED = {"user": "user_", "project": "project", "group": "group_", "workflow": "workflow", "unique": "unique_"}
+_encode = msgspec.json.Encoder().encode
+
+
+class Terms:
+    """Conditions that all must hold, and the values bound in them."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.list: list[str] = []
+
+    def add(self, term: str, *values: Any) -> None:
+        """`term` with `{}` for each value."""
+        first = len(self.values) + 1
+        self.list.append(term.format(*(f"${first + n}" for n in range(len(values)))))
+        self.values += values
+
+    def where(self, where: Where) -> None:
+        if where.states:
+            # As literals, so that partial indexes can be chosen.
+            self.add(f"state IN ({', '.join(literal(state) for state in where.states)})")
+        for column, wanted in (("id", where.ids), ("queue", where.queues)):
+            if wanted:
+                self.add(f"{column} = ANY({{}}::text[])", list(wanted))
+        for field, column in INDEXED.items():
+            value = getattr(where, field)
+            if value is not None:
+                self.add(f"{column} = {{}}", value)
+        if where.kinds:
+            exact = [kind for kind in where.kinds if not kind.endswith("*")]
+            starts = [kind[:-1] for kind in where.kinds if kind.endswith("*")]
+            any_start = "EXISTS (SELECT FROM unnest({}::text[]) p WHERE starts_with(kind, p))"
+            self.add(f"(kind = ANY({{}}::text[]) OR {any_start})", exact, starts)
+        for field, column, sign in _TIMES:
+            value = getattr(where, field)
+            if value is not None:
+                self.add(f"{column} {sign} {{}}", value)
+        if where.tags:
+            # Tags are kept as the text of a JSON list. Inside a tag a quote is escaped, so `,"red"` is only ever an element.
+            any_tag = "EXISTS (SELECT FROM unnest({}::text[]) t WHERE starts_with(tags, '[' || t) OR strpos(tags, ',' || t) > 0)"
+            self.add(any_tag, [_encode(tag).decode() for tag in where.tags])
+
+    @property
+    def sql(self) -> str:
+        return " AND ".join(self.list) or "true"
+
+
+_TIMES = (
+    ("created_from", "created_at", ">="),
+    ("created_to", "created_at", "<"),
+    ("finished_from", "finished_at", ">="),
+    ("finished_to", "finished_at", "<"),
+)
+
+
+def literal(state: State) -> str:
+    return render(f"{{state:{state}}}")
+
+
+class Pager:
+    """Pages of ids in one direction."""
+
+    def __init__(
+        self, database: Database, where: Where, extra: tuple[str, Sequence[Any]] | None, *, newest: bool
+    ) -> None:
+        self._db = database
+        self._table = database.table("job")
+        self._where = where
+        self._extra = extra
+        self._direction, self._past, self._back = ("DESC", "<", ">=") if newest else ("ASC", ">", "<=")
+
+    async def page(self, connection: Connection, cursor: str | None, limit: int) -> tuple[list[str], str | None]:
+        """Up to `limit` ids beyond the cursor, and the next cursor, None at the end."""
+        terms = Terms()
+        terms.where(self._where)
+        if self._extra is not None:
+            terms.add(self._extra[0], *self._extra[1])
+        if cursor is not None:
+            terms.add(f"id {self._past} {{}}", cursor)
+        source = await self._small(connection)
+        boundary: str | None = None
+        if source is None:
+            source = self._table
+            boundary = await self._boundary(connection, cursor)
+            if boundary is not None:
+                terms.add(f"id {self._back} {{}}", boundary)
+        text = f"SELECT id FROM {source} j WHERE {terms.sql} ORDER BY id {self._direction} LIMIT {limit:d}"
+        ids = [row["id"] for row in await connection.fetch(text, *terms.values)]
+        return ids, ids[-1] if len(ids) == limit else boundary
+
+    async def _boundary(self, connection: Connection, cursor: str | None) -> str | None:
+        """The id where this page stops looking; None when it may look to the end."""
+        by = next((field for field in INDEXED if getattr(self._where, field) is not None), None)
+        rest = self._where if by is None else msgspec.structs.replace(self._where, **{by: None})
+        if rest == Where() and self._extra is None:
+            return None  # every job looked at is a match
+        near = Terms()
+        if by is not None:
+            near.add(f"{INDEXED[by]} = {{}}", getattr(self._where, by))
+        if cursor is not None:
+            near.add(f"id {self._past} {{}}", cursor)
+        text = (
+            f"SELECT id FROM {self._table} WHERE {near.sql} ORDER BY id {self._direction} LIMIT 1 OFFSET {SCANNED - 1}"
+        )
+        return await connection.fetchval(text, *near.values)
+
+    async def _small(self, connection: Connection) -> str | None:
+        """The jobs of the wanted states, from their own indexes, when those are few."""
+        where = self._where
+        if where.ids:
+            return self._table
+        if not where.states or any(getattr(where, field) is not None for field in INDEXED):
+            return None
+        rows = await connection.fetch(self._db.sql["inspect.counts"])
+        if sum(row["n"] for row in rows if row["state"] in where.states) > SCANNED:
+            return None
+        pieces: list[str] = []
+        for state in dict.fromkeys(where.states):
+            text = f"SELECT * FROM {self._table} WHERE state = {literal(state)}"
+            parked = (" AND park IS NULL", " AND park IS NOT NULL") if state is State.WAITING else ("",)
+            pieces += [text + which for which in parked]
+        return f"({' UNION ALL '.join(pieces)})"

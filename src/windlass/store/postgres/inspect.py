@@ -1,0 +1,111 @@
+"""Looking at jobs and what stands beside them; nothing here writes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.job import Job, read_job
+from windlass.lease import StoredLine, WorkerInfo
+from windlass.metrics import MetricQuery, Point
+from windlass.query import AuditEntry, Count, Page, Where
+from windlass.queue import QueueInfo
+from windlass.states import State
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.filters import Pager
+from windlass.store.postgres.pool import Connection
+
+MOST_JOBS = 1_000
+_WORKER = msgspec.json.Decoder(WorkerInfo)
+
+
+class Reader:
+    """The looking verbs of one handle."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def job(self, id: str) -> Job | None:
+        row = await self._db.row("inspect.job", id)
+        return None if row is None else read_job(row)
+
+    async def outcomes(self, ids: Sequence[str]) -> dict[str, Job]:
+        rows = await self._db.rows("inspect.outcomes", list(ids))
+        return {row["id"]: read_job(row) for row in rows}
+
+    async def jobs(self, where: Where, cursor: str | None, limit: int) -> Page[Job]:
+        limit = max(1, min(limit, MOST_JOBS))
+        pager = Pager(self._db, where, None, newest=True)
+
+        async def look(connection: Connection) -> tuple[list[Any], str | None]:
+            ids, following = await pager.page(connection, cursor, limit)
+            return await connection.fetch(self._db.sql["inspect.page"], ids) if ids else [], following
+
+        rows, following = await self._db.run(look)
+        return Page([read_job(row) for row in rows], following)
+
+    async def counts(self) -> list[Count]:
+        return [Count(row["queue"], State(row["state"]), row["n"]) for row in await self._db.rows("inspect.counts")]
+
+    async def queues(self) -> list[QueueInfo]:
+        return [
+            QueueInfo(name=name, paused=paused_at is not None, paused_at=paused_at)
+            for name, paused_at in await self._db.rows("inspect.queues")
+        ]
+
+    async def workers(self) -> list[WorkerInfo]:
+        return [
+            msgspec.structs.replace(_WORKER.decode(info), seen_at=seen_at, claimed_at=claimed_at)
+            for info, seen_at, claimed_at in await self._db.rows("inspect.workers")
+        ]
+
+    async def log(self, id: str, limit: int) -> list[StoredLine]:
+        return [StoredLine(*row) for row in await self._db.rows("inspect.log", id, limit)]
+
+    async def audit(self, target: str | None, limit: int) -> list[AuditEntry]:
+        if target is None:
+            rows = await self._db.rows("inspect.audit", limit)
+        else:
+            rows = await self._db.rows("inspect.audit_of", target, limit)
+        return [AuditEntry(*row) for row in rows]
+
+    async def metrics(self, query: MetricQuery) -> list[Point]:
+        chosen = [list(names) or None for names in (query.queues, query.kinds, query.names)]
+        return [Point(*row) for row in await self._db.rows("inspect.metrics", query.since, query.until, *chosen)]
+
+    async def health(self, known: int) -> dict[str, Any]:
+        facts = await self._db.row("inspect.health")
+        found = await self._db.value("inspect.schema")
+        return {
+            "engine": "postgresql",
+            "version": facts["version"],
+            "durability": f"fsync={facts['fsync']}, synchronous_commit={facts['synchronous_commit']}",
+            "fsync": facts["fsync"],
+            "synchronous_commit": facts["synchronous_commit"],
+            "size": facts["size"],
+            "schema": found,
+            "schema_known": known,
+            "warnings": _warnings(facts, pooler=self._db.address.pooler),
+        }
+
+
+def _warnings(facts: Any, *, pooler: bool) -> list[str]:
+    """What would be lost, or is wrong."""
+    told: list[str] = []
+    if facts["fsync"] == "off":
+        told.append("fsync=off: a crash of the machine can damage the whole database")
+    if facts["synchronous_commit"] == "off":
+        told.append("synchronous_commit=off: a crash of the server can lose the last commits (about 0.6 s)")
+    if facts["full_page_writes"] == "off":
+        told.append("full_page_writes=off: a power loss in the middle of a page write can damage the database")
+    if facts["replica"]:
+        told.append("this server is a replica: it refuses every write")
+    if not facts["may_migrate"]:
+        told.append("this role may not create in the schema: `windlass migrate` needs another role")
+    if facts["oldest"] > 600:
+        told.append(f"a transaction holds its snapshot since {facts['oldest']:.0f} s: dead rows cannot be cleaned up")
+    if pooler:
+        told.append(
+            "pooler=transaction: no wake-ups (jobs start up to 0.5 s later) and no prepared statements (slower)"
+        )
+    return told

@@ -1,0 +1,208 @@
+"""Claims, leases and heartbeats."""
+
+import time
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.job import Claim, Runtime
+from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Progress, Pulse
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.floors import Floors
+from windlass.store.postgres.pool import Connection
+from windlass.store.protocol import MOST_CLAIMED
+
+_decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def to_claim(row: Any) -> Claim:
+    """A row of the shared claim columns, followed by `ord` and `now`."""
+    (
+        id, lease, kind, queue, args, attempt, max_attempts, priority, runtime, options, rescues, created_at, run_at,
+        expires_at, user, project, group, workflow, name, tags, cancelling, _, now,
+    ) = row  # fmt: skip
+    return Claim(
+        id=id,
+        lease=lease,
+        kind=kind,
+        queue=queue,
+        args=args,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        priority=priority,
+        runtime=runtime,
+        options=options,
+        rescues=rescues,
+        created_at=created_at,
+        ready_at=run_at,
+        claimed_at=now,
+        expires_at=expires_at,
+        user=user,
+        project=project,
+        group=group,
+        workflow=workflow,
+        name=name,
+        tags=_decode_tags(tags) if tags else (),
+        cancelling=cancelling,
+    )
+
+
+class Claimer:
+    """Claims for one handle, with the memory of how far it has come."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self.floors = Floors()
+
+    async def claim(self, request: ClaimRequest) -> Claimed:
+        slots = _within(request.slots)
+        if not slots:
+            return Claimed([])
+        floors = self.floors
+        seen = 0
+        sweep = floors.sweep_due(time.monotonic())
+        for full in (True,) if sweep else (False, True):
+            if full and not sweep and not floors.may_sweep(time.monotonic()):
+                break
+            began = time.monotonic()
+            ranges = ([], [], [], []) if full else floors.ranges()
+            seen, jobs = await self._take(request, slots, ranges)
+            if full:
+                ended = time.monotonic()
+                floors.swept(ended, ended - began)
+            if jobs:
+                return Claimed(jobs)
+        return await self._nothing(request, seen)
+
+    async def _take(
+        self, request: ClaimRequest, slots: dict[str, int], ranges: tuple[Any, ...]
+    ) -> tuple[int, list[Claim]]:
+        queues = None if request.queues is None else list(request.queues)
+        rows = await self._db.rows(
+            "claim.claim",
+            request.worker,
+            request.session,
+            request.number,
+            request.lease,
+            list(slots),
+            list(slots.values()),
+            queues,
+            *ranges,
+        )
+        seen = rows[0][0]
+        if rows[0][1] is None:
+            return seen, []
+        rows.sort(key=_place)
+        jobs = [to_claim(row[1:24]) for row in rows]
+        self.floors.claimed((row["queue"], row["runtime"], row["priority"], row["ord"]) for row in rows)
+        return seen, jobs
+
+    async def _nothing(self, request: ClaimRequest, seen: int) -> Claimed:
+        """A claim that brought nothing: the repeat of one that did, a collision, or there is nothing."""
+        token = await self._db.value("claim.prior", request.session, request.number)
+        if token is not None:
+            rows = await self._db.rows("claim.again", token, request.lease)
+            rows.sort(key=lambda row: row["ord"])
+            return Claimed([to_claim(row) for row in rows])
+        if seen:
+            return Claimed([], more=True)
+        if request.queues is None:
+            wait = await self._db.value("claim.wait_all")
+        else:
+            wait = await self._db.value("claim.wait_queues", list(request.queues))
+        return Claimed([], None if wait is None else max(wait, 0))
+
+
+_place = itemgetter("ord")
+
+
+def _within(slots: Mapping[Runtime, int]) -> dict[str, int]:
+    """The slots that are asked for, cut to what one call gives."""
+    left = MOST_CLAIMED
+    wanted: dict[str, int] = {}
+    for runtime, n in slots.items():
+        n = min(n, left)
+        if n > 0:
+            wanted[runtime] = n
+            left -= n
+    return wanted
+
+
+class Keeper:
+    """Heartbeats, notes, and lapsed leases."""
+
+    def __init__(self, database: Database, claimer: Claimer, known: int) -> None:
+        self._db = database
+        self._claimer = claimer
+        self._known = known
+
+    async def heartbeat(self, beat: Beat) -> Pulse:
+        return await self._db.write(lambda connection: self._beat(connection, beat))
+
+    async def _beat(self, connection: Connection, beat: Beat) -> Pulse:
+        sql, info = self._db.sql, beat.info
+        held = sorted(beat.held, key=lambda each: each.id)
+        lost: tuple[str, ...] = ()
+        cancelled: tuple[str, ...] = ()
+        if held:
+            ids, leases = [each.id for each in held], [each.lease for each in held]
+            rows = await connection.fetch(sql["heartbeat.extend"], ids, leases, info.lease)
+            kept = {row["id"] for row in rows}
+            lost = tuple(id for id in ids if id not in kept)
+            cancelled = tuple(row["id"] for row in rows if row["cancelling"])
+        if beat.leaving:
+            await connection.execute(sql["heartbeat.leave"], info.id)
+            return Pulse(lost=lost, cancelled=cancelled)
+        text = msgspec.json.encode(info).decode()
+        breaking = await connection.fetchval(sql["heartbeat.record"], info.id, info.session, text, info.lease)
+        return Pulse(lost=lost, cancelled=cancelled, stop=breaking is not None and breaking > self._known)
+
+    async def report(self, notes: Sequence[Note]) -> None:
+        if notes:
+            await self._db.write(lambda connection: self._report(connection, notes))
+
+    async def _report(self, connection: Connection, notes: Sequence[Note]) -> None:
+        # The newest progress of an attempt is the one that counts.
+        progress = {(note.id, note.lease): note for note in notes if isinstance(note, Progress)}
+        if progress:
+            newest = [progress[key] for key in sorted(progress)]
+            await connection.execute(
+                self._db.sql["heartbeat.progress"],
+                [note.id for note in newest],
+                [note.lease for note in newest],
+                [note.percent for note in newest],
+                [note.note for note in newest],
+            )
+        lines = [note for note in notes if isinstance(note, LogLine)]
+        if lines:
+            await connection.execute(
+                self._db.sql["heartbeat.lines"],
+                [line.id for line in lines],
+                [line.lease for line in lines],
+                [line.attempt for line in lines],
+                [line.level for line in lines],
+                [line.text for line in lines],
+                [line.age for line in lines],
+            )
+            await connection.execute(self._db.sql["heartbeat.trim"], sorted({line.id for line in lines}))
+
+    async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
+        rows = await self._db.write(lambda connection: self._rescue(connection, worker, lease, limit))
+        return [to_claim(row) for row in rows]
+
+    async def _rescue(self, connection: Connection, worker: str, lease: Micros, limit: int) -> list[Any]:
+        held = await connection.fetchval(self._db.sql["rescue.mark"], lease)
+        await connection.execute(self._db.sql["rescue.restamp"], lease)
+        if held:
+            return []
+        return await connection.fetch(self._db.sql["rescue.take"], worker, lease, limit)
+
+    async def unpark(self, key: str) -> int:
+        moved = await self._db.value("rescue.unpark", key)
+        if moved:
+            self._claimer.floors.forget()
+            self._db.bell.ring("ready")
+        return moved

@@ -1,0 +1,79 @@
+"""Whole jobs out of this engine and into it: `dump` and `load`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from windlass.job import RECORD, Edge, UniqueKey
+from windlass.priority import order
+from windlass.query import Page
+from windlass.snapshot import Snapshot
+from windlass.states import State
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.pool import Connection
+
+_LOADED = (
+    "id", "kind", "queue", "state", "runtime", "priority", "args", "result", "error", "reason", "attempt", "max_attempts",
+    "rescues", "trail", "created_at", "run_at", "started_at", "finished_at", "expires_at", "progress", "note", "tags", "user",
+    "project", "group", "workflow", "name", "unique", "parents", "options",
+)  # fmt: skip
+_SEQUENCE = order(100, (1 << 45) - 1)
+
+
+class Mover:
+    """Dump and load of one handle."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def dump(self, cursor: str | None, limit: int) -> Page[Snapshot]:
+        rows = await self._db.rows("move.dump", cursor or "", limit)
+        return Page([_snapshot(row) for row in rows], rows[-1]["id"] if len(rows) == limit else None)
+
+    async def load(self, snapshots: Sequence[Snapshot]) -> int:
+        if not snapshots:
+            return 0
+        fresh = await self._db.write(lambda connection: self._load(connection, snapshots))
+        self._db.bell.ring("ready")
+        return fresh
+
+    async def _load(self, connection: Connection, snapshots: Sequence[Snapshot]) -> int:
+        sql = self._db.sql
+        fresh: list[str] = []
+        await connection.execute(sql["enqueue.queues"], sorted({each.record["queue"] for each in snapshots}))
+        for each in sorted(snapshots, key=lambda each: each.record["id"]):
+            id = await connection.fetchval(sql["move.load"], *_values(each))
+            if id is None:
+                continue
+            fresh.append(id)
+            if each.edges:
+                parents = [edge.parent for edge in each.edges]
+                await connection.execute(sql["move.edges"], parents, id, [edge.on_failure for edge in each.edges])
+                await connection.execute(sql["move.parents"], parents)
+            if each.unique is not None:
+                key = each.unique
+                ttl = key.ttl if key.until == "period" else None
+                await connection.execute(sql["move.key"], key.key, id, key.until, ttl)
+        await connection.execute(sql["move.tell"], fresh)
+        place = max(each.order & _SEQUENCE for each in snapshots)
+        lease = max(each.record["lease"] or 0 for each in snapshots)
+        await connection.execute(sql["move.past"], max(place, 1), max(lease, 1))
+        return len(fresh)
+
+
+def _snapshot(row: Any) -> Snapshot:
+    edges = tuple(
+        Edge(parent, policy)
+        for parent, policy in zip(row["edge_parents"] or (), row["edge_policies"] or (), strict=True)
+    )
+    key = None if row["held"] is None else UniqueKey(key=row["held"], until=row["mode"], ttl=row["ttl"])
+    record = {name: row[name] for name in RECORD}
+    return Snapshot(record=record, order=row["ord"], edges=edges, unique=key, parked=row["park"])
+
+
+def _values(snapshot: Snapshot) -> list[Any]:
+    """The arguments of `move.load`: an active job has lost its worker and waits again in its old place."""
+    record = dict(snapshot.record)
+    if record["state"] == State.ACTIVE:
+        record |= {"state": State.WAITING.value, "started_at": None}
+    until = None if snapshot.unique is None else snapshot.unique.until
+    return [*(record[name] for name in _LOADED), snapshot.order, snapshot.parked, len(snapshot.edges), until]

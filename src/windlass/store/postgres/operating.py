@@ -1,0 +1,317 @@
+"""What operators do: commands on jobs, queue settings, schedules, small keyed records."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.job import Enqueued, NewJob
+from windlass.priority import check_priority
+from windlass.query import ACTION_EVENT, Action, Command, Commanded, Record, Swap, Where
+from windlass.queue import QueueChange, QueueInfo
+from windlass.schedule import ScheduleRow
+from windlass.states import LIVE, TRANSITIONS, State
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.filters import Pager, Terms
+from windlass.store.postgres.leasing import Claimer
+from windlass.store.postgres.pool import Connection
+from windlass.store.postgres.produce import Producer
+
+
+def sources(action: Action) -> tuple[State, ...]:
+    """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
+    if action is Action.REPRIORITISE:
+        return LIVE
+    states = TRANSITIONS[ACTION_EVENT[action]].sources
+    if action is Action.CANCEL:
+        return (*states, State.ACTIVE)
+    if action is Action.FAIL:
+        return tuple(state for state in states if state is not State.ACTIVE)
+    return states
+
+
+class Commander:
+    """Commands of one handle, each in one transaction."""
+
+    def __init__(self, database: Database, claimer: Claimer) -> None:
+        self._db = database
+        self._claimer = claimer
+
+    async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
+        async def act(connection: Connection) -> tuple[Commanded, set[str]]:
+            one = _Act(self._db, connection, command, where)
+            return await one.run(limit, actor), one.topics
+
+        commanded, topics = await self._db.write(act)
+        if "ready" in topics:
+            self._claimer.floors.forget()
+        self._db.bell.ring(*topics)
+        return commanded
+
+
+class _Act:
+    """One command on a connection inside its transaction."""
+
+    def __init__(self, database: Database, connection: Connection, command: Command, where: Where) -> None:
+        self._db = database
+        self._connection = connection
+        self._command = command
+        self._where = where
+        self.done: list[str] = []
+        self.flagged: list[str] = []
+        self.refused: dict[str, str] = {}
+        self.topics: set[str] = set()
+
+    async def run(self, limit: int, actor: str) -> Commanded:
+        rows, more = await self._chosen(limit)
+        if rows:
+            await self._apply(rows)
+        count = len(self.done) + len(self.flagged)
+        if count:
+            await self._audit(count, actor)
+        refused = self.refused if self._where.ids else {}
+        return Commanded(done=tuple(self.done), flagged=tuple(self.flagged), refused=refused, more=more)
+
+    async def _chosen(self, limit: int) -> tuple[list[tuple[str, State]], bool]:
+        """The jobs to act on, locked in the order of their ids. By name: whatever their state, so that a refusal can say why."""
+        where, allowed = self._where, sources(self._command.action)
+        more = False
+        if where.ids:
+            ids = list(where.ids)
+        else:
+            kept = tuple(state for state in allowed if not where.states or state in where.states)
+            if not kept:
+                return [], False
+            ids, more = await self._candidates(msgspec.structs.replace(where, states=kept), limit)
+        rows = await self._connection.fetch(self._db.sql["command.targets"], ids)
+        if where.ids:
+            match = await self._matching(ids)
+            found = {row["id"] for row in rows}
+            self.refused = {id: "does not match" if id in found else "not found" for id in ids if id not in match}
+            rows = [row for row in rows if row["id"] in match]
+            more = len(rows) > limit
+            rows = rows[:limit]
+        chosen: list[tuple[str, State]] = []
+        for id, state in rows:
+            if state in allowed:
+                chosen.append((id, State(state)))
+            else:
+                self.refused[id] = f"is {state}"
+        return chosen, more
+
+    async def _candidates(self, where: Where, limit: int) -> tuple[list[str], bool]:
+        """Ids of up to `limit` jobs, oldest first, and whether there are more."""
+        pager = Pager(self._db, where, self._unaffected(), newest=False)
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            ids, cursor = await pager.page(self._connection, cursor, limit + 1 - len(found))
+            found += ids
+            if cursor is None or len(found) > limit:
+                return found[:limit], len(found) > limit
+
+    def _unaffected(self) -> tuple[str, Sequence[Any]] | None:
+        """A condition that leaves out what the command would not change; else `more` would hold for ever."""
+        match self._command.action:
+            case Action.CANCEL:
+                return "cancelling IS NULL", ()
+            case Action.REPRIORITISE:
+                return "priority <> {}", (self._command.priority,)
+            case Action.DELETE:
+                return f"NOT EXISTS (SELECT FROM {self._db.table('edge')} e WHERE e.parent = j.id)", ()
+            case Action.REQUEUE:
+                return (
+                    f"NOT EXISTS (SELECT FROM {self._db.table('uniq')} u WHERE u.key = unique_ AND u.holder <> j.id)",
+                    (),
+                )
+            case _:
+                return None
+
+    async def _matching(self, ids: list[str]) -> set[str]:
+        terms = Terms()
+        terms.where(self._where)
+        text = f"SELECT id FROM {self._db.table('job')} WHERE {terms.sql}"
+        return {row["id"] for row in await self._connection.fetch(text, *terms.values)}
+
+    async def _apply(self, rows: list[tuple[str, State]]) -> None:
+        command = self._command
+        ids = [id for id, _ in rows]
+        match command.action:
+            case Action.CANCEL:
+                await self._flag([id for id, state in rows if state is State.ACTIVE])
+                await self._end("command.cancel", [id for id, state in rows if state is not State.ACTIVE], "cancelled")
+            case Action.FAIL:
+                await self._end("command.fail", ids, "failed by command")
+            case Action.DELETE:
+                await self._delete(ids)
+            case Action.REQUEUE:
+                await self._requeue(ids)
+            case Action.RUN_NOW:
+                await self._do("run_now", ids)
+                self.done += ids
+                self.topics.add("ready")
+            case Action.REPRIORITISE:
+                priority = check_priority(command.priority if command.priority is not None else "?")
+                await self._do("reprioritise", ids, priority)
+                self.done += ids
+                self.topics.add("ready")
+
+    async def _do(self, part: str, *args: Any) -> list[Any]:
+        return await self._connection.fetch(self._db.sql[f"command.{part}"], *args)
+
+    async def _flag(self, ids: list[str]) -> None:
+        if ids:
+            await self._do("flag", ids, self._command.reason or "cancelled")
+            self.flagged += ids
+            self.topics.add("cancel")
+
+    async def _end(self, statement: str, ids: list[str], reason: str) -> None:
+        if not ids:
+            return
+        await self._connection.fetch(self._db.sql[statement], ids, self._command.reason or reason)
+        (settled,) = await self._do("settle", ids)
+        self.done += ids
+        self.topics.add("done")
+        if settled["readied"]:
+            self.topics.add("ready")
+
+    async def _delete(self, ids: list[str]) -> None:
+        awaited = {row["parent"] for row in await self._do("awaited", ids)}
+        self.refused |= dict.fromkeys(awaited, "other jobs wait for it")
+        free = [id for id in ids if id not in awaited]
+        if free:
+            await self._do("delete", free)
+            self.done += free
+            self.topics.add("done")
+
+    async def _requeue(self, ids: list[str]) -> None:
+        await self._do("lapsed_keys", ids)
+        await self._do("take_keys", ids)
+        held = {row["id"]: row["holder"] for row in await self._do("held", ids)}
+        self.refused |= {id: f"unique key held by {holder}" for id, holder in held.items()}
+        free = [id for id in ids if id not in held]
+        if free:
+            await self._do("requeue", free, self._command.keep_attempts)
+            self.done += free
+            self.topics.add("ready")
+
+    async def _audit(self, count: int, actor: str) -> None:
+        command, ids = self._command, self._where.ids
+        where = {name: value for name in Where.__struct_fields__ if (value := getattr(self._where, name))}
+        detail: dict[str, Any] = {"where": where, "count": count}
+        if command.reason is not None:
+            detail["reason"] = command.reason
+        if command.priority is not None:
+            detail["priority"] = command.priority
+        await audit(
+            self._db, self._connection, actor, command.action.value, ids[0] if len(ids) == 1 else "jobs", detail
+        )
+
+
+async def audit(
+    database: Database, connection: Connection, actor: str, action: str, target: str, detail: dict[str, Any]
+) -> None:
+    text = msgspec.json.encode(detail).decode()
+    await connection.execute(database.sql["command.audit"], actor, action, target, text)
+
+
+class Settings:
+    """Queues, schedules and records of one handle."""
+
+    def __init__(self, database: Database, producer: Producer) -> None:
+        self._db = database
+        self._producer = producer
+
+    async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
+        async def put(connection: Connection) -> Micros | None:
+            paused_at = await connection.fetchval(self._db.sql["operate.put_queue"], name, change.paused)
+            await audit(self._db, connection, actor, "put-queue", f"queue:{name}", {"paused": change.paused})
+            return paused_at
+
+        paused_at = await self._db.write(put)
+        self._db.bell.ring("ready")
+        return QueueInfo(name=name, paused=paused_at is not None, paused_at=paused_at)
+
+    async def put_schedules(self, rows: Sequence[ScheduleRow], actor: str) -> None:
+        async def put(connection: Connection) -> None:
+            for row in sorted(rows, key=lambda row: row.key):
+                values = (row.key, row.spec, row.owner, row.due, row.paused, row.last_due, row.last_job, row.fired)
+                await connection.execute(self._db.sql["operate.put_schedule"], *values)
+                detail = {"due": row.due, "paused": row.paused}
+                await audit(self._db, connection, actor, "put-schedule", f"schedule:{row.key}", detail)
+
+        await self._db.write(put)
+        self._db.bell.ring("ready")
+
+    async def drop_schedules(self, keys: Sequence[str], actor: str) -> int:
+        async def drop(connection: Connection) -> int:
+            dropped = await connection.fetch(self._db.sql["operate.drop_schedules"], list(keys))
+            for row in dropped:
+                await audit(self._db, connection, actor, "drop-schedule", f"schedule:{row['key']}", {})
+            return len(dropped)
+
+        return await self._db.write(drop)
+
+    async def schedules(self, due_before: Micros | None) -> list[ScheduleRow]:
+        if due_before is None:
+            rows = await self._db.rows("operate.schedules")
+        else:
+            rows = await self._db.rows("operate.due_schedules", due_before)
+        return [ScheduleRow(**row) for row in rows]
+
+    async def fire(self, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any] | None) -> Enqueued | None:
+        """A skipped fire answers with an empty id that was not created."""
+        if job is not None:
+            await self._producer.register([job])
+
+        async def fire(connection: Connection) -> Enqueued | None:
+            if await connection.fetchval(self._db.sql["operate.fire"], key, due, next_due, job is not None) is None:
+                return None
+            if job is None:
+                return Enqueued("", created=False)
+            (answer,) = await self._producer.put(connection, [job])
+            await connection.execute(self._db.sql["operate.fired"], key, answer.id)
+            return answer
+
+        answer = await self._db.write(fire)
+        if answer is not None and job is not None:
+            self._db.bell.ring("ready")
+        return answer
+
+    async def exchange(self, swaps: Sequence[Swap]) -> list[Record]:
+        async def exchange(connection: Connection) -> list[Record]:
+            return [await self._swap(connection, swap) for swap in swaps]
+
+        return await self._db.write(exchange) if swaps else []
+
+    async def _swap(self, connection: Connection, swap: Swap) -> Record:
+        sql, at = self._db.sql, (swap.space, swap.key)
+        if swap.text is None:
+            gone = await connection.fetchval(sql["record.drop"], *at, swap.expect)
+            if gone is not None:
+                return Record(*at, None, 0)
+        else:
+            version = await self._write(connection, swap, swap.text)
+            if version is not None:
+                return Record(*at, swap.text, version)
+        row = await connection.fetchrow(sql["record.one"], *at)
+        text, version = (row["text"], row["version"]) if row else (None, 0)
+        # There is nothing to delete, and that was expected.
+        swapped = swap.text is None and row is None and not swap.expect
+        return Record(*at, text, version, swapped=swapped)
+
+    async def _write(self, connection: Connection, swap: Swap, text: str) -> int | None:
+        sql, values = self._db.sql, (swap.space, swap.key, text, swap.ttl)
+        if swap.expect is None:
+            return await connection.fetchval(sql["record.put"], *values)
+        if swap.expect == 0:
+            return await connection.fetchval(sql["record.put_new"], *values)
+        return await connection.fetchval(sql["record.put_over"], *values, swap.expect)
+
+    async def records(self, space: str, keys: Sequence[str] | None) -> list[Record]:
+        if keys is None:
+            rows = await self._db.rows("record.all", space)
+        else:
+            rows = await self._db.rows("record.some", space, list(keys))
+        return [Record(space, key, text, version) for key, text, version in rows]

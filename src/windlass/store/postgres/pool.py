@@ -1,0 +1,102 @@
+"""A small pool of connections for one event loop: opened when needed, newest first, replaced when they break."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from windlass.errors import StoreUnavailable
+from windlass.store.postgres.address import Address
+from windlass.store.postgres.faults import translate
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+
+CONNECT_TIMEOUT = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+# Without a scan of the whole table as a choice, a plan that was made while the table was small stays right when it has grown
+# (generic plans are kept for the life of a connection), and JIT would only ever cost: the statements are short.
+_SETTINGS = {
+    "application_name": "windlass",
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+async def connect(address: Address, **settings: str) -> Connection:
+    """A connection of our own; a failure is a `StoreError`."""
+    own = {"application_name": "windlass"} if address.pooler else {**_SETTINGS, **settings}
+    try:
+        return await asyncpg.connect(
+            address.dsn,
+            timeout=CONNECT_TIMEOUT,
+            statement_cache_size=0 if address.pooler else 500,
+            max_cached_statement_lifetime=0,
+            max_cacheable_statement_size=0,
+            server_settings=own,
+        )
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        raise translate(error, address.shown) from error
+
+
+class Pool:
+    """At most `size` connections. The last one given back is the next one given out, so that few stay warm."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._slots = asyncio.Semaphore(address.pool)
+        self._idle: list[Connection] = []
+        self._pause = 0.0
+        self._closed = False
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """A connection for a few statements. One that breaks, or is left inside a transaction, is thrown away."""
+        async with self._slots:
+            connection = await self._get()
+            try:
+                yield connection
+            finally:
+                if self._closed or connection.is_closed() or connection.is_in_transaction():
+                    connection.terminate()
+                else:
+                    self._idle.append(connection)
+
+    async def _get(self) -> Connection:
+        if self._closed:
+            raise StoreUnavailable(
+                f"the store {self._address.shown} is not open", url=self._address.shown, mend="await store.open() first"
+            )
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        if self._pause:
+            # While the server is away every caller would try at once and again; each waits a little longer instead.
+            await asyncio.sleep(self._pause)
+        try:
+            connection = await connect(self._address)
+        except BaseException:
+            self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+            raise
+        self._pause = 0.0
+        return connection
+
+    def forget(self) -> None:
+        """Throw idle connections away: the server they lead to has gone or has become a replica."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
+
+    async def close(self) -> None:
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            try:
+                await connection.close(timeout=2.0)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()

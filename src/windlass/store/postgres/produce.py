@@ -1,0 +1,137 @@
+"""Enqueue: jobs as one array per column, and what the database answers."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import msgspec
+
+from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
+from windlass.job import Enqueued, NewJob
+from windlass.store.postgres.database import Database
+from windlass.store.postgres.pool import Connection
+from windlass.store.protocol import MOST_ENQUEUED
+
+STEP = 1_000
+"""Plain jobs of one statement; a larger call is a transaction of several."""
+TYPES = (
+    "text", "text", "text", "text", "text", "integer", "integer", "bigint", "bigint", "bigint", "bigint", "text", "text", "text",
+    "text", "text", "text", "text", "text", "text", "bigint", "text", "text", "text", "text",
+)  # fmt: skip
+"""The element types of the function's arrays, in order; after them comes the channel."""
+Arrays: TypeAlias = list[list[Any] | None]
+_encode_tags = msgspec.json.Encoder().encode
+
+
+def plain(jobs: Sequence[NewJob[Any]]) -> bool:
+    """Whether no job has a unique key or a parent, so that jobs do not concern each other."""
+    return not any(job.unique is not None or job.after for job in jobs)
+
+
+def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
+    """The arguments of the function `enqueue`, without the channel."""
+    keys = [job.unique for job in jobs]
+    edges = [(job.id, edge) for job in jobs if job.after for edge in job.after]
+    unique = any(keys)
+    return [
+        [job.id for job in jobs],
+        _same([job.kind for job in jobs]),
+        _same([job.queue for job in jobs]),
+        _same([job.runtime for job in jobs]),
+        _same([job.args for job in jobs]),
+        _same([job.priority for job in jobs]),
+        _same([job.max_attempts for job in jobs]),
+        _some([job.delay for job in jobs]),
+        _some([job.run_at for job in jobs]),
+        _some([job.expires_in for job in jobs]),
+        _some([job.expires_at for job in jobs]),
+        _same([job.options for job in jobs]),
+        _some([job.user for job in jobs]),
+        _some([job.project for job in jobs]),
+        _some([job.group for job in jobs]),
+        _some([job.workflow for job in jobs]),
+        _some([job.name for job in jobs]),
+        _some([_encode_tags(job.tags).decode() if job.tags else None for job in jobs]),
+        [key and key.key for key in keys] if unique else None,
+        [key and key.until for key in keys] if unique else None,
+        [key and key.ttl for key in keys] if unique else None,
+        [key and key.on_conflict for key in keys] if unique else None,
+        [child for child, _ in edges] or None,
+        [edge.parent for _, edge in edges] or None,
+        [edge.on_failure for _, edge in edges] or None,
+    ]
+
+
+def _same(values: list[Any]) -> list[Any]:
+    """One value when all are the same: the function spreads it over the rows."""
+    return values[:1] if values.count(values[0]) == len(values) else values
+
+
+def _some(values: list[Any]) -> list[Any] | None:
+    """None when there is no value at all."""
+    return None if values.count(None) == len(values) else values
+
+
+def answers(jobs: Sequence[NewJob[Any]], rows: Sequence[Any]) -> list[Enqueued]:
+    """What became of the jobs; raises for what refused the whole call. `rows`: (row number, id, outcome)."""
+    told = [Enqueued(job.id) for job in jobs]
+    for number, id, outcome in rows:
+        if outcome == "unknown":
+            raise UnknownParent(f"there is no job {id!r} to wait for", parent=id, mend="enqueue the parent first")
+        if outcome == "busy":
+            raise StoreUnavailable(
+                f"the unique key {id!r} is held by another open transaction",
+                key=id,
+                mend="try again once that transaction has ended",
+            )
+        told[number - 1] = Enqueued(id, created=False)
+    return told
+
+
+def check_size(jobs: Sequence[NewJob[Any]]) -> None:
+    if len(jobs) > MOST_ENQUEUED:
+        raise BatchTooLarge(
+            f"{len(jobs)} jobs in one call; at most {MOST_ENQUEUED}",
+            field="jobs",
+            value=len(jobs),
+            limit=MOST_ENQUEUED,
+            mend="enqueue them in several calls",
+        )
+
+
+class Producer:
+    """Enqueues on our own connections. Remembers which queues exist, so that a known one costs nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._queues: set[str] = set()
+
+    async def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        if not jobs:
+            return []
+        check_size(jobs)
+        await self.register(jobs)
+        if len(jobs) <= STEP or not plain(jobs):
+            told = await self._db.run(lambda connection: self.put(connection, jobs))
+        else:
+            told = await self._db.write(lambda connection: self._put_in_steps(connection, jobs))
+        self._db.bell.ring("ready")
+        return told
+
+    async def register(self, jobs: Sequence[NewJob[Any]]) -> None:
+        """Queues never seen by this handle, in a commit of their own: an insert inside a longer transaction would make
+        everybody else who uses the new queue wait for it."""
+        fresh = {job.queue for job in jobs} - self._queues
+        if fresh:
+            await self._db.run(lambda connection: connection.execute(self._db.sql["enqueue.queues"], sorted(fresh)))
+            self._queues |= fresh
+
+    async def put(self, connection: Connection, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        """One statement, on a connection that may be inside a transaction."""
+        return answers(jobs, await connection.fetch(self._db.sql["enqueue.call"], *arrays(jobs), None))
+
+    async def _put_in_steps(self, connection: Connection, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        told: list[Enqueued] = []
+        for begin, end in pairwise([*range(0, len(jobs), STEP), len(jobs)]):
+            told += await self.put(connection, jobs[begin:end])
+        return told

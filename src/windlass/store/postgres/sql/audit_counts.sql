@@ -1,0 +1,40 @@
+-- For tests: what does not add up, as text.
+-- Input: none. Output: one line per difference or orphan.
+-- Relies on: nothing else running.
+
+-- name: audit
+SELECT format('count of %s %s is kept as %s and is %s', queue, state, kept, there) FROM (
+    SELECT coalesce(k.queue, r.queue) AS queue, coalesce(k.state, r.state) AS state, coalesce(k.n, 0) AS kept, coalesce(r.n, 0) AS there
+    FROM (SELECT queue, state, sum(n) AS n FROM (
+        SELECT queue, state, n FROM {schema}.total UNION ALL SELECT queue, state, n FROM {schema}.delta) s GROUP BY 1, 2) k
+    FULL JOIN (SELECT queue, state, count(*) AS n FROM {schema}.job GROUP BY 1, 2) r ON r.queue = k.queue AND r.state = k.state
+) s WHERE kept <> there
+UNION ALL
+SELECT format('job %s is %s and waits for %s with %s open edges', j.id, j.state, j.waits, e.n)
+FROM {schema}.job j CROSS JOIN LATERAL (SELECT count(*) AS n FROM {schema}.edge e WHERE e.child = j.id) e
+WHERE j.waits <> e.n OR (j.state = {state:blocked}) <> (e.n > 0)
+UNION ALL
+SELECT format('edge %s to %s has no %s', parent, child, CASE WHEN p.id IS NULL THEN 'parent' ELSE 'child' END)
+FROM {schema}.edge e LEFT JOIN {schema}.job p ON p.id = e.parent LEFT JOIN {schema}.job c ON c.id = e.child
+WHERE p.id IS NULL OR c.id IS NULL
+UNION ALL
+SELECT format('parent %s is final, has open edges and is not to be settled', p.id)
+FROM {schema}.job p WHERE p.state IN ({any:final}) AND NOT EXISTS (SELECT FROM {schema}.settle s WHERE s.parent = p.id)
+AND EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = p.id AND (e.on_failure <> 'hold' OR p.state = {state:completed}))
+UNION ALL
+SELECT format('parent %s does not know of its dependents', p.id)
+FROM {schema}.job p WHERE NOT dependents AND NOT EXISTS (SELECT FROM {schema}.settle s WHERE s.parent = p.id)
+AND EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = p.id)
+UNION ALL
+SELECT format('key %s is held by %s, which is %s', u.key, u.holder, coalesce(j.state, 'gone'))
+FROM {schema}.uniq u LEFT JOIN {schema}.job j ON j.id = u.holder
+WHERE u.mode <> 'period' AND (j.state IS NULL OR j.state IN ({any:final}))
+UNION ALL
+SELECT format('log lines of %s, which is gone', l.job)
+FROM (SELECT DISTINCT job FROM {schema}.line) l LEFT JOIN {schema}.job j ON j.id = l.job WHERE j.id IS NULL
+UNION ALL
+SELECT format('job %s is %s with lease until %s', id, state, coalesce(lease_until::text, 'never'))
+FROM {schema}.job WHERE (state = {state:active}) <> (lease_until IS NOT NULL)
+UNION ALL
+SELECT format('job %s is %s and finished at %s', id, state, coalesce(finished_at::text, 'never'))
+FROM {schema}.job WHERE (state IN ({any:final})) <> (finished_at IS NOT NULL)

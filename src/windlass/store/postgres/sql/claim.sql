@@ -1,0 +1,94 @@
+-- Leases waiting jobs: per queue and runtime in order, per runtime at most as many as there are slots.
+-- Input: worker, session, number, lease, runtimes + slots, queues (NULL: all), and ranges of `ord` that are worth reading.
+-- Output: the jobs; `seen` > 0 with no job means that others were taking the same ones: ask again.
+-- Relies on: locks taken in a MATERIALIZED CTE that is then joined (a subquery with LIMIT may be run again by the planner and
+--   claim too many); the index job_ready, whose predicate is repeated as literals.
+
+-- name: claim
+WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now),
+lane AS MATERIALIZED (
+    SELECT q.name AS queue, s.runtime, s.n
+    FROM (
+        SELECT name FROM {schema}.queue WHERE $7::text[] IS NULL AND paused_at IS NULL
+        UNION ALL
+        SELECT w.name FROM (SELECT DISTINCT unnest($7::text[]) AS name) w
+        WHERE NOT EXISTS (SELECT FROM {schema}.queue p WHERE p.name = w.name AND p.paused_at IS NOT NULL)
+    ) q CROSS JOIN unnest($5::text[], $6::integer[]) s(runtime, n)
+),
+range AS MATERIALIZED (
+    SELECT l.queue, l.runtime, l.n, coalesce(r.lo, 0) AS lo, coalesce(r.hi, 9223372036854775807) AS hi
+    FROM lane l LEFT JOIN unnest($8::text[], $9::text[], $10::bigint[], $11::bigint[]) r(queue, runtime, lo, hi)
+        ON r.queue = l.queue AND r.runtime = l.runtime
+    ORDER BY l.queue, l.runtime, 4
+),
+-- Several queues share slots: look first, without locks, where the line of all of them is cut off.
+peek AS MATERIALIZED (
+    SELECT l.runtime, l.n, p.ord, row_number() OVER (PARTITION BY l.runtime ORDER BY p.ord) AS place
+    FROM lane l CROSS JOIN LATERAL (
+        SELECT j.ord FROM range r CROSS JOIN LATERAL (
+            SELECT j.ord FROM {schema}.job j CROSS JOIN t
+            WHERE j.queue = r.queue AND j.runtime = r.runtime AND j.ord >= r.lo AND j.ord < r.hi
+              AND j.state = {state:waiting} AND j.park IS NULL
+              AND (j.expires_at IS NULL OR j.expires_at > t.now OR j.attempt > 0)
+            ORDER BY j.ord LIMIT l.n
+        ) j WHERE r.queue = l.queue AND r.runtime = l.runtime LIMIT l.n
+    ) p
+    WHERE (SELECT count(*) FROM lane) > (SELECT count(*) FROM unnest($5::text[]))
+),
+cut AS MATERIALIZED (SELECT runtime, max(ord) AS ord FROM peek WHERE place <= n GROUP BY runtime),
+picked AS MATERIALIZED (
+    SELECT p.ctid AS row
+    FROM lane l LEFT JOIN cut c ON c.runtime = l.runtime
+    CROSS JOIN LATERAL (
+        SELECT j.ctid FROM range r CROSS JOIN LATERAL (
+            SELECT j.ctid FROM {schema}.job j
+            WHERE j.queue = r.queue AND j.runtime = r.runtime AND j.ord >= r.lo AND j.ord < r.hi
+              AND j.ord <= coalesce(c.ord, 9223372036854775807)
+              AND j.state = {state:waiting} AND j.park IS NULL
+              AND (j.expires_at IS NULL OR j.expires_at > (SELECT now FROM t) OR j.attempt > 0)
+            ORDER BY j.ord LIMIT l.n FOR UPDATE SKIP LOCKED
+        ) j WHERE r.queue = l.queue AND r.runtime = l.runtime LIMIT l.n
+    ) p
+),
+mark AS MATERIALIZED (
+    INSERT INTO {schema}.claimed (session, number, token, at)
+    SELECT $2, $3, nextval('{schema}.token'), t.now FROM t WHERE EXISTS (SELECT FROM picked)
+    ON CONFLICT DO NOTHING RETURNING token
+),
+taken AS (
+    UPDATE {schema}.job j
+    SET state = {to:claim}, worker = $1, lease = m.token, lease_until = t.now + $4, started_at = t.now
+    FROM picked p, mark m, t WHERE j.ctid = p.row
+    RETURNING {claim}, j.ord, t.now, j.unique_, j.unique_until
+),
+freed AS (
+    DELETE FROM {schema}.uniq u USING taken x
+    WHERE x.unique_until = 'started' AND u.key = x.unique_ AND u.holder = x.id AND u.mode = 'started'
+),
+told AS (
+    INSERT INTO {schema}.delta (queue, state, n)
+    SELECT c.queue, s.state, s.sign * c.n FROM (SELECT queue, count(*) AS n FROM taken GROUP BY queue) c,
+    (VALUES ({state:waiting}, -1), ({to:claim}, 1)) s(state, sign)
+)
+SELECT (SELECT count(*) FROM peek) AS seen, x.* FROM (VALUES (1)) one(n) LEFT JOIN taken x ON true
+
+-- name: prior
+SELECT token, {schema}.clock() FROM {schema}.claimed WHERE session = $1 AND number = $2
+
+-- name: again
+WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now)
+UPDATE {schema}.job j SET lease_until = t.now + $2 FROM t
+WHERE j.lease = $1 AND j.state = {state:active}
+RETURNING {claim}, j.ord, t.now
+
+-- name: wait_all
+SELECT min(run_at) - {schema}.clock() FROM {schema}.job WHERE state IN ({from:promote})
+
+-- name: wait_queues
+SELECT min(d.run_at) - {schema}.clock() FROM (SELECT DISTINCT unnest($1::text[]) AS queue) q CROSS JOIN LATERAL (
+    SELECT run_at FROM {schema}.job j WHERE j.queue = q.queue AND state IN ({from:promote}) ORDER BY run_at LIMIT 1
+) d
+
+-- name: columns
+j.id, j.lease, j.kind, j.queue, j.args, j.attempt + 1 AS attempt, j.max_attempts, j.priority, j.runtime, j.options, j.rescues,
+j.created_at, j.run_at, j.expires_at, j.user_, j.project, j.group_, j.workflow, j.name, j.tags, j.cancelling IS NOT NULL AS cancelling

@@ -1,0 +1,206 @@
+-- Stores jobs: one call of one function, from our own connections and, inside a user's transaction, from theirs.
+-- Input: an array per column; an array of one element stands for the same value in every row, NULL for NULL in every row.
+--   `keys` to `conflicts`: unique keys by row. `children`, `parents`, `policies`: edges. `channel`: set inside a user's transaction.
+-- Output: rows only for what is not plainly created: (row number, id, outcome): held, unknown (a parent), busy (a key).
+-- Relies on: `hold_keys` before any other write, so that `unknown` and `busy` leave nothing behind.
+
+-- name: routine
+-- Takes unique keys, or tells who holds them. Waits at most two seconds for another open transaction that took one.
+CREATE OR REPLACE FUNCTION {schema}.hold_keys(
+    keys text[], ids text[], modes text[], ttls bigint[], at bigint, OUT found text[], OUT holders text[]
+) LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+BEGIN
+    DELETE FROM {schema}.uniq u WHERE u.key = ANY(keys) AND u.until <= at;
+    FOR try IN 1..20 LOOP
+        INSERT INTO {schema}.uniq (key, holder, mode, until)
+        SELECT k.key, k.id, k.mode, CASE WHEN k.mode = 'period' THEN at + k.ttl END
+        FROM unnest(keys, ids, modes, ttls) k(key, id, mode, ttl) ORDER BY k.key
+        ON CONFLICT (key) DO NOTHING;
+        -- A plain read: a lock on another's key inside a user's transaction would hold up that job's finish.
+        SELECT array_agg(u.key), array_agg(u.holder) INTO found, holders FROM {schema}.uniq u WHERE u.key = ANY(keys);
+        EXIT WHEN cardinality(found) = cardinality(keys);
+    END LOOP;
+END $$;
+
+-- The general road: what is known already, who holds the keys, which parents are open.
+CREATE OR REPLACE FUNCTION {schema}.enqueue(
+    ids text[], kinds text[], queues text[], runtimes text[], argss text[], priorities integer[], attempts integer[],
+    delays bigint[], run_ats bigint[], expires_ins bigint[], expires_ats bigint[], optionss text[], users text[],
+    projects text[], groups text[], workflows text[], names text[], tagss text[],
+    keys text[], modes text[], ttls bigint[], conflicts text[],
+    children text[], parents text[], policies text[], channel text
+) RETURNS TABLE (n integer, id text, outcome text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    at bigint := {schema}.clock();
+    skips boolean[]; waitss integer[]; dooms text[]; whys text[]; needed boolean[]; parentss text[];
+    k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; found text[]; holders text[];
+    lost_n integer[]; lost_ids text[]; lost_holders text[];
+    e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
+    came boolean; item record;
+BEGIN
+    IF keys IS NOT NULL OR children IS NOT NULL THEN
+        SELECT p.id INTO item FROM unnest(parents) p(id)
+        WHERE p.id NOT IN (SELECT unnest(ids)) AND NOT EXISTS (SELECT FROM {schema}.job j WHERE j.id = p.id) LIMIT 1;
+        IF FOUND THEN
+            RETURN QUERY SELECT 0, item.id, 'unknown'::text;
+            RETURN;
+        END IF;
+        -- Rows that are repeats: stored before, or named before in this call.
+        SELECT array_agg(s.again ORDER BY s.n) INTO skips FROM (
+            SELECT r.n, j.id IS NOT NULL OR row_number() OVER (PARTITION BY r.id ORDER BY r.n) > 1 AS again
+            FROM unnest(ids) WITH ORDINALITY r(id, n) LEFT JOIN {schema}.job j ON j.id = r.id
+        ) s;
+    END IF;
+    IF keys IS NOT NULL THEN
+        SELECT array_agg(c.key), array_agg(c.id), array_agg(c.mode), array_agg(c.ttl)
+        INTO k_keys, k_ids, k_modes, k_ttls FROM (
+            SELECT DISTINCT ON (r.key) r.key, r.id, r.mode, r.ttl
+            FROM unnest(ids, keys, modes, ttls, skips) WITH ORDINALITY r(id, key, mode, ttl, skip, n)
+            WHERE r.key IS NOT NULL AND NOT r.skip ORDER BY r.key, r.n
+        ) c;
+        IF k_keys IS NOT NULL THEN
+            BEGIN
+                SELECT h.found, h.holders INTO found, holders FROM {schema}.hold_keys(k_keys, k_ids, k_modes, k_ttls, at) h;
+            EXCEPTION WHEN lock_not_available THEN
+                RETURN QUERY SELECT 0, k_keys[1], 'busy'::text;
+                RETURN;
+            END;
+        END IF;
+        SELECT array_agg(r.n ORDER BY r.n), array_agg(r.id ORDER BY r.n), array_agg(h.holder ORDER BY r.n)
+        INTO lost_n, lost_ids, lost_holders
+        FROM unnest(ids, keys, skips) WITH ORDINALITY r(id, key, skip, n)
+        JOIN unnest(found, holders) h(key, holder) ON h.key = r.key WHERE NOT r.skip AND h.holder <> r.id;
+        SELECT array_agg(r.skip OR l.n IS NOT NULL ORDER BY r.n) INTO skips
+        FROM unnest(skips) WITH ORDINALITY r(skip, n) LEFT JOIN unnest(lost_n) l(n) ON l.n = r.n;
+    END IF;
+    IF children IS NOT NULL THEN
+        -- A parent that is a duplicate stands for its holder; a parent named twice counts once.
+        SELECT array_agg(e.child ORDER BY e.n), array_agg(e.parent ORDER BY e.n), array_agg(e.policy ORDER BY e.n)
+        INTO e_children, e_parents, e_policies FROM (
+            SELECT DISTINCT ON (e.child, coalesce(l.holder, e.parent)) e.n, e.child, coalesce(l.holder, e.parent) AS parent, e.policy
+            FROM unnest(children, parents, policies) WITH ORDINALITY e(child, parent, policy, n)
+            JOIN unnest(ids, skips) r(id, skip) ON r.id = e.child AND NOT r.skip
+            LEFT JOIN unnest(lost_ids, lost_holders) l(id, holder) ON l.id = e.parent
+            ORDER BY e.child, coalesce(l.holder, e.parent), e.n
+        ) e;
+        SELECT array_agg(DISTINCT p.id ORDER BY p.id) INTO outer_parents FROM unnest(e_parents) p(id)
+        WHERE p.id NOT IN (SELECT r.id FROM unnest(ids, skips) r(id, skip) WHERE NOT r.skip);
+        IF channel IS NULL THEN
+            PERFORM 1 FROM {schema}.job j WHERE j.id = ANY(outer_parents) ORDER BY j.id FOR UPDATE;
+            UPDATE {schema}.job j SET dependents = true
+            WHERE j.id = ANY(outer_parents) AND NOT dependents AND state <> {state:completed};
+        ELSE
+            -- No lock on a parent inside a user's transaction: its finish would wait. `settle` looks again after the commit.
+            INSERT INTO {schema}.settle (parent) SELECT unnest(outer_parents);
+        END IF;
+        SELECT array_agg(CASE WHEN i.id IS NOT NULL THEN {state:blocked} ELSE coalesce(j.state, {state:cancelled}) END ORDER BY e.n)
+        INTO e_states FROM unnest(e_parents) WITH ORDINALITY e(parent, n)
+        LEFT JOIN (SELECT DISTINCT r.id FROM unnest(ids, skips) r(id, skip) WHERE NOT r.skip) i ON i.id = e.parent
+        LEFT JOIN {schema}.job j ON j.id = e.parent AND i.id IS NULL;
+        SELECT array_agg(coalesce(e.waits, 0) ORDER BY r.n), array_agg(e.doom ORDER BY r.n), array_agg(e.why ORDER BY r.n),
+               array_agg(e.parents ORDER BY r.n), array_agg(d.id IS NOT NULL ORDER BY r.n)
+        INTO waitss, dooms, whys, parentss, needed
+        FROM unnest(ids) WITH ORDINALITY r(id, n)
+        LEFT JOIN (
+            SELECT e.child, to_json(array_agg(e.parent ORDER BY e.n))::text AS parents,
+                   count(*) FILTER (WHERE state IN ({any:live}) OR state <> {state:completed} AND policy = 'hold') AS waits,
+                   (array_agg(policy ORDER BY e.n) FILTER (WHERE bad))[1] AS doom,
+                   (array_agg('parent ' || e.parent || ' ' || state ORDER BY e.n) FILTER (WHERE bad))[1] AS why
+            FROM (
+                SELECT e.*, state NOT IN ({any:live}, {state:completed}) AND policy IN ('cancel', 'fail') AS bad
+                FROM unnest(e_children, e_parents, e_policies, e_states) WITH ORDINALITY e(child, parent, policy, state, n)
+            ) e GROUP BY e.child
+        ) e ON e.child = r.id
+        LEFT JOIN (SELECT DISTINCT unnest(e_parents) AS id) d ON d.id = r.id;
+    END IF;
+    WITH made AS (
+        INSERT INTO {schema}.job (
+            id, created_at, expires_at, dependents, kind, runtime, queue, user_, project, group_, workflow, name, unique_,
+            unique_until, parents, options, tags, args, max_attempts, priority, waits, attempt, rescues, ord, run_at,
+            finished_at, state, reason
+        )
+        SELECT r.id, at, coalesce(r.expires_at, at + r.expires_in), coalesce(r.needed, false), coalesce(r.kind, kinds[1]),
+               coalesce(r.runtime, runtimes[1]), coalesce(r.queue, queues[1]), r.user_, r.project, r.group_, r.workflow, r.name,
+               r.key, r.mode, r.parents, coalesce(r.options, optionss[1]), r.tags, coalesce(r.args, argss[1]),
+               coalesce(r.max_attempts, attempts[1]), coalesce(r.priority, priorities[1]),
+               CASE WHEN r.doom IS NULL THEN coalesce(r.waits, 0) ELSE 0 END, 0, 0,
+               {schema}.place(coalesce(r.priority, priorities[1]), nextval('{schema}.seq')),
+               greatest(at, coalesce(r.run_at, at + r.delay)), CASE WHEN r.doom IS NOT NULL THEN at END,
+               CASE WHEN r.doom = 'cancel' THEN {to:doom} WHEN r.doom = 'fail' THEN {to:fail}
+                    WHEN r.waits > 0 THEN {state:blocked} WHEN coalesce(r.run_at, at + r.delay) > at THEN {state:delayed}
+                    ELSE {state:waiting} END, r.why
+        FROM unnest(
+            ids, kinds, queues, runtimes, argss, priorities, attempts, delays, run_ats, expires_ins, expires_ats, optionss,
+            users, projects, groups, workflows, names, tagss, keys, modes, skips, waitss, dooms, whys, needed, parentss
+        ) AS r(
+            id, kind, queue, runtime, args, priority, max_attempts, delay, run_at, expires_in, expires_at, options,
+            user_, project, group_, workflow, name, tags, key, mode, skip, waits, doom, why, needed, parents
+        )
+        WHERE r.skip IS NOT TRUE
+        ON CONFLICT (id) DO NOTHING RETURNING queue, state
+    ), counted AS (
+        INSERT INTO {schema}.delta (queue, state, n) SELECT queue, state, count(*) FROM made GROUP BY queue, state RETURNING state
+    )
+    SELECT bool_or(state = {state:waiting}) INTO came FROM counted;
+    IF e_children IS NOT NULL THEN
+        INSERT INTO {schema}.edge (parent, child, on_failure)
+        SELECT e.parent, e.child, e.policy FROM unnest(e_children, e_parents, e_policies, e_states) e(child, parent, policy, state)
+        JOIN unnest(ids, skips, dooms) r(id, skip, doom) ON r.id = e.child AND NOT r.skip AND r.doom IS NULL
+        WHERE e.state IN ({any:live}) OR e.state <> {state:completed} AND e.policy = 'hold'
+        ON CONFLICT DO NOTHING;
+        SELECT array_agg(r.id) INTO gone FROM unnest(ids, skips, dooms) r(id, skip, doom) WHERE NOT r.skip AND r.doom IS NOT NULL;
+        IF gone IS NOT NULL THEN
+            PERFORM {schema}.leave(gone);
+            PERFORM {schema}.settle({inline_edges}, gone, at) WHERE channel IS NULL;
+        END IF;
+    END IF;
+    FOR item IN
+        SELECT l.holder, r.* FROM unnest(lost_n, lost_holders) l(n, holder) JOIN (
+            SELECT q.n, q.args, q.options, q.tags, q.priority, q.max_attempts, coalesce(q.run_at, at + q.delay) AS run_at
+            FROM unnest(argss, optionss, tagss, priorities, attempts, run_ats, delays, conflicts)
+            WITH ORDINALITY q(args, options, tags, priority, max_attempts, run_at, delay, conflict, n) WHERE q.conflict = 'replace'
+        ) r ON r.n = l.n ORDER BY l.n
+    LOOP
+        PERFORM {schema}.replace(
+            item.holder, coalesce(item.args, argss[1]), coalesce(item.options, optionss[1]), item.tags,
+            coalesce(item.priority, priorities[1]), coalesce(item.max_attempts, attempts[1]), item.run_at, at
+        );
+    END LOOP;
+    IF channel IS NOT NULL AND came THEN
+        PERFORM pg_notify(channel, '');
+    END IF;
+    IF lost_n IS NOT NULL THEN
+        RETURN QUERY SELECT l.n, l.holder, 'held'::text FROM unnest(lost_n, lost_holders) l(n, holder);
+    END IF;
+END $$;
+
+-- Changes a holder that has not begun to the arguments of a newer job; its place in line stays where its time does.
+CREATE OR REPLACE FUNCTION {schema}.replace(
+    holder text, new_args text, new_options text, new_tags text, new_priority integer, new_attempts integer, new_run_at bigint,
+    at bigint
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    stood text;
+BEGIN
+    SELECT state INTO stood FROM {schema}.job WHERE id = holder AND state IN ({state:blocked}, {state:delayed}, {state:waiting}) FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM {schema}.tell(ARRAY[holder], -1);
+    UPDATE {schema}.job SET
+        args = new_args, options = new_options, tags = new_tags, priority = new_priority, max_attempts = new_attempts,
+        run_at = greatest(at, new_run_at),
+        ord = {schema}.place(new_priority, CASE WHEN stood = {state:delayed} THEN nextval('{schema}.seq') ELSE ord & {seq_mask} END),
+        state = CASE WHEN stood = {state:blocked} THEN stood WHEN new_run_at > at THEN {state:delayed} ELSE {state:waiting} END
+    WHERE id = holder;
+    PERFORM {schema}.tell(ARRAY[holder], 1);
+END $$;
+
+-- name: call
+SELECT n, id, outcome FROM {schema}.enqueue(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26
+)
+
+-- name: queues
+INSERT INTO {schema}.queue (name) SELECT unnest($1::text[]) ORDER BY 1 ON CONFLICT DO NOTHING

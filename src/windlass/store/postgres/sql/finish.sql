@@ -1,0 +1,111 @@
+-- Commits how attempts ended, for those whose lease still is the job's.
+-- Input: an array per fact. Output: the ids accepted, and whether jobs became waiting.
+-- `complete` takes all or nothing: if one lease is gone it fails with WL409, and the caller takes `finish`.
+-- Relies on: `settle` for dependents. Locks: jobs, in the order of the arrays (sorted by the caller).
+
+-- name: routine
+-- The hot road: every item completes, and the caller has summed the tallies of all of them.
+CREATE OR REPLACE FUNCTION {schema}.complete(
+    ids text[], leases bigint[], results text[], tooks bigint[], spends boolean[],
+    t_queues text[], t_kinds text[], t_names text[], t_buckets integer[], t_values bigint[],
+    OUT readied boolean, OUT at bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    parents text[]; n integer;
+BEGIN
+    at := {schema}.clock();
+    WITH done AS (
+        UPDATE {schema}.job j SET
+            state = {to:complete}, settled = f.lease, lease_until = NULL, finished_at = at, started_at = at - f.took,
+            attempt = attempt + CASE WHEN f.spends IS FALSE THEN 0 ELSE 1 END, result = f.result, reason = NULL,
+            cancelling = NULL
+        FROM unnest(ids, leases, results, tooks, spends) f(id, lease, result, took, spends)
+        WHERE j.id = f.id AND j.lease = f.lease AND j.state = {state:active}
+        RETURNING j.id, j.queue, j.unique_, j.unique_until, j.dependents
+    ),
+    freed AS (
+        DELETE FROM {schema}.uniq u USING done d
+        WHERE d.unique_ IS NOT NULL AND u.key = d.unique_ AND u.holder = d.id AND u.mode <> 'period'
+    ),
+    told AS (
+        INSERT INTO {schema}.delta (queue, state, n)
+        SELECT c.queue, s.state, s.sign * c.n FROM (SELECT queue, count(*) AS n FROM done GROUP BY queue) c,
+        (VALUES ({state:active}, -1), ({to:complete}, 1)) s(state, sign)
+    )
+    SELECT count(*), array_agg(id) FILTER (WHERE dependents) INTO n, parents FROM done;
+    IF n <> cardinality(ids) THEN
+        RAISE EXCEPTION 'some of these leases are gone' USING ERRCODE = 'WL409';
+    END IF;
+    INSERT INTO {schema}.batch VALUES (at - at % 60000000, t_queues, t_kinds, t_names, t_buckets, t_values);
+    IF parents IS NOT NULL THEN
+        INSERT INTO {schema}.settle (parent) SELECT unnest(parents);
+        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
+    END IF;
+END $$;
+
+-- Any ends. Retry, snooze and release of a job that was asked to stop end it.
+CREATE OR REPLACE FUNCTION {schema}.finish(
+    ids text[], leases bigint[], events text[], results text[], errors text[], trails text[], reasons text[], delays bigint[],
+    spends boolean[], rescued boolean[], parks text[], tooks bigint[],
+    OUT accepted text[], OUT under bigint[], OUT readied boolean, OUT at bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    parents text[]; freeing text[]; back boolean;
+BEGIN
+    at := {schema}.clock();
+    WITH done AS (
+        UPDATE {schema}.job j SET
+            state = CASE f.event
+                WHEN 'complete' THEN {to:complete} WHEN 'fail' THEN {to:fail} WHEN 'abort' THEN {to:abort}
+                ELSE CASE WHEN j.cancelling IS NOT NULL THEN {to:cancel} WHEN f.event = 'retry' THEN {to:retry}
+                          WHEN f.event = 'snooze' OR f.delay > 0 THEN {to:snooze} ELSE {to:release} END END,
+            settled = f.lease, lease_until = NULL,
+            run_at = CASE WHEN f.event IN ('retry', 'snooze') OR f.event = 'release' AND f.delay > 0 THEN at + f.delay ELSE run_at END,
+            finished_at = CASE WHEN f.event IN ('complete', 'fail', 'abort') OR j.cancelling IS NOT NULL THEN at END,
+            started_at = CASE WHEN f.event = 'complete' THEN at - f.took ELSE started_at END,
+            attempt = j.attempt + CASE WHEN f.spends THEN 1 ELSE 0 END,
+            rescues = j.rescues + CASE WHEN f.rescued THEN 1 ELSE 0 END,
+            worker = CASE WHEN f.event IN ('retry', 'snooze', 'release') THEN NULL ELSE worker END,
+            park = CASE WHEN f.event = 'release' AND j.cancelling IS NULL THEN f.park END,
+            result = CASE WHEN f.event = 'complete' THEN f.result ELSE result END,
+            error = coalesce(f.error, j.error),
+            reason = CASE WHEN f.event = 'complete' THEN NULL WHEN f.event IN ('fail', 'abort') THEN f.reason
+                          ELSE j.cancelling END,
+            cancelling = NULL,
+            trail = CASE WHEN f.event = 'complete' OR f.trail IS NULL THEN j.trail
+                         ELSE {schema}.trail_with(j.trail, (j.attempt + 1) || ' ' || at || ' ' || f.trail) END
+        FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks)
+            f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took)
+        WHERE j.id = f.id AND j.lease = f.lease AND j.state = {state:active}
+        RETURNING j.id, j.settled, j.queue, j.state, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended
+    ),
+    told AS (
+        INSERT INTO {schema}.delta (queue, state, n)
+        SELECT queue, {state:active}, -count(*) FROM done GROUP BY queue
+        UNION ALL SELECT queue, state, count(*) FROM done GROUP BY queue, state
+    )
+    SELECT array_agg(id), array_agg(settled), array_agg(id) FILTER (WHERE ended AND dependents),
+           array_agg(id) FILTER (WHERE ended AND unique_ IS NOT NULL), bool_or(state = {state:waiting})
+    INTO accepted, under, parents, freeing, back FROM done;
+    IF freeing IS NOT NULL THEN
+        DELETE FROM {schema}.uniq u USING {schema}.job j
+        WHERE j.id = ANY(freeing) AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
+    END IF;
+    IF parents IS NOT NULL THEN
+        INSERT INTO {schema}.settle (parent) SELECT unnest(parents);
+        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
+    END IF;
+    readied := coalesce(readied, false) OR coalesce(back, false);
+END $$;
+
+-- name: complete
+SELECT readied FROM {schema}.complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: finish
+SELECT accepted, under, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: tally
+INSERT INTO {schema}.batch VALUES ($1, $2, $3, $4, $5, $6)
+
+-- name: settled
+SELECT id, settled FROM {schema}.job WHERE id = ANY($1)

@@ -1,0 +1,38 @@
+-- Whole jobs out of this schema and into it, for a move between engines.
+-- Input: a cursor and a bound; records as arrays. Output: records with place, edges and key; the ids that were new.
+-- Relies on: no worker running.
+
+-- name: dump
+SELECT {record}, j.ord, j.park,
+       (SELECT array_agg(e.parent ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_parents,
+       (SELECT array_agg(e.on_failure ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_policies,
+       u.key AS held, u.mode, greatest(u.until - {schema}.clock(), 1) AS ttl
+FROM {schema}.job j LEFT JOIN {schema}.uniq u ON u.key = j.unique_ AND u.holder = j.id
+WHERE j.id > $1 AND j.state IN ({any:live}, {state:failed}) ORDER BY j.id LIMIT $2
+
+-- name: load
+INSERT INTO {schema}.job (
+    id, kind, queue, state, runtime, priority, args, result, error, reason, attempt, max_attempts, rescues, trail, created_at,
+    run_at, started_at, finished_at, expires_at, progress, note, tags, user_, project, group_, workflow, name, unique_, parents,
+    options, ord, park, waits, unique_until, dependents
+)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+       $27, $28, $29, $30, $31, $32, $33, $34, EXISTS (SELECT FROM {schema}.edge WHERE parent = $1)
+ON CONFLICT (id) DO NOTHING RETURNING id
+
+-- name: edges
+INSERT INTO {schema}.edge (parent, child, on_failure) SELECT p, $2, f FROM unnest($1::text[], $3::text[]) e(p, f)
+ON CONFLICT DO NOTHING
+
+-- name: parents
+UPDATE {schema}.job SET dependents = true WHERE id = ANY($1::text[]) AND NOT dependents
+
+-- name: key
+INSERT INTO {schema}.uniq (key, holder, mode, until) VALUES ($1, $2, $3, {schema}.clock() + $4::bigint) ON CONFLICT DO NOTHING
+
+-- name: tell
+SELECT {schema}.tell($1::text[], 1)
+
+-- name: past
+SELECT setval('{schema}.seq', greatest($1::bigint, (SELECT last_value FROM {schema}.seq))),
+       setval('{schema}.token', greatest($2::bigint, (SELECT last_value FROM {schema}.token)))

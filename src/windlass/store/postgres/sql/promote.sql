@@ -1,0 +1,77 @@
+-- What time brings: due jobs become waiting, expired ones end, left-over dependents are settled, sums are folded.
+-- Input: the bound of each. Output: what moved, how long until the next is due, whether there is more right now.
+-- Relies on: job_due, job_expiry; `settle`; an advisory lock so that one process folds at a time.
+
+-- name: routine
+-- Adds what piled up in `delta` and `batch` to the sums, and registers queues that only a user's transaction has used.
+CREATE OR REPLACE FUNCTION {schema}.fold() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('windlass fold {plain_schema}', 0)) THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM {schema}.delta) THEN
+        INSERT INTO {schema}.queue (name) SELECT DISTINCT d.queue FROM {schema}.delta d
+        WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue) ON CONFLICT DO NOTHING;
+        WITH gone AS (DELETE FROM {schema}.delta RETURNING queue, state, n)
+        INSERT INTO {schema}.total AS t (queue, state, n)
+        SELECT queue, state, sum(n) FROM gone GROUP BY queue, state HAVING sum(n) <> 0
+        ON CONFLICT (queue, state) DO UPDATE SET n = t.n + excluded.n;
+    END IF;
+    IF EXISTS (SELECT FROM {schema}.batch) THEN
+        WITH gone AS (DELETE FROM {schema}.batch RETURNING *)
+        INSERT INTO {schema}.tally AS t (minute, queue, kind, name, bucket, value)
+        SELECT g.minute, s.queue, s.kind, s.name, s.bucket, sum(s.value)
+        FROM gone g CROSS JOIN LATERAL unnest(g.queues, g.kinds, g.names, g.buckets, g.values) s(queue, kind, name, bucket, value)
+        GROUP BY 1, 2, 3, 4, 5
+        ON CONFLICT (minute, queue, kind, name, bucket) DO UPDATE SET value = t.value + excluded.value;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.promote(
+    bound integer, OUT moved integer, OUT wait bigint, OUT more boolean, OUT readied boolean, OUT ended boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    at bigint := {schema}.clock(); n integer; expired text[]; left_over record;
+BEGIN
+    readied := false; ended := false; more := false;
+    WITH due AS MATERIALIZED (
+        SELECT id, state, run_at FROM {schema}.job WHERE state IN ({from:promote}) AND run_at <= at
+        ORDER BY run_at, ord LIMIT bound FOR UPDATE SKIP LOCKED
+    ),
+    numbered AS MATERIALIZED (SELECT d.id, d.state, nextval('{schema}.seq') AS seq FROM due d),
+    up AS (
+        UPDATE {schema}.job j SET state = {to:promote}, ord = {schema}.place(j.priority, d.seq)
+        FROM numbered d WHERE j.id = d.id RETURNING j.queue, d.state AS before
+    ),
+    told AS (
+        INSERT INTO {schema}.delta (queue, state, n)
+        SELECT queue, before, -count(*) FROM up GROUP BY queue, before
+        UNION ALL SELECT queue, {to:promote}, count(*) FROM up GROUP BY queue
+    )
+    SELECT count(*) INTO moved FROM up;
+    readied := moved > 0;
+    more := moved >= bound;
+    SELECT array_agg(id ORDER BY id) INTO expired FROM (
+        SELECT id FROM {schema}.job
+        WHERE expires_at IS NOT NULL AND attempt = 0 AND state IN ({from:expire}) AND expires_at <= at
+        ORDER BY expires_at LIMIT bound FOR UPDATE SKIP LOCKED
+    ) e;
+    IF expired IS NOT NULL THEN
+        PERFORM {schema}.end_pending(expired, {to:expire}, 'expired', at);
+        moved := moved + cardinality(expired);
+        ended := true;
+        more := more OR cardinality(expired) >= bound;
+    END IF;
+    IF EXISTS (SELECT FROM {schema}.settle) THEN
+        SELECT * INTO left_over FROM {schema}.settle(bound, ARRAY[]::text[], at);
+        moved := moved + left_over.moved;
+        more := more OR left_over.more;
+        readied := readied OR left_over.readied;
+        ended := ended OR left_over.ended;
+    END IF;
+    PERFORM {schema}.fold();
+    SELECT greatest(min(run_at) - at, 0) INTO wait FROM {schema}.job WHERE state IN ({from:promote});
+END $$;
+
+-- name: promote
+SELECT moved, wait, more, readied, ended FROM {schema}.promote($1)
