@@ -67,7 +67,7 @@ BEGIN
             rescues = j.rescues + CASE WHEN f.rescued THEN 1 ELSE 0 END,
             worker = CASE WHEN f.event IN ('retry', 'snooze', 'release') THEN NULL ELSE worker END,
             park = CASE WHEN f.event = 'release' AND j.cancelling IS NULL THEN f.park END,
-            result = CASE WHEN f.event = 'complete' THEN f.result ELSE result END,
+            result = CASE WHEN f.event = 'complete' THEN f.result ELSE j.result END,
             error = coalesce(f.error, j.error),
             reason = CASE WHEN f.event = 'complete' THEN NULL WHEN f.event IN ('fail', 'abort') THEN f.reason
                           ELSE j.cancelling END,
