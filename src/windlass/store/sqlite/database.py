@@ -3,10 +3,7 @@
 import asyncio
 import os
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from typing import Any
 
 from windlass.clock import Micros, host_now
@@ -14,6 +11,7 @@ from windlass.errors import StoreUnavailable
 from windlass.store.sqlite.address import Address
 from windlass.store.sqlite.checkpoint import Checkpointer
 from windlass.store.sqlite.connection import Connection, connect
+from windlass.store.sqlite.line import Line
 
 
 class Listener:
@@ -48,44 +46,6 @@ class Listener:
             self._wake()
 
 
-class Line:
-    """The handles of this process that wait for the write lock, first come first served.
-
-    Without it a thread that writes in a tight loop would keep the others out: it gives up the GIL mostly inside
-    SQLite, so whenever another thread looks, the lock is taken. The first in line must still be able to go: after
-    `PATIENCE` the others pass it (its loop may be blocked by somebody's handler, and leases must be extended).
-    """
-
-    PATIENCE = 0.005
-
-    def __init__(self) -> None:
-        self._standing: deque[object] = deque()
-        self._since = 0.0
-
-    def may_go(self, who: object) -> bool:
-        standing = self._standing
-        if not standing:
-            return True
-        try:
-            return standing[0] is who or time.monotonic() - self._since > self.PATIENCE
-        except IndexError:  # the last one in line left meanwhile, in its own thread
-            return True
-
-    @contextmanager
-    def standing(self, who: object) -> Generator[None]:
-        self._standing.append(who)
-        try:
-            yield
-        finally:
-            self._standing.remove(who)
-            self.moved_on()
-
-    def moved_on(self) -> None:
-        """The lock was let go; the first in line has its chance from now on."""
-        if self._standing:
-            self._since = time.monotonic()
-
-
 class Database:
     """Found by its file's real path, so that handles which name it differently share it; memory databases by themselves."""
 
@@ -112,7 +72,7 @@ class Database:
             if self.address.path is None:
                 self.memory = self.memory or connect(self.address)
             elif self.checkpointer is None:
-                self.checkpointer = Checkpointer(self.address)
+                self.checkpointer = Checkpointer(self.address, self.line)
 
     def leave(self) -> None:
         """A handle has closed. A memory database lives on for its siblings, until nobody refers to it."""
