@@ -4,6 +4,7 @@ Inside Windlass a duration is seconds (float) and an instant is `Micros`: whole 
 (1.8e15 today, below 2**53, so JSON, Lua and SQLite all keep it exactly).
 """
 
+import math
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -34,7 +35,7 @@ def seconds(value: Duration, field: str = "duration", *, minimum: float = 0.0) -
     elif isinstance(value, bool):
         raise _bad(field, value)
     elif isinstance(value, (int, float)):
-        number = float(value)
+        number = _float(value)
     elif _WHOLE.fullmatch(str(value)):
         number = sum(float(n) * _UNITS[unit] for n, unit in _TEXT.findall(str(value)))
     else:
@@ -76,6 +77,13 @@ def moment(at: Micros) -> datetime:
 def host_now() -> Micros:
     """This machine's clock. Stores that have a clock of their own never call it."""
     return time.time_ns() // 1_000
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond any float: out of range, like infinity
+        return math.inf
 
 
 def _bad(field: str, value: object) -> InvalidOption:

@@ -1,8 +1,8 @@
 """When to try again: backoff builders, the retry policy, and both dict spellings of the founding documents."""
 
 import random
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Set
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -128,37 +128,55 @@ def read_policy(given: Mapping[str, Any]) -> RetryPolicy:
     `{"attempts": 3, "backoff": {"type": "exponential", "delay": 2000}}` or
     `{"type": "exponential", "delay": 2000, "maxAttempts": 5, "backoffMultiplier": 2, "maxDelay": 300000}`.
     """
-    allowed = {"attempts", "backoff", "type", "delay", "maxAttempts", "backoffMultiplier", "maxDelay", "jitter"}
-    unknown = sorted(set(given) - allowed)
-    if unknown:
-        raise InvalidOption(
-            f"retry has unknown keys {unknown}", field="retry", value=unknown, limit=sorted(allowed), mend="remove them"
-        )
-    inner = given.get("backoff", given)
+    _check_keys(given, {"attempts", "maxAttempts", "backoff", *_BACKOFF_KEYS}, "retry")
+    attempts = check_attempts(given.get("maxAttempts", given.get("attempts", DEFAULT_ATTEMPTS)), "retry.maxAttempts")
+    if "backoff" not in given:
+        return RetryPolicy(max_attempts=attempts, backoff=_read_backoff(given, "retry"))
+    inner: Any = given["backoff"]
     if isinstance(inner, (int, float)):
         inner = {"type": "fixed", "delay": inner}
-    attempts = check_attempts(given.get("maxAttempts", given.get("attempts", DEFAULT_ATTEMPTS)), "retry.maxAttempts")
-    return RetryPolicy(max_attempts=attempts, backoff=_read_backoff(inner, inner is not given))
+    if not isinstance(inner, Mapping):
+        raise _wrong("retry.backoff", inner, "dict or milliseconds", "write {'type': 'exponential', 'delay': 2000}")
+    backoff = cast(Mapping[str, Any], inner)
+    _check_keys(backoff, _BACKOFF_KEYS, "retry.backoff")
+    return RetryPolicy(max_attempts=attempts, backoff=_read_backoff(backoff, "retry.backoff"))
 
 
-def _read_backoff(given: Mapping[str, Any], nested: bool) -> Backoff:
-    where = "retry.backoff" if nested else "retry"
-    base = seconds(given.get("delay", 2000) / 1000, f"{where}.delay")
-    cap = seconds(given.get("maxDelay", 300_000) / 1000, f"{where}.maxDelay")
-    jitter = float(given.get("jitter", 0.2))
+_BACKOFF_KEYS = frozenset({"type", "delay", "backoffMultiplier", "maxDelay", "jitter"})
+
+
+def _read_backoff(given: Mapping[str, Any], where: str) -> Backoff:
+    base = _number(given, "delay", 2_000, where) / 1_000
+    cap = _number(given, "maxDelay", 300_000, where) / 1_000
+    jitter = _number(given, "jitter", 0.2, where)
     shape = given.get("type", "exponential")
     if shape == "exponential":
-        return exponential(base, factor=given.get("backoffMultiplier", 2), cap=cap, jitter=jitter)
+        return exponential(base, factor=_number(given, "backoffMultiplier", 2, where), cap=cap, jitter=jitter)
     if shape == "linear":
         return linear(base, cap=cap, jitter=jitter)
     if shape == "fixed":
         return fixed(base, jitter=jitter)
-    raise InvalidOption(
-        f"{where}.type is {shape!r}; it must be exponential, linear or fixed",
-        field=f"{where}.type",
-        value=repr(shape),
-        limit="exponential|linear|fixed",
-        mend="or pass a callable as backoff=",
+    raise _wrong(f"{where}.type", shape, "exponential, linear or fixed", "or pass a callable as backoff=")
+
+
+def _number(given: Mapping[str, Any], name: str, default: float, where: str) -> float:
+    value = given.get(name, default)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST_DELAY * 1_000:
+        return float(value)
+    raise _wrong(f"{where}.{name}", value, "a number that is not negative", "times are in milliseconds here")
+
+
+def _check_keys(given: Mapping[str, Any], allowed: Set[str], field: str) -> None:
+    unknown = sorted(set(given) - allowed)
+    if unknown:
+        raise InvalidOption(
+            f"{field} has unknown keys {unknown}", field=field, value=unknown, limit=sorted(allowed), mend="remove them"
+        )
+
+
+def _wrong(field: str, value: object, limit: str, mend: str) -> InvalidOption:
+    return InvalidOption(
+        f"{field} is {value!r}; it must be {limit}", field=field, value=repr(value), limit=limit, mend=mend
     )
 
 
