@@ -36,6 +36,7 @@ class _Prune:
         self._left = limit
 
     async def run(self) -> int:
+        await self._connection.execute(self._sql["prune.fold"])  # old tallies may still be unfolded
         await self._aged()
         await self._surplus()
         await self._rest()

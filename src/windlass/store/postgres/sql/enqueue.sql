@@ -7,7 +7,7 @@
 -- name: routine
 -- Takes unique keys, or tells who holds them. Waits at most two seconds for another open transaction that took one.
 CREATE OR REPLACE FUNCTION {schema}.hold_keys(
-    keys text[], ids text[], modes text[], ttls bigint[], at bigint, OUT found text[], OUT holders text[]
+    keys text[], ids text[], modes text[], ttls bigint[], at bigint, OUT held_keys text[], OUT holders text[]
 ) LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
 BEGIN
     DELETE FROM {schema}.uniq u WHERE u.key = ANY(keys) AND u.until <= at;
@@ -17,8 +17,8 @@ BEGIN
         FROM unnest(keys, ids, modes, ttls) k(key, id, mode, ttl) ORDER BY k.key
         ON CONFLICT (key) DO NOTHING;
         -- A plain read: a lock on another's key inside a user's transaction would hold up that job's finish.
-        SELECT array_agg(u.key), array_agg(u.holder) INTO found, holders FROM {schema}.uniq u WHERE u.key = ANY(keys);
-        EXIT WHEN cardinality(found) = cardinality(keys);
+        SELECT array_agg(u.key), array_agg(u.holder) INTO held_keys, holders FROM {schema}.uniq u WHERE u.key = ANY(keys);
+        EXIT WHEN cardinality(held_keys) = cardinality(keys);
     END LOOP;
 END $$;
 
@@ -34,7 +34,7 @@ CREATE OR REPLACE FUNCTION {schema}.enqueue(
 DECLARE
     at bigint := {schema}.clock();
     skips boolean[]; waitss integer[]; dooms text[]; whys text[]; needed boolean[]; parentss text[];
-    k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; found text[]; holders text[];
+    k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; held_keys text[]; holders text[];
     lost_n integer[]; lost_ids text[]; lost_holders text[];
     e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
     came boolean; item record;
@@ -61,7 +61,7 @@ BEGIN
         ) c;
         IF k_keys IS NOT NULL THEN
             BEGIN
-                SELECT h.found, h.holders INTO found, holders FROM {schema}.hold_keys(k_keys, k_ids, k_modes, k_ttls, at) h;
+                SELECT h.held_keys, h.holders INTO held_keys, holders FROM {schema}.hold_keys(k_keys, k_ids, k_modes, k_ttls, at) h;
             EXCEPTION WHEN lock_not_available THEN
                 RETURN QUERY SELECT 0, k_keys[1], 'busy'::text;
                 RETURN;
@@ -70,7 +70,7 @@ BEGIN
         SELECT array_agg(r.n ORDER BY r.n), array_agg(r.id ORDER BY r.n), array_agg(h.holder ORDER BY r.n)
         INTO lost_n, lost_ids, lost_holders
         FROM unnest(ids, keys, skips) WITH ORDINALITY r(id, key, skip, n)
-        JOIN unnest(found, holders) h(key, holder) ON h.key = r.key WHERE NOT r.skip AND h.holder <> r.id;
+        JOIN unnest(held_keys, holders) h(key, holder) ON h.key = r.key WHERE NOT r.skip AND h.holder <> r.id;
         SELECT array_agg(r.skip OR l.n IS NOT NULL ORDER BY r.n) INTO skips
         FROM unnest(skips) WITH ORDINALITY r(skip, n) LEFT JOIN unnest(lost_n) l(n) ON l.n = r.n;
     END IF;

@@ -8,7 +8,9 @@ WHERE state = {state:completed} AND finished_at < {schema}.clock() - $1::bigint 
 ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
 
 -- name: aged_ended
-SELECT j.id FROM (SELECT DISTINCT queue FROM {schema}.total WHERE state = $1) q CROSS JOIN LATERAL (
+SELECT j.id FROM (
+    SELECT queue FROM {schema}.total WHERE state = $1 UNION SELECT queue FROM {schema}.delta WHERE state = $1
+) q CROSS JOIN LATERAL (
     SELECT id FROM {schema}.job j
     WHERE state IN ({state:failed}, {state:cancelled}) AND state = $1 AND j.queue = q.queue
       AND finished_at < {schema}.clock() - $2::bigint AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
@@ -25,6 +27,9 @@ SELECT id FROM {schema}.job j
 WHERE state IN ({state:failed}, {state:cancelled}) AND state = {state:failed} AND queue = $1
   AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
 ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+
+-- name: fold
+SELECT {schema}.fold()
 
 -- name: tallies
 DELETE FROM {schema}.tally WHERE minute < {schema}.clock() - $1::bigint - 60000000
