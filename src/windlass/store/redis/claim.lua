@@ -9,17 +9,39 @@ local SCAN = 1000
 local expiry = now + lease_for
 local rows, token, before, more = {}, nil, 0, 0
 
-local function row(job)
+local function row(id, c, m, ord)
   local n = #rows
-  rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = job.id, job.c, job.m or '', job.ord
+  rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = id, c, m or '', ord
 end
 
 local function lease_to(job)
-  token = token or new_lease()
   job.state, job.worker, job.lease, job.started, job.until_at = ACTIVE, worker, token, now, expiry
   job.moved, job.dirty = true, true
   if band(job.flags, STARTED) > 0 then free_key(job) end
-  row(job)
+  row(job.id, job.c, job.m, job.ord)
+end
+
+-- The common case without a job table: a job that nothing has happened to yet. Its new state is the same bytes for all
+-- jobs of the claim, but for its flags, order and time of creation (the first 7 bytes of the record).
+local fresh_heads, fresh_tail, leased, expiry_text
+local function prepare()
+  token, expiry_text, leased, fresh_heads = new_lease(), text(expiry), list_of(added, KEY.active), {}
+  fresh_tail = pack('>I7I7HHI3Hc0HH', now, 0, 0, 0, 0, #worker, worker, 0, 0)
+end
+local function lease_fresh(id, c, ord, line)
+  local flags = byte(c, 9)
+  local head = fresh_heads[flags]
+  if not head then
+    head = pack('>BBBI6I6', ACTIVE, flags, 0, token, 0)
+    fresh_heads[flags] = head
+  end
+  local fields, n, m = list_of(fields_set, segment(id)), #line.gone, #leased
+  line.gone[n + 1] = id
+  leased[m + 1], leased[m + 2] = expiry_text, id
+  n = #fields
+  fields[n + 1], fields[n + 2] = id .. 'm', head .. pack('>I7', ord) .. sub(c, 1, 7) .. fresh_tail
+  line.fresh = line.fresh + 1
+  row(id, c, nil, ord)
 end
 
 -- The jobs of an earlier claim whose reply was lost.
@@ -33,7 +55,7 @@ local function again(packed)
     local job = jobs[ids[i]]
     if job and job.state == ACTIVE and job.lease == old then
       call('ZADD', KEY.active, expiry, job.id)
-      row(job)
+      row(job.id, job.c, job.m, job.ord)
     end
   end
 end
@@ -54,20 +76,12 @@ local function refill(line)
   line.from, line.at = line.from + line.size, 1
   line.head = tonumber(line.page[2])
 end
-local function advance(line)
-  line.at = line.at + 2
-  if line.at > #line.page then
-    if #line.page < 2 * line.size then line.head = nil else refill(line) end
-  else
-    line.head = tonumber(line.page[line.at + 1])
-  end
-end
 
 local function lines_of(runtime, want)
   local lines, names = {}, open_queues(runtime)
   local size = #names == 1 and want or max(8, floor(want / max(#names, 1)))
   for i = 1, #names do
-    local line = { key = waiting_key(runtime, names[i]), queue = names[i], from = 0, size = size }
+    local line = { key = waiting_key(runtime, names[i]), queue = names[i], from = 0, size = size, fresh = 0 }
     refill(line)
     if line.head then lines[#lines + 1] = line
     elseif not asked then call('SREM', ready_key(runtime), names[i]) end
@@ -89,37 +103,54 @@ local function best(lines)
 end
 
 local function pick(lines, want)
-  local ids, orders, from = {}, {}, {}
-  while #ids < want do
+  local ids, orders, from, n = {}, {}, {}, 0
+  while n < want do
     local line, other = best(lines)
     if not line then break end
-    local limit = other and other.head
-    repeat
-      local n = #ids + 1
-      ids[n], orders[n], from[n] = line.page[line.at], line.head, line
-      advance(line)
-    until #ids >= want or not line.head or (limit and line.head > limit)
+    local limit, page, at, head = other and other.head or math.huge, line.page, line.at, line.head
+    while n < want and head and head <= limit do
+      n = n + 1
+      ids[n], orders[n], from[n] = page[at], head, line
+      at = at + 2
+      head = tonumber(page[at + 1])
+    end
+    line.at, line.head = at, head
+    if not head and #page == 2 * line.size then refill(line) end
   end
   return ids, orders, from
 end
 
+local PLAIN = 255 - EXPIRES - UNIQUE
 local function take(lines, want)
   local given, scanned = 0, 0
+  for l = 1, #lines do lines[l].gone = list_of(removed, lines[l].key) end
   while given < want and scanned < SCAN do
     local ids, orders, from = pick(lines, want - given)
     if #ids == 0 then break end
+    if not token then prepare() end
     scanned = scanned + #ids
-    load(ids)
+    local groups = grouped(ids)
+    local cs, ms = fetch(ids, '', groups), fetch(ids, 'm', groups)
     for i = 1, #ids do
-      local job = jobs[ids[i]]
-      if not job then
-        call('ZREM', from[i].key, ids[i]) -- its record was lost (eviction): nothing to run
-      elseif not (job.expires and job.attempt == 0 and job.expires <= now) then
-        job.ord = orders[i]
-        lease_to(job)
+      local id, c, m = ids[i], cs[i], ms[i]
+      if not c then
+        call('ZREM', from[i].key, id) -- its record was lost (eviction): nothing to run
+      elseif not m and band(byte(c, 9), PLAIN) == byte(c, 9) then
+        lease_fresh(id, c, orders[i], from[i])
         given = given + 1
+      else
+        local job = open_job(id, c, m)
+        if not (job.expires and job.attempt == 0 and job.expires <= now) then
+          job.ord = orders[i]
+          lease_to(job)
+          given = given + 1
+        end
       end
     end
+  end
+  for l = 1, #lines do
+    count(lines[l].queue, WAITING, -lines[l].fresh)
+    count(lines[l].queue, ACTIVE, lines[l].fresh)
   end
   if given < want and scanned >= SCAN then more = 1 end
   return given
@@ -146,6 +177,7 @@ local function first_due()
   end
 end
 
+go_on_when_full()
 local previous = call('HGET', KEY.sessions, session)
 local repeated = previous and parse('>I6', previous) == number
 local starved = false
@@ -162,13 +194,13 @@ else
     end
   end
 end
-if token then
+if #rows > 0 and not repeated then
   local held = { pack('>I6I6I7', number, token, now) }
   for i = 1, #rows, 4 do held[#held + 1] = rows[i] end
   call('HSET', KEY.sessions, session, table.concat(held))
   call('HSET', KEY.claimed, worker, text(now))
 end
-if starved then call('SET', KEY.idle, '') end
+if starved and call('GET', KEY.idle) ~= '' then call('SET', KEY.idle, '') end
 local wait = -1
 if #rows == 0 then
   local due = first_due()

@@ -38,7 +38,7 @@ function acts.reprioritise(job)
   with_order(job)
   job.priority, job.dirty, job.moved = priority, true, job.state == WAITING
   job.ord = (100 - priority) * PRIORITY + job.ord % PRIORITY
-  job.c = sub(job.c, 1, 7) .. string.char(priority + 100) .. sub(job.c, 9)
+  job.c = sub(job.c, 1, 7) .. char(priority + 100) .. sub(job.c, 9)
   set_field(job.id, '', job.c)
   return true
 end
@@ -70,6 +70,7 @@ function acts.requeue(job)
   return true
 end
 
+go_on_when_full()
 load(ids)
 for i = 1, #ids do
   local job = jobs[ids[i]]

@@ -29,6 +29,7 @@ from windlass.store.redis.codec import (
     write_state,
 )
 from windlass.store.redis.connection import Link
+from windlass.store.redis.reading import read_cursor
 
 _STEP = 200
 
@@ -36,7 +37,7 @@ _STEP = 200
 async def dump(link: Link, cursor: str | None, limit: int) -> Page[Snapshot]:
     """Oldest id first. The cursor is the last id looked at."""
     items: list[Snapshot] = []
-    after = bytes.fromhex(cursor.replace("-", "")) if cursor else b""
+    after = read_cursor(cursor) if cursor else b""
     segment = f"{max(int.from_bytes(after[:5], 'big') - 1, 0):010x}" if after else ""
     now: Micros = await link.run("now")
     while True:

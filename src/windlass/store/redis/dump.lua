@@ -6,7 +6,8 @@
 local ids, out = {}, {}
 for at = 1, #ARGV[1], 16 do ids[#ids + 1] = sub(ARGV[1], at, at + 15) end
 load(ids)
-local extra = fetch(ids, { 'r', 'e', 't', 'p' })
+local extra = {}
+for x, suffix in ipairs({ 'r', 'e', 't', 'p' }) do extra[x] = fetch(ids, suffix) end
 for i = 1, #ids do
   local job = jobs[ids[i]]
   if job and (not is_final(job.state) or job.state == FAILED) then
@@ -15,12 +16,12 @@ for i = 1, #ids do
     for at = 1, #(job.parents or ''), 16 do
       local parent = sub(job.parents, at, at + 15)
       local policy = job.state == BLOCKED and call('ZSCORE', edges_key(parent), job.id)
-      if policy then edges[#edges + 1] = parent .. string.char(tonumber(policy)) end
+      if policy then edges[#edges + 1] = parent .. char(tonumber(policy)) end
     end
     if not unique or sub(unique, 9) ~= job.id then unique = '' end
     local n = #out
     out[n + 1], out[n + 2], out[n + 3] = job.id, job.c, job.m or ''
-    for x = 1, 4 do out[n + 3 + x] = extra[(i - 1) * 4 + x] or '' end
+    for x = 1, 4 do out[n + 3 + x] = extra[x][i] or '' end
     out[n + 8], out[n + 9], out[n + 10] = job.ord, table.concat(edges), unique
   end
 end

@@ -10,7 +10,7 @@ from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, S
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
 from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
-from windlass.queue import QueueChange, QueueInfo
+from windlass.queue import QueueChange, QueueInfo, check_name
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
 from windlass.store.redis import condition, copying, leasing, operating, produce, reading
@@ -23,6 +23,7 @@ class RedisStore:
     """A handle for one event loop; `sibling` makes one for another. See `windlass.store.protocol.Store`."""
 
     def __init__(self, url: str, namespace: str) -> None:
+        check_name(namespace, "namespace")  # it becomes the hash tag of every key: no braces
         self._given, self._namespace = url, namespace
         self._link = Link(url, namespace)
         self.url = self._link.url

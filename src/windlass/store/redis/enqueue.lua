@@ -12,7 +12,8 @@ if tx == '' then
   if unknown then return { 'unknown', unknown } end
 else
   call('HDEL', stage_key(tx), ARGV[3])
-  if call('EXISTS', stage_key(tx)) == 0 then call('ZREM', KEY.commits, tx) end
+  if call('EXISTS', stage_key(tx)) == 0 then call('ZREM', KEY.commits, tx)
+  else call('ZADD', KEY.commits, server_time(), tx) end -- its caller lives: promote keeps off
 end
 local answers = insert(batch)
 settle_ended()

@@ -1,31 +1,42 @@
 -- What it does: commits how attempts ended, if their leases still hold.
--- Input:  ARGV[1] {id, lease, target, spends, rescued, took, delay, queue, reason, park, result, error, trail} flat per
---         attempt (texts false where not given), ARGV[2] tallies {field, number, ...}, ARGV[3] follow-up batch or ''.
--- Output: {verdicts: one of `a` accepted, `r` repeat, `s` stale per attempt, parent that a follow-up names in vain or ''}.
+-- Input:  ARGV[1] completions {id, lease, took, queue, result}, ARGV[2] other ends {id, lease, target, spends, rescued, took,
+--         delay, queue, reason, park, result, error, trail}, both flat, texts false where not given; ARGV[3] tallies
+--         {field, number, ...}, ARGV[4] follow-up batch or ''.
+-- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or ''}.
 -- Relies: ends.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
 --         with tallies that fit (stale items are rare, and a tally must count accepted items only).
 
-local WIDTH, MOST_TRAIL = 13, 50
-local items = cmsgpack.unpack(ARGV[1])
+local NARROW, WIDE, MOST_TRAIL = 5, 13, 50
+local completions, others = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
+local letters, seen, clean = {}, {}, true
 
-local function verdicts()
-  local ids, out, seen, clean = {}, {}, {}, true
-  for at = 1, #items, WIDTH do ids[#ids + 1] = items[at] end
-  local states = fetch(ids, { 'm' })
-  for i = 1, #ids do
-    local id, lease, m, verdict = ids[i], items[(i - 1) * WIDTH + 2], states[i], 's'
-    local job = jobs[id] or (m and open_job(id, nil, m, items[(i - 1) * WIDTH + 8]))
-    if job then
-      if seen[id] == lease then verdict = 'r'
-      elseif job.state == ACTIVE and job.lease == lease then
-        verdict = 'a'
-        seen[id] = lease
-      elseif job.settled == lease and lease > 0 then verdict = 'r' end
-    end
-    out[i] = verdict
-    if verdict ~= 'a' then clean = false end
+-- What the lease of an item is worth against its job's mutable record (its bytes 4 to 15 are lease and settled lease).
+local lease_bytes = {}
+local function judge(id, lease, m)
+  if not m then return 's' end
+  if seen[id] == lease then return 'r' end
+  local packed = lease_bytes[lease]
+  if not packed then
+    packed = pack('>I6', lease)
+    lease_bytes[lease] = packed
   end
-  return table.concat(out), clean
+  if byte(m) == ACTIVE and sub(m, 4, 9) == packed then
+    seen[id] = lease
+    return 'a'
+  end
+  return sub(m, 10, 15) == packed and lease > 0 and 'r' or 's'
+end
+
+local function judge_all(items, width)
+  local ids = {}
+  for at = 1, #items, width do ids[#ids + 1] = items[at] end
+  local states = #ids > 0 and fetch(ids, 'm') or {}
+  for i = 1, #ids do
+    local letter = judge(ids[i], items[(i - 1) * width + 2], states[i])
+    letters[#letters + 1] = letter
+    if letter ~= 'a' then clean = false end
+  end
+  return states
 end
 
 local function append_trail(job, entry)
@@ -48,13 +59,11 @@ local function wait_again(job, target, delay)
   if target ~= WAITING then job.run_at = now + delay end
 end
 
-local function commit(job, at)
-  local target, took, delay = items[at + 2], items[at + 5], items[at + 6]
-  local reason, park, result, failure, trail = unpack(items, at + 8, at + 12)
+local function commit(job, target, spends, rescued, took, delay, reason, park, result, failure, trail)
   job.settled, job.dirty, job.moved = job.lease, true, true
   if trail and target ~= COMPLETED then append_trail(job, trail) end
-  if items[at + 3] then job.attempt = job.attempt + 1 end
-  if items[at + 4] then job.rescues = job.rescues + 1 end
+  if spends then job.attempt = job.attempt + 1 end
+  if rescued then job.rescues = job.rescues + 1 end
   if failure then set_field(job.id, 'e', failure) end
   if target == COMPLETED then
     job.started = now - took
@@ -68,15 +77,62 @@ local function commit(job, at)
   end
 end
 
-local out, clean = verdicts()
-if not clean then return { out, '' } end
-local batch = ARGV[3] ~= '' and cmsgpack.unpack(ARGV[3])
+-- The common case without a job table: completion of a job without a key and without a flag. Most bytes of its state stay;
+-- the offsets are those of STATE in prelude.lua.
+local NOW, NOW_BYTES, ONE = text(now), pack('>I7', now), '\0\1'
+local homes, leased = {}, list_of(removed, KEY.active)
+local function home_of(queue)
+  local home = homes[queue]
+  if not home then
+    home = { final = list_of(added, place(COMPLETED, { queue = queue })), n = 0 }
+    homes[queue] = home
+  end
+  return home
+end
+local function complete(id, m, took, queue, result)
+  local flags, marks = byte(m, 2, 3)
+  if band(flags, UNIQUE) > 0 or marks > 0 then
+    commit(open_job(id, nil, m, queue), COMPLETED, true, false, took, 0, false, false, result, false, false)
+    return
+  end
+  local home, fields, lease, attempt = home_of(queue), list_of(fields_set, segment(id)), sub(m, 4, 9), sub(m, 44, 45)
+  local n, f, high, low = #fields, #home.final, byte(m, 51, 52)
+  attempt = attempt == '\0\0' and ONE or pack('>H', min(parse('>H', attempt) + 1, 65535))
+  fields[n + 1] = id .. 'm'
+  fields[n + 2] = char(COMPLETED, flags, 0) .. lease .. lease .. sub(m, 16, 29) .. pack('>I7', now - took) .. NOW_BYTES
+    .. attempt .. sub(m, 46, 52 + high * 256 + low) .. '\0\0\0\0'
+  if result then fields[n + 3], fields[n + 4] = id .. 'r', result end
+  home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
+  leased[#leased + 1] = id
+  ended[#ended + 1] = { id = id, state = COMPLETED }
+end
+local function count_completed()
+  for queue, home in pairs(homes) do
+    count(queue, ACTIVE, -home.n)
+    count(queue, COMPLETED, home.n)
+    wake('done')
+  end
+end
+
+local states, wide = judge_all(completions, NARROW), judge_all(others, WIDE)
+if not clean then return { table.concat(letters), '' } end
+local batch = ARGV[4] ~= '' and cmsgpack.unpack(ARGV[4])
 local unknown = batch and unknown_parent(batch)
-if unknown then return { out, unknown } end
-for at = 1, #items, WIDTH do commit(jobs[items[at]], at) end
+if unknown then return { table.concat(letters), unknown } end
+go_on_when_full()
+for i = 1, #states do
+  local at = i * NARROW - NARROW
+  complete(completions[at + 1], states[i], completions[at + 3], completions[at + 4], completions[at + 5])
+end
+count_completed()
+for i = 1, #wide do
+  local at = i * WIDE - WIDE
+  commit(open_job(others[at + 1], nil, wide[i], others[at + 8]), others[at + 3], others[at + 4], others[at + 5],
+    others[at + 6], others[at + 7], unpack(others, at + 9, at + 13))
+end
 if batch then insert(batch) end
 settle_ended()
-local tallies = cmsgpack.unpack(ARGV[2])
+local tallies = cmsgpack.unpack(ARGV[3])
 if #tallies > 0 then
   local minute = floor(now / 60000000)
   local key = tally_key(minute)
@@ -84,4 +140,4 @@ if #tallies > 0 then
   call('ZADD', KEY.minutes, minute, text(minute))
 end
 flush()
-return { out, '' }
+return { table.concat(letters), '' }

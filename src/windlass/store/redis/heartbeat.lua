@@ -3,11 +3,12 @@
 -- Output: {positions of lost leases from 1, ids of flagged jobs, instruction or '', schema}.
 -- Relies: prelude.lua; the expiry stands only in the `active` set, so a beat rewrites no record.
 
+go_on_when_full()
 local beat = cmsgpack.unpack(ARGV[1])
 local worker, record, lease_for, leaving, session, held = unpack(beat, 1, 6)
 local ids, lost, cancelled, extend = {}, {}, {}, {}
 for at = 1, #held, 2 do ids[#ids + 1] = held[at] end
-local states = fetch(ids, { 'm' })
+local states = fetch(ids, 'm')
 for i = 1, #ids do
   local state, lease, _
   if states[i] then state, _, _, lease = parse('>BBBI6', states[i]) end

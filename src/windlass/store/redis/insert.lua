@@ -19,7 +19,7 @@ local function unknown_parent(batch)
       if not here[parent] then wanted[#wanted + 1] = parent end
     end
   end
-  local found = fetch(wanted, { '' })
+  local found = fetch(wanted, '')
   for i = 1, #wanted do
     if not found[i] then return wanted[i] end
   end
@@ -146,7 +146,7 @@ local function insert(batch)
   local lanes, items, specials = open_lanes(batch[1]), batch[2], batch[3]
   local ids, answers, renamed, hanging, windows, fresh = {}, {}, {}, {}, {}, {}
   for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
-  local known, stamp = fetch(ids, { '' }), pack('>I7', now)
+  local known, stamp = fetch(ids, ''), pack('>I7', now)
   for n = 1, #ids do
     local id, at = ids[n], n * PER_JOB - 3
     local special = specials[n]

@@ -1,6 +1,7 @@
 """The run path: claim, heartbeat, report, finish, rescue, unpark."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ from windlass.clock import Micros
 from windlass.failure import safe_text
 from windlass.job import RUNTIMES, Claim, NewJob
 from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Promoted, Pulse, StoredLine
-from windlass.metrics import tally
+from windlass.metrics import TallyKey, tally
 from windlass.outcome import Finish, Verdict
 from windlass.states import TRANSITIONS, Event
 from windlass.store.protocol import MOST_CLAIMED, MOST_FINISHED
@@ -109,13 +110,13 @@ async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
     """The script writes only when it accepts every item, so that tallies made here count accepted ones alone. Else the
     accepted ones are sent again without the others; they may have become fewer, so this repeats."""
     verdicts = [Verdict.STALE] * len(finishes)
-    open_ = [(place, id) for place, end in enumerate(finishes) if (id := id_bytes(end.id)) is not None]
+    open_ = [(place, end, id) for place, end in enumerate(finishes) if (id := id_bytes(end.id)) is not None]
     while open_:
-        ends = [finishes[place] for place, _ in open_]
-        said, parent = await link.run("finish", *_finish_arguments([id for _, id in open_], ends))
+        open_.sort(key=lambda item: not _simple(item[1]))
+        said, parent = await link.run("finish", *_arguments([(id, end) for _, end, id in open_]))
         if parent:
             raise unknown_parent(parent)
-        for (place, _), letter in zip(open_, said, strict=True):
+        for (place, _, _), letter in zip(open_, said, strict=True):
             verdicts[place] = _VERDICT[letter]
         accepted = [item for item in open_ if verdicts[item[0]] is Verdict.ACCEPTED]
         if len(accepted) == len(open_):
@@ -124,33 +125,50 @@ async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
     return verdicts
 
 
-def _finish_arguments(ids: Sequence[bytes], ends: Sequence[Finish]) -> tuple[bytes, bytes, bytes]:
-    rows: list[Any] = []
+def _simple(end: Finish) -> bool:
+    """A completion with nothing to it but a result: the hot path, which has a short form."""
+    return end.event is Event.COMPLETE and end.spends and not end.rescued and end.error is None
+
+
+def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[bytes, bytes, bytes, bytes]:
+    completions: list[Any] = []
+    others: list[Any] = []
     follow: list[NewJob[Any]] = []
-    for id, end in zip(ids, ends, strict=True):
-        event, delay = end.event, end.delay
-        target = _TARGET[Event.SNOOZE if event is Event.RELEASE and delay > 0 else event]
-        rows += (
-            binary(id),
-            end.lease,
-            target,
-            end.spends,
-            end.rescued,
-            end.took,
-            delay,
-            end.queue,
-            end.reason or False,
-            end.park or False,
-            False if end.result is None else end.result,
-            False if end.error is None else end.error,
-            False if end.trail is None else end.trail,
-        )
+    for id, end in ends:
+        if _simple(end):
+            completions += (binary(id), end.lease, end.took, end.queue, False if end.result is None else end.result)
+        else:
+            others += _other(id, end)
         if end.follow:
             follow += end.follow
     tallies: list[Any] = []
-    for key, number in tally(ends).items():
-        tallies += (binary(pack(key)), number)
-    return pack(rows), pack(tallies), batch(follow) if follow else b""
+    for key, number in tally(end for _, end in ends).items():
+        tallies += (_tally_field(key), number)
+    return pack(completions), pack(others), pack(tallies), batch(follow) if follow else b""
+
+
+def _other(id: bytes, end: Finish) -> tuple[Any, ...]:
+    target = _TARGET[Event.SNOOZE if end.event is Event.RELEASE and end.delay > 0 else end.event]
+    return (
+        binary(id),
+        end.lease,
+        target,
+        end.spends,
+        end.rescued,
+        end.took,
+        end.delay,
+        end.queue,
+        end.reason or False,
+        end.park or False,
+        False if end.result is None else end.result,
+        False if end.error is None else end.error,
+        False if end.trail is None else end.trail,
+    )
+
+
+@lru_cache(4096)
+def _tally_field(key: TallyKey) -> msgspec.Raw:
+    return binary(pack(key))
 
 
 async def rescue(link: Link, worker: str, lease: Micros, limit: int) -> list[Claim]:

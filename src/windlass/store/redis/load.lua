@@ -5,7 +5,7 @@
 
 local rows, ids, new, windows = cmsgpack.unpack(ARGV[1]), {}, 0, {}
 for i = 1, #rows do ids[i] = rows[i][1] end
-local known = fetch(ids, { '' })
+local known = fetch(ids, '')
 for i = 1, #rows do
   local id, c, m, texts, edges, mode, left = unpack(rows[i], 1, 7)
   if not known[i] and not jobs[id] then

@@ -4,7 +4,7 @@
 -- Relies: Redis 6.2 commands; no rollback, so a verb refuses before its first write. docs/design/redis.md lists the keys.
 
 local P = KEYS[1]
-local call, sub, byte, format = redis.call, string.sub, string.byte, string.format
+local call, sub, byte, char, format = redis.call, string.sub, string.byte, string.char, string.format
 local pack, parse, floor, max, min = struct.pack, struct.unpack, math.floor, math.max, math.min
 local band = bit.band
 
@@ -109,6 +109,10 @@ local function keep(job)
   return job
 end
 
+local FRESH = { __index = {
+  was = WAITING, park_was = '', marks = 0, lease = 0, settled = 0, ord = 0, started = 0, finished = 0, attempt = 0,
+  rescues = 0, waits = 0, worker = '', reason = '', park = '', attempt_was = 0, until_at = 0,
+} }
 local function open_job(id, c, m, queue)
   local job
   if m then
@@ -122,11 +126,7 @@ local function open_job(id, c, m, queue)
     }
     if c then read_head(job) end
   else
-    job = {
-      id = id, c = c, was = WAITING, park_was = '', state = WAITING, marks = 0, lease = 0, settled = 0, ord = 0,
-      started = 0, finished = 0, attempt = 0, rescues = 0, waits = 0, worker = '', reason = '', park = '',
-      attempt_was = 0, until_at = 0,
-    }
+    job = setmetatable({ id = id, c = c, state = WAITING }, FRESH)
     read_head(job)
     job.run_at = job.created
   end
@@ -142,47 +142,52 @@ local function encode_state(job)
   )
 end
 
--- The values of <id><suffix> for every id and suffix, in the order of ids, one HMGET a segment.
-local function fetch(ids, suffixes)
-  local groups, order_of, width, out = {}, {}, #suffixes, {}
+-- The ids of each segment, with their positions; nearly always there is one.
+local function grouped(ids)
+  local by_key, groups = {}, {}
   for i = 1, #ids do
-    local id = ids[i]
-    local key = segment(id)
-    local group = groups[key]
+    local key = segment(ids[i])
+    local group = by_key[key]
     if not group then
-      group = { key = key, at = {}, fields = {} }
-      groups[key] = group
-      order_of[#order_of + 1] = group
+      group = { key = key, ids = {}, at = {} }
+      by_key[key], groups[#groups + 1] = group, group
     end
-    group.at[#group.at + 1] = i
-    local fields = group.fields
-    for s = 1, width do fields[#fields + 1] = id .. suffixes[s] end
+    local n = #group.ids + 1
+    group.ids[n], group.at[n] = ids[i], i
   end
-  for g = 1, #order_of do
-    local group = order_of[g]
-    local fields, at, n = group.fields, group.at, #group.fields
-    for from = 1, n, 6000 do -- 6000 is a multiple of every width used (1 to 6)
-      local values = call('HMGET', group.key, unpack(fields, from, min(from + 5999, n)))
-      for v = 1, #values do
-        local f = from + v - 2
-        out[(at[floor(f / width) + 1] - 1) * width + f % width + 1] = values[v]
-      end
+  return groups
+end
+
+-- The values of the fields <id><suffix>, in the order of the ids (false where there is none): one HMGET a segment.
+local function fetch(ids, suffix, groups)
+  groups = groups or grouped(ids)
+  local out = {}
+  for g = 1, #groups do
+    local fields, at = groups[g].ids, groups[g].at
+    local key, n = groups[g].key, #fields
+    if suffix ~= '' then
+      fields = {}
+      for i = 1, n do fields[i] = groups[g].ids[i] .. suffix end
+    end
+    if #groups == 1 and n <= 6000 then return call('HMGET', key, unpack(fields)) end
+    for from = 1, n, 6000 do
+      local values = call('HMGET', key, unpack(fields, from, min(from + 5999, n)))
+      for v = 1, #values do out[at[from + v - 1]] = values[v] end
     end
   end
   return out
 end
 
 -- Loads jobs whole into `jobs`; ids that no longer have a record are left out.
-local BOTH = { '', 'm' }
 local function load(ids)
   local missing = {}
   for i = 1, #ids do
     if not jobs[ids[i]] then missing[#missing + 1] = ids[i] end
   end
-  local values = fetch(missing, BOTH)
+  local groups = grouped(missing)
+  local cs, ms = fetch(missing, '', groups), fetch(missing, 'm', groups)
   for i = 1, #missing do
-    local c = values[2 * i - 1]
-    if c and not jobs[missing[i]] then open_job(missing[i], c, values[2 * i]) end
+    if cs[i] and not jobs[missing[i]] then open_job(missing[i], cs[i], ms[i]) end
   end
 end
 local function get(id)
@@ -239,20 +244,27 @@ local function with_order(job)
   return job
 end
 
+-- Full memory is judged at a script's first write, and only if that could take memory. Verbs that let work go on begin with
+-- one that cannot, so that workers drain a full store; those that bring work do not, and are refused whole.
+local function go_on_when_full() call('ZREM', KEY.active, '') end
+
 -- What the unit of work has gathered: lists of arguments by key.
 local removed, added, fields_set, fields_gone, counted = {}, {}, {}, {}, {}
 local touched = {} -- keys of `added` that mean something more: waiting, later and parked sets
 local topics = {}
-local function put(lists, key, a, b)
+local function list_of(lists, key)
   local list = lists[key]
   if not list then
     list = {}
     lists[key] = list
   end
+  return list
+end
+local function put(lists, key, a, b)
+  local list = list_of(lists, key)
   local n = #list
   list[n + 1] = a
   if b then list[n + 2] = b end
-  return list
 end
 local function count(queue, state, n)
   local of = counted[state]
@@ -339,8 +351,12 @@ local function flush()
   for i = 1, #loaded do
     if loaded[i].dirty then note(loaded[i]) end
   end
-  for key, list in pairs(removed) do spread('ZREM', key, list) end
-  for key, list in pairs(added) do spread('ZADD', key, list, 2) end
+  for key, list in pairs(removed) do
+    if #list > 0 then spread('ZREM', key, list) end
+  end
+  for key, list in pairs(added) do
+    if #list > 0 then spread('ZADD', key, list, 2) end
+  end
   for key, list in pairs(fields_set) do spread('HSET', key, list, 2) end
   for key, list in pairs(fields_gone) do spread('HDEL', key, list) end
   for state, of in pairs(counted) do

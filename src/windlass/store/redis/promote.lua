@@ -86,6 +86,7 @@ local function next_wait()
   return soonest and max(soonest - now, 0) or -1
 end
 
+go_on_when_full()
 complete_call()
 settle_left()
 expire()

@@ -44,6 +44,7 @@ local function drop(key, upto_rank, upto_time)
   end
 end
 
+go_on_when_full()
 local queues = call('HKEYS', KEY.queues)
 for _, rule in ipairs(cmsgpack.unpack(ARGV[1])) do
   local state, age, keep_n = rule[1], rule[2], rule[3]

@@ -3,15 +3,15 @@
 -- Output: {id, record, state or '', then each field or '', ...} of the ids that exist.
 -- Relies: prelude.lua.
 
-local ids, suffixes = {}, { '', 'm' }
+local ids, columns, out = {}, {}, {}
 for at = 1, #ARGV[1], 16 do ids[#ids + 1] = sub(ARGV[1], at, at + 15) end
-for i = 1, #ARGV[2] do suffixes[i + 2] = sub(ARGV[2], i, i) end
-local values, width, out = fetch(ids, suffixes), #suffixes, {}
+local groups = grouped(ids)
+columns[1], columns[2] = fetch(ids, '', groups), fetch(ids, 'm', groups)
+for i = 1, #ARGV[2] do columns[i + 2] = fetch(ids, sub(ARGV[2], i, i), groups) end
 for i = 1, #ids do
-  local base = (i - 1) * width
-  if values[base + 1] then
+  if columns[1][i] then
     out[#out + 1] = ids[i]
-    for w = 1, width do out[#out + 1] = values[base + w] or '' end
+    for n = 1, #columns do out[#out + 1] = columns[n][i] or '' end
   end
 end
 return out

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from windlass.errors import InvalidOption
 from windlass.job import Job, read_job
 from windlass.lease import WorkerInfo
 from windlass.metrics import MINUTE, MetricQuery, Point
@@ -65,7 +66,7 @@ async def scan(
     """Matching records newest first, each with a cursor to go on behind it. After `most` records looked at, one last
     pair without a record, whose cursor begins with `+`: there may be more."""
     fits = matcher(where)
-    before = bytes.fromhex(cursor.lstrip("+").replace("-", "")) if cursor else None
+    before = read_cursor(cursor) if cursor else None
     looked = 0
     async for ids in candidates(link, where, before):
         for start in range(0, len(ids), _STEP):
@@ -77,6 +78,20 @@ async def scan(
             if looked >= most:
                 yield "+" + id_text(part[-1]), None
                 return
+
+
+def read_cursor(cursor: str) -> bytes:
+    """The id that a cursor stands for."""
+    data = id_bytes(cursor.removeprefix("+"))
+    if data is None:
+        raise InvalidOption(
+            f"cursor is {cursor!r}; it must be the `next` of an earlier page",
+            field="cursor",
+            value=cursor,
+            limit="a cursor",
+            mend="start again without one",
+        )
+    return data
 
 
 async def candidates(link: Link, where: Where, before: bytes | None) -> AsyncIterator[list[bytes]]:

@@ -6,7 +6,7 @@
 local notes = cmsgpack.unpack(ARGV[1])
 local ids, kept, logs = {}, 0, {}
 for at = 1, #notes, 4 do ids[#ids + 1] = notes[at] end
-local states = fetch(ids, { 'm' })
+local states = fetch(ids, 'm')
 for i = 1, #ids do
   local at, state, lease, _ = i * 4 - 3, nil, nil, nil
   if states[i] then state, _, _, lease = parse('>BBBI6', states[i]) end

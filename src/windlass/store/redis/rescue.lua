@@ -3,6 +3,7 @@
 -- Output: {lease, now, {id, record, state before, order, ...}}.
 -- Relies: prelude.lua. `mark` is "<last rescue> <quiet until>": after a gap longer than half a lease nothing lapses for one.
 
+go_on_when_full()
 local worker, lease_for, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local last, quiet = (call('GET', KEY.mark) or ''):match('^(%d+) (%d+)$')
 last, quiet = tonumber(last), tonumber(quiet) or 0

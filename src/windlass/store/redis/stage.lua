@@ -5,7 +5,7 @@
 
 local parents = {}
 for at = 1, #ARGV[4], 16 do parents[#parents + 1] = sub(ARGV[4], at, at + 15) end
-local found = fetch(parents, { '' })
+local found = fetch(parents, '')
 for i = 1, #parents do
   if not found[i] then return { 'unknown', parents[i] } end
 end

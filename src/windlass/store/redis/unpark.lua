@@ -3,6 +3,7 @@
 -- Output: how many.
 -- Relies: prelude.lua.
 
+go_on_when_full()
 local ids = call('ZRANGE', park_key(ARGV[1]), 0, tonumber(ARGV[2]) - 1)
 load(ids)
 local moved = 0
