@@ -23,6 +23,9 @@ class Category(StrEnum):
     PROVIDER = "provider"
 
 
+# `text in Category` raises TypeError before Python 3.12.
+_CATEGORIES = frozenset(category.value for category in Category)
+
 Rule: TypeAlias = Mapping[type[BaseException], Category | str] | Callable[[BaseException], Category | str | None]
 """A user's rule: by exception class (subclasses too, the nearest wins), or a function that may return None."""
 
@@ -65,16 +68,15 @@ def classify(error: BaseException, rule: Rule | None = None) -> Category:
 
 def retry_after(error: BaseException) -> float | None:
     """Seconds that the error itself asks to wait: a `retry_after` attribute or a numeric Retry-After header."""
-    headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
-    asked: tuple[Any, ...] = (
-        getattr(error, "retry_after", None),
-        headers.get("retry-after"),
-        headers.get("Retry-After"),
-    )
+    headers = _look(_look(error, "response"), "headers")
+    read = _look(headers, "get")
+    asked: list[Any] = [_look(error, "retry_after")]
+    if callable(read):
+        asked += [read("retry-after"), read("Retry-After")]
     for value in asked:
         try:
             wait = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         if 0 <= wait <= 30 * 86_400:
             return wait
@@ -94,6 +96,9 @@ def describe(error: BaseException, category: Category = Category.TEMPORARY, *, r
     )
 
 
+_LEFT_OUT = "\n... {} characters left out ...\n"
+
+
 def safe_text(text: str, longest: int) -> str:
     """`text` as every store can keep it: NUL and lone surrogates escaped, cut in the middle when too long."""
     if "\x00" in text:
@@ -101,8 +106,11 @@ def safe_text(text: str, longest: int) -> str:
     text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= longest:
         return text
-    half = longest // 2 - 10
-    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    room = longest - len(_LEFT_OUT.format(len(text)))
+    if room < 2:
+        return text[:longest]
+    head, tail = room - room // 2, room // 2
+    return text[:head] + _LEFT_OUT.format(len(text) - room) + text[len(text) - tail :]
 
 
 def fingerprint(name: str, trace: TracebackType | None) -> str:
@@ -133,23 +141,31 @@ def _by_rule(error: BaseException, rule: Rule | None) -> Category | None:
 
 
 def _by_attribute(error: BaseException, _: Any) -> Category | None:
-    own = getattr(error, "category", None)
-    if isinstance(own, str) and own in Category:
+    own = _look(error, "category")
+    if isinstance(own, str) and own in _CATEGORIES:
         return Category(own)
-    retryable = getattr(error, "retryable", None)
+    retryable = _look(error, "retryable")
     if isinstance(retryable, bool):
         return Category.TEMPORARY if retryable else Category.PERMANENT
     return None
 
 
 def _by_status(error: BaseException, _: Any) -> Category | None:
-    response = getattr(error, "response", None)
+    response = _look(error, "response")
     for holder in (error, response):
         for name in ("status_code", "status"):
-            status = getattr(holder, name, None)
+            status = _look(holder, name)
             if isinstance(status, int):
                 return _of_status(status)
     return None
+
+
+def _look(holder: Any, name: str) -> Any:
+    """An attribute of a foreign object; None if it has none, or if its property raises: judging must not fail."""
+    try:
+        return getattr(holder, name, None)
+    except Exception:
+        return None
 
 
 def _of_status(status: int) -> Category | None:
