@@ -31,6 +31,9 @@ _MARGIN = 0.1
 _SOONEST, _LATEST = 0.05, 0.5
 
 
+def _nothing() -> None: ...
+
+
 class Listener(Protocol):
     """What the worker does on the news; called on the worker's loop."""
 
@@ -60,6 +63,7 @@ class Heartbeat:
         self._heard = 0.0
         self._patience = _SOONEST
         self._found = False
+        self._stop_listening: Callable[[], None] = _nothing
         self._leaving = False
         self._farewell = True
         self._begun: asyncio.Future[None] = self._home.create_future()
@@ -67,14 +71,17 @@ class Heartbeat:
         self._poked: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._main, name="windlass-heartbeat", daemon=True)
 
-    async def start(self) -> None:
-        """The worker's record is in the store when this returns."""
+    async def start(self, store: Store) -> None:
+        """The worker's record is in the store when this returns. `store`: the worker's own handle, for its wake-ups; a
+        listener on the thread's handle would be a second poller where stores have to be polled."""
+        self._stop_listening = store.listen({"cancel"}, self._on_cancel)
         self._thread.start()
         await self._begun
 
     async def stop(self, *, farewell: bool = True) -> None:
         """End the thread; with `farewell` the worker's record goes too."""
         self._farewell = farewell
+        self._stop_listening()
         self._leaving = True
         self.poke()
         await self._ended
@@ -114,18 +121,21 @@ class Heartbeat:
         self._poked = asyncio.Event()
         store = self._open()
         await store.open()
-        stop_listening = store.listen({"cancel"}, self._on_cancel)
         try:
             await self._beat_on(store, self._poked)
         finally:
-            stop_listening()
             await store.close()
 
     def _on_cancel(self) -> None:
-        """Somebody may have cancelled a running job. Engines may cry wolf at every commit, so it is looked into 50 ms
-        later, and up to half a second later while nothing comes of it; jobs that are over by then cost nothing."""
+        """On the worker's loop: somebody may have cancelled a running job.
+
+        Engines may cry wolf at every commit, so it is looked into 50 ms later, and up to half a second later while nothing
+        comes of it; jobs that are over by then cost nothing.
+        """
         self._heard = monotonic()
-        self._look_in(self._patience)
+        if not self._rumour and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # its loop has just closed
+                self._loop.call_soon_threadsafe(self._look_in, self._patience)
 
     def _look_in(self, delay: float) -> None:
         if not self._rumour and self._loop is not None and self._poked is not None:

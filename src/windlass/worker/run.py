@@ -24,6 +24,10 @@ class Why(StrEnum):
     CANCELLED = "cancelled"
     SHUTDOWN = "shutdown"
     LOST = "lost"
+    UNRENEWED = "unrenewed"
+
+
+_REASONS = {Why.SHUTDOWN: "worker shut down", Why.UNRENEWED: "its lease could not be renewed in time"}
 
 
 class Stopped(BaseException):
@@ -149,7 +153,7 @@ def stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | 
         if error is not None:  # where it stood tells more than where we noticed
             late.__traceback__ = error.__traceback__
         return judge(claim, late, run.rules.run, worker, took)
-    return released(claim, worker, "worker shut down")
+    return released(claim, worker, _REASONS[run.why or Why.SHUTDOWN])
 
 
 def raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:

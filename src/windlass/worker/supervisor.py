@@ -90,7 +90,7 @@ class Supervisor:
             slot.signal(signal.SIGTERM)
 
     async def run(self, *, handle_signals: bool = True) -> int:
-        """Until a signal or until all workers are done; 0, or 1 when a worker of an until-idle run failed to the end."""
+        """Until a signal or until all workers are done; the exit code."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGTERM, signal.SIGINT) if handle_signals else ()
         for number in numbers:

@@ -127,7 +127,7 @@ class Worker:
             if handle_signals:
                 stack.enter_context(self._signals())
             self._parts = parts = self._build(store)
-            await parts.heartbeat.start()
+            await parts.heartbeat.start(store)
             try:
                 await self._work(parts, until_idle)
             finally:
@@ -358,7 +358,7 @@ class _News:
 
     def on_unrenewed(self, ids: list[str]) -> None:
         log.error("%d leases could not be renewed in time; their handlers are stopped", len(ids))
-        self._runner.stop(ids, Why.SHUTDOWN)
+        self._runner.stop(ids, Why.UNRENEWED)
 
     def on_rss(self, rss: int) -> None:
         self._worker.watch_memory(rss)
