@@ -3,14 +3,11 @@
 import asyncio
 from collections.abc import Callable, Collection
 
-from windlass.errors import StoreError
 from windlass.store.sqlite.database import Database, Listener
-from windlass.store.sqlite.transaction import View
 from windlass.store.sqlite.writer import Writer
 
 POLL = 0.005
 """SQLite tells nobody about commits; its data version is asked this often while somebody listens (4 us each)."""
-_TOPICS = ("ready", "done", "cancel")
 
 
 class Watch:
@@ -21,14 +18,14 @@ class Watch:
         self._writer = writer
         self._stops: dict[Listener, Callable[[], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._version = -1
+        self._version: int | None = None
 
     def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
         loop = asyncio.get_running_loop()
         listener = Listener(topics, wake, loop)
         self._stops[listener] = self._shared.listen(listener)
         if self._timer is None and self._shared.memory is None:
-            self._version = self._ask()
+            self._version = self._writer.data_version()
             self._timer = loop.call_later(POLL, self._poll, loop)
 
         def stop() -> None:
@@ -53,21 +50,8 @@ class Watch:
 
     def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(POLL, self._poll, loop)
-        version = self._ask()
-        if version != self._version:
+        version = self._writer.data_version()
+        if version is not None and version != self._version:
             self._version = version
             for listener in tuple(self._stops):
-                if not listener.topics.isdisjoint(_TOPICS):
-                    listener.call()
-
-    def _ask(self) -> int:
-        """The number that other connections' commits change; the last one known while this connection is at work."""
-        try:
-            seen = self._writer.try_look(_data_version)
-        except StoreError:  # wake-ups may be lost; whoever listens polls as well, and is told of the fault there
-            return self._version
-        return self._version if seen is None else seen[0]
-
-
-def _data_version(view: View) -> int:
-    return view.db.execute("pragma data_version").fetchall()[0][0]
+                listener.call()
