@@ -71,7 +71,7 @@ class Run:
     def __init__(self, claim: Claim, handler: "Handler[Any, Any]", rules: Effective, notes: Notes, renewed: float):
         self.claim = claim
         self.handler = handler
-        self.call = cast(Callable[..., Any], handler.fn)
+        self.call = cast("Callable[..., Any]", handler.fn)  # text: making the alias costs 2 us
         self.rules = rules
         self.notes = notes
         self.renewed = renewed
