@@ -53,6 +53,14 @@ def parse(path: str) -> Facts:
         raise Fail(f"does not parse: {error}") from error
 
 
+@app.job(queue="files")
+async def arriving(path: str) -> Facts:
+    """Measure a file that is still on its way. The worker that waits for it is the one that the demo kills."""
+    while not await asyncio.to_thread(Path(path).exists):
+        await asyncio.sleep(0.05)
+    return await asyncio.to_thread(facts, path)
+
+
 @app.job(queue="files", max_attempts=3, backoff=fixed("250ms"))
 async def unsteady(ctx: Context, path: str) -> Facts:
     """Measure a file, but only at the second attempt."""

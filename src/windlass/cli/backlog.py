@@ -23,6 +23,7 @@ SHOWN: tuple[State, ...] = (
     State.FAILED,
     State.CANCELLED,
 )
+_HEADS = {State.RETRYING: "retry", State.COMPLETED: "done", State.CANCELLED: "cancel"}
 ALWAYS = frozenset({State.WAITING, State.ACTIVE, State.COMPLETED, State.FAILED})
 
 
@@ -61,14 +62,15 @@ def emit_queues(rows: Sequence[QueueRow], form: Form) -> None:
     else:
         states = [state for state in SHOWN if state in ALWAYS or any(row.states[state] for row in rows)]
         paused = ["paused"] if any(row.paused for row in rows) else []
-        columns = ["queue", *paused, *states]
+        heads = [_HEADS.get(state, state) for state in states]
         emit_table(
-            columns,
+            ["queue", *paused, *heads],
             [
                 [row.name, *["yes" if row.paused else ""][: len(paused)], *(str(row.states[state]) for state in states)]
                 for row in rows
             ],
-            right=states,
+            right=heads,
+            key=12,
         )
 
 

@@ -41,6 +41,7 @@ def emit_workers(workers: Sequence[WorkerInfo], now: Micros, form: Form) -> None
                 ]
                 for info in workers
             ],
+            key=24,
             right=("run", "done", "seen", "up", "rss"),
         )
 

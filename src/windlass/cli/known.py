@@ -35,6 +35,7 @@ def emit_kinds(infos: Sequence[KindInfo], form: Form) -> None:
                 for info in infos
             ],
             right=("tries",),
+            key=12,
         )
 
 

@@ -49,43 +49,49 @@ def emit_lines(lines: Iterable[str]) -> None:
         print(text)
 
 
-def emit_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[str] = ()) -> None:
+def emit_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[str] = (), key: int = 36
+) -> None:
     """A table: cut to the width of a terminal, complete and uncoloured anywhere else.
 
-    The first column is never cut (it is what the next command takes); `right` columns are numbers.
+    `right` columns are numbers and never cut; the first column keeps `key` characters (36: a job's id, which the next
+    command takes). What does not fit even so is folded by the terminal.
     """
     cleaned = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _rich_table(columns, cleaned, set(right))
+        _rich_table(columns, cleaned, set(right), key)
     else:
         _plain_table(columns, cleaned, set(right))
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: set[str]) -> None:
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: set[str], key: int) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
+    least = [key, *(1_000 if name in right else 6 for name in columns[1:])]
+    widths = _widths(columns, rows, least, console.width)
+    console.width = max(console.width, sum(widths) + len(widths))
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for name, width in zip(columns, _widths(columns, rows, console.width), strict=True):
+    for name, width in zip(columns, widths, strict=True):
         side = "right" if name in right else "left"
         table.add_column(name.upper(), justify=side, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    console.print(table, soft_wrap=sum(_widths(columns, rows, console.width)) > console.width)
+    console.print(table, soft_wrap=True)
 
 
-def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Column widths that fit `room`: the widest but the first gives way, never below 6 characters."""
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], least: Sequence[int], room: int) -> list[int]:
+    """Column widths that fit `room`, if they can: the widest gives way, each down to its least."""
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
     while sum(widths) + len(widths) - 1 > room:
-        widest = max(range(1, len(widths)), key=widths.__getitem__, default=0)
-        if widths[widest] <= 6 or not widest:
+        spare = [index for index, width in enumerate(widths) if width > least[index]]
+        if not spare:
             break
-        widths[widest] -= 1
+        widths[max(spare, key=widths.__getitem__)] -= 1
     return widths
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from windlass.query import Action, Command, Retention, Where
+from windlass.query import Action, Command, Retention, Swap, Where
 from windlass.store.protocol import Store
 
 
@@ -52,3 +52,5 @@ async def sweep(store: Store, place: Place) -> None:
         pass
     while await store.prune(everything, 1_000):
         pass
+    kinds = await store.records("kind")
+    await store.exchange([Swap(space=record.space, key=record.key, text=None) for record in kinds])

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from windlass.cli.demo.screen import Screen, screen
-from windlass.cli.demo.stage import Task, new_jobs, plant, sources, tasks
+from windlass.cli.demo.stage import Task, deliver, new_jobs, sources, tasks
 from windlass.cli.demo.verdict import Story, conclude
 from windlass.cli.options import Plain
 from windlass.demo import app
 from windlass.errors import InvalidOption
+from windlass.lease import WorkerInfo
 from windlass.query import Swap, Where
 from windlass.states import FINAL, State
 from windlass.store.protocol import Store
@@ -43,7 +44,7 @@ def play(plan: Plan) -> int:
     """Play it; the exit code: 0 if everything came out as computed without the queue."""
     app.stores = Stores(f"sqlite:///{plan.database}", "windlass")
     with tempfile.TemporaryDirectory(prefix="windlass-demo-") as folder:
-        given = tasks(sources(plan.folder, plan.files), plant(Path(folder)))
+        given = tasks(sources(plan.folder, plan.files), Path(folder))
         if plan.database.exists():
             asyncio.run(_clear(plan.database))
         return asyncio.run(_play(plan, given))
@@ -81,9 +82,12 @@ async def _perform(store: Store, given: list[Task], shown: Screen) -> Story:
         shown.say(f"{len(given)} jobs for {WORKERS} worker processes (lease {LEASE}), store {store.url}")
         refs = await app.enqueue_many(list(new_jobs(given)))
         held, victim = await _crash(store, crew, len(given), shown)
-        shown.say(f"kill -9 {victim}: the worker held {len(held)} jobs; their leases lapse in {LEASE}")
+        shown.say(
+            f"kill -9 {victim}: the worker held {len(held)} job{'s' * (len(held) != 1)}; the lease lapses in {LEASE}"
+        )
+        deliver(given)
         crew.append(await _worker())
-        await _until_ended(store, crew, len(given), shown)
+        await _until_ended(store, crew, victim, len(given), shown)
     finally:
         await asyncio.gather(*(_dismiss(worker) for worker in crew))
     return Story([ref.id for ref in refs], held, victim, 0.0)
@@ -118,39 +122,42 @@ async def _dismiss(worker: asyncio.subprocess.Process) -> None:
 async def _crash(
     store: Store, crew: list[asyncio.subprocess.Process], total: int, shown: Screen
 ) -> tuple[list[str], int]:
-    """Kill the first worker while it holds jobs; which, and its pid. It is stopped first, so that the list is exact."""
-    victim = crew[0]
+    """Kill the worker that waits for the late file, once a fifth of the jobs have ended: which jobs it held, and its pid.
+    It is stopped first, so that the list is exact."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         counts = await _counts(store)
         shown.show(counts)
         _check_alive(crew)
-        if _ended(counts) >= total * CRASH_AT:
+        victim = await _holder(store) if _ended(counts) >= total * CRASH_AT else None
+        if victim is not None:
             os.kill(victim.pid, signal.SIGSTOP)
-            held = await _held_by(store, victim.pid)
-            if held:
-                victim.kill()
-                await victim.wait()
-                return held, victim.pid
-            os.kill(victim.pid, signal.SIGCONT)
+            page = await store.jobs(Where(states=(State.ACTIVE,)), None, 1_000)
+            process = next(worker for worker in crew if worker.pid == victim.pid)
+            process.kill()
+            await process.wait()
+            return [job.id for job in page.items if job.worker == victim.id], victim.pid
         await asyncio.sleep(0.02)
-    raise RuntimeError(f"the demo's worker {victim.pid} never held a job in {PATIENCE:g} s")
+    raise RuntimeError(f"nobody waits for the demo's late file after {PATIENCE:g} s")
 
 
-async def _held_by(store: Store, pid: int) -> list[str]:
-    names = {info.id for info in await store.workers() if info.pid == pid}
-    page = await store.jobs(Where(states=(State.ACTIVE,)), None, 1_000)
-    return [job.id for job in page.items if job.worker in names]
+async def _holder(store: Store) -> WorkerInfo | None:
+    """The worker that runs the job of the late file."""
+    page = await store.jobs(Where(states=(State.ACTIVE,), kinds=("arriving",)), None, 1)
+    names = {job.worker for job in page.items}
+    return next((info for info in await store.workers() if info.id in names), None)
 
 
-async def _until_ended(store: Store, crew: list[asyncio.subprocess.Process], total: int, shown: Screen) -> None:
+async def _until_ended(
+    store: Store, crew: list[asyncio.subprocess.Process], killed: int, total: int, shown: Screen
+) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         counts = await _counts(store)
         shown.show(counts)
         if _ended(counts) >= total:
             return
-        _check_alive(crew[1:])
+        _check_alive([worker for worker in crew if worker.pid != killed])
         await asyncio.sleep(0.05)
     raise RuntimeError(f"the demo's jobs did not end in {PATIENCE:g} s; look with `windlass doctor --url {app.url}`")
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from windlass.demo import Facts, checksum, facts, parse, survey, syntax, unsteady
+from windlass.demo import Facts, arriving, checksum, facts, parse, survey, syntax, unsteady
 from windlass.errors import InvalidOption
 from windlass.job import NewJob
 from windlass.priority import Priority
 
 BIG = 60_000
+LATE = "late.py"
 PLANTED = {
     "broken.py": b"def half(:\n    pass\n",
     "nul.py": b"x = 1\x00\n",
@@ -42,18 +43,21 @@ def sources(folder: Path | None, most: int | None) -> list[Path]:
     return found[::step][:most]
 
 
-def plant(folder: Path) -> list[Path]:
-    """Write files that are not Python into `folder`, and name one that does not exist."""
+def tasks(found: Sequence[Path], folder: Path) -> list[Task]:
+    """A task per file: the runtimes take turns, every fiftieth fails once; big files last, package fronts first. Beside
+    them, in `folder`: files that are not Python, one that never is there, and one that arrives after the crash."""
     for name, data in PLANTED.items():
         (folder / name).write_bytes(data)
-    return [*(folder / name for name in PLANTED), folder / "missing.py"]
-
-
-def tasks(found: Sequence[Path], planted: Sequence[Path]) -> list[Task]:
-    """A task per file: the runtimes take turns, every fiftieth fails once; big files last, package fronts first."""
     made = [Task(_kind(index), str(path), _priority(path)) for index, path in enumerate(found)]
-    bad = [Task("parse" if path.exists() else "checksum", str(path), Priority.CRITICAL) for path in planted]
-    return made + bad
+    bad = [("parse", name) for name in PLANTED] + [("checksum", "missing.py"), ("arriving", LATE)]
+    return made + [Task(kind, str(folder / name), Priority.CRITICAL) for kind, name in bad]
+
+
+def deliver(given: Sequence[Task]) -> None:
+    """Let the late file arrive, whole at once."""
+    late = Path(next(task.path for task in given if task.kind == "arriving"))
+    late.with_suffix(".part").write_text("arrived = True\n")
+    late.with_suffix(".part").rename(late)
 
 
 def _kind(index: int) -> str:
@@ -70,7 +74,7 @@ def _priority(path: Path) -> int:
 
 def new_jobs(given: Sequence[Task]) -> Iterator[NewJob[Any]]:
     """The jobs to enqueue."""
-    handlers = {"parse": parse, "checksum": checksum, "survey": survey, "unsteady": unsteady}
+    handlers = {handler.kind: handler for handler in (parse, checksum, survey, unsteady, arriving)}
     for task in given:
         yield handlers[task.kind].options(priority=task.priority).job(task.path)
 
