@@ -1,9 +1,15 @@
-"""Runs `async def` tests, each in a fresh event loop."""
+"""Runs `async def` tests, each in a fresh event loop, and says which test servers there are."""
 
 import asyncio
 import inspect
 
 import pytest
+
+from tests.servers import versions
+
+
+def pytest_report_header() -> list[str]:
+    return versions()
 
 
 @pytest.hookimpl(tryfirst=True)

