@@ -40,7 +40,7 @@ class Database:
             try:
                 async with self.pool.use() as connection:
                     return await work(connection)
-            except WindlassError:
+            except (WindlassError, asyncpg.UniqueViolationError):
                 raise
             except DRIVER_ERRORS as error:
                 if attempt + 1 < TRIES and _again(error):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+import asyncpg
 import msgspec
 
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
@@ -18,7 +19,7 @@ TYPES = (
     "text", "text", "text", "text", "text", "integer", "integer", "bigint", "bigint", "bigint", "bigint", "text", "text", "text",
     "text", "text", "text", "text", "text", "text", "bigint", "text", "text", "text", "text",
 )  # fmt: skip
-"""The element types of the function's arrays, in order; after them comes the channel."""
+"""The element types of the function's arrays, in order; after them come `careful` and the channel."""
 Arrays: TypeAlias = list[list[Any] | None]
 _encode_tags = msgspec.json.Encoder().encode
 
@@ -29,7 +30,7 @@ def plain(jobs: Sequence[NewJob[Any]]) -> bool:
 
 
 def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
-    """The arguments of the function `enqueue`, without the channel."""
+    """The arguments of the function `enqueue`, without `careful` and the channel."""
     keys = [job.unique for job in jobs]
     edges = [(job.id, edge) for job in jobs if job.after for edge in job.after]
     unique = any(keys)
@@ -111,12 +112,19 @@ class Producer:
             return []
         check_size(jobs)
         await self.register(jobs)
-        if len(jobs) <= STEP or not plain(jobs):
-            told = await self._db.run(lambda connection: self.put(connection, jobs))
-        else:
-            told = await self._db.write(lambda connection: self._put_in_steps(connection, jobs))
+        simple = plain(jobs)
+        try:
+            told = await self._store(jobs, simple=simple, careful=not simple)
+        except asyncpg.UniqueViolationError:
+            # Some id is stored already: a repeat after a lost reply. With care only another one at this moment collides.
+            told = await self._store(jobs, simple=simple, careful=True)
         self._db.bell.ring("ready")
         return told
+
+    async def _store(self, jobs: Sequence[NewJob[Any]], *, simple: bool, careful: bool) -> list[Enqueued]:
+        if len(jobs) <= STEP or not simple:
+            return await self._db.run(lambda connection: self.put(connection, jobs, careful=careful))
+        return await self._db.write(lambda connection: self._put_in_steps(connection, jobs, careful=careful))
 
     async def register(self, jobs: Sequence[NewJob[Any]]) -> None:
         """Queues never seen by this handle, in a commit of their own: an insert inside a longer transaction would make
@@ -126,12 +134,15 @@ class Producer:
             await self._db.run(lambda connection: connection.execute(self._db.sql["enqueue.queues"], sorted(fresh)))
             self._queues |= fresh
 
-    async def put(self, connection: Connection, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
-        """One statement, on a connection that may be inside a transaction."""
-        return answers(jobs, await connection.fetch(self._db.sql["enqueue.call"], *arrays(jobs), None))
+    async def put(self, connection: Connection, jobs: Sequence[NewJob[Any]], *, careful: bool = True) -> list[Enqueued]:
+        """One statement, on a connection that may be inside a transaction. Without care an id that is stored already is a
+        unique violation."""
+        return answers(jobs, await connection.fetch(self._db.sql["enqueue.call"], *arrays(jobs), careful, None))
 
-    async def _put_in_steps(self, connection: Connection, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+    async def _put_in_steps(
+        self, connection: Connection, jobs: Sequence[NewJob[Any]], *, careful: bool
+    ) -> list[Enqueued]:
         told: list[Enqueued] = []
         for begin, end in pairwise([*range(0, len(jobs), STEP), len(jobs)]):
-            told += await self.put(connection, jobs[begin:end])
+            told += await self.put(connection, jobs[begin:end], careful=careful)
         return told

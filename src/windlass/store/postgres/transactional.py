@@ -29,7 +29,7 @@ async def enqueue_on(connection: Any, jobs: Sequence[NewJob[Any]], namespace: st
     run = _async_runner(connection)
     check_size(jobs)
     try:
-        rows = await run(connection, namespace, [*arrays(jobs), channel(namespace, "ready")])
+        rows = await run(connection, namespace, [*arrays(jobs), True, channel(namespace, "ready")])
     except Exception as error:
         raise _explained(error) from error
     return answers(jobs, rows)
@@ -42,7 +42,7 @@ def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob[Any]], namespace: str
     run = _sync_runner(connection)
     check_size(jobs)
     try:
-        rows = run(connection, namespace, [*arrays(jobs), channel(namespace, "ready")])
+        rows = run(connection, namespace, [*arrays(jobs), True, channel(namespace, "ready")])
     except Exception as error:
         raise _explained(error) from error
     return answers(jobs, rows)
@@ -55,7 +55,7 @@ def _explained(error: Exception) -> Exception:
 def _statement(namespace: str, place: Callable[[int], str]) -> str:
     """The call, with `place(n)` for the n-th parameter (from 1); every one is cast, because drivers guess types by value."""
     given = [f"CAST({place(n)} AS {kind}[])" for n, kind in enumerate(TYPES, 1)]
-    given.append(f"CAST({place(len(TYPES) + 1)} AS text)")
+    given += [f"CAST({place(len(TYPES) + 1)} AS boolean)", f"CAST({place(len(TYPES) + 2)} AS text)"]
     return f"SELECT n, id, outcome FROM {quoted(check_namespace(namespace))}.enqueue({', '.join(given)})"
 
 

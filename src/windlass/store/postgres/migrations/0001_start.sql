@@ -1,5 +1,5 @@
 -- The first schema. Job rows: what never changes comes first and what changes last, so that an update on the same page logs
--- only the tail of the row. A fill factor of 60 leaves room for those updates.
+-- only the tail of the row. A fill factor of 50 leaves room for those updates.
 
 CREATE TABLE {schema}.job (
     id text COLLATE "C" PRIMARY KEY,
@@ -43,7 +43,7 @@ CREATE TABLE {schema}.job (
     result text,
     trail text
 ) WITH (
-    fillfactor = 60,
+    fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_threshold = 5000,
     autovacuum_analyze_scale_factor = 0.05,
