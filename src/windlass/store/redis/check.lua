@@ -35,7 +35,9 @@ local function check_job(job, name)
     flagged_now[job.id] = true
     if call('SISMEMBER', KEY.flagged, job.id) == 0 then say('job %s is not in flagged', name) end
   end
-  if not call('ZSCORE', KEY.windows, format('%02x%02x%02x%02x', byte(job.id, 1, 4))) then say('job %s has no window', name) end
+  local window = window_of(job.id)
+  if not call('ZSCORE', KEY.windows, window) then say('job %s has no window', name) end
+  if call('GETBIT', slots_key(window), slot_of(job.id)) == 0 then say('job %s has no slot', name) end
   if not call('HGET', KEY.queues, job.queue) then say('queue %s is not known', job.queue) end
 end
 
@@ -83,6 +85,13 @@ for key in pairs(all) do
   end
   local lines = rest(key, 'log:')
   if lines and not jobs[lines] then say('a log of the unknown job %s', uuid(lines)) end
+  local window = rest(key, 'slots:')
+  if window then
+    for slot = 0, 1023 do
+      local job_key = P .. 'job:' .. window .. format('%03x', slot)
+      if call('GETBIT', key, slot) == 1 and not all[job_key] then say('%s is listed and empty', job_key) end
+    end
+  end
   local parent = rest(key, 'edges:')
   if parent then
     if not jobs[parent] then say('edges of the unknown job %s', uuid(parent)) end

@@ -8,7 +8,7 @@ local ids = {}
 for at = 1, #ARGV[1], 16 do ids[#ids + 1] = sub(ARGV[1], at, at + 15) end
 local action, sources, asked, reason, priority, keep_attempts, actor, target, detail =
   unpack(cmsgpack.unpack(ARGV[2]), 1, 9)
-local done, flagged, refused, windows = {}, {}, {}, {}
+local done, flagged, refused, emptied = {}, {}, {}, {}
 local WORDS = { {any:all} }
 
 local function refuse(id, why) refused[#refused + 1], refused[#refused + 2] = id, why end
@@ -49,7 +49,7 @@ function acts.delete(job)
   end
   forget(job)
   wake('done')
-  windows[window_of(job.id)] = true
+  emptied[segment(job.id)] = job.id
   return true
 end
 function acts.requeue(job)
@@ -88,5 +88,6 @@ if changed > 0 then
 end
 settle_ended()
 flush()
-close_windows(windows)
+drop_logs()
+close_slots(emptied)
 return { done, flagged, refused }

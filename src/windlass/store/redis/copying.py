@@ -29,7 +29,7 @@ from windlass.store.redis.codec import (
     write_state,
 )
 from windlass.store.redis.connection import Link
-from windlass.store.redis.reading import read_cursor
+from windlass.store.redis.reading import next_segment, read_cursor, segment_of
 
 _STEP = 200
 
@@ -38,19 +38,17 @@ async def dump(link: Link, cursor: str | None, limit: int) -> Page[Snapshot]:
     """Oldest id first. The cursor is the last id looked at."""
     items: list[Snapshot] = []
     after = read_cursor(cursor) if cursor else b""
-    segment = f"{max(int.from_bytes(after[:5], 'big') - 1, 0):010x}" if after else ""
+    segment, inclusive = (segment_of(after), "1") if after else ("", "0")
     now: Micros = await link.run("now")
-    while True:
-        found, flat = await link.run("page", "0", segment)
-        if not found:
-            return Page(items)
-        segment = found.decode()
-        ids = sorted(id for at in range(0, len(flat), 16) if (id := flat[at : at + 16]) > after)
+    while found := await next_segment(link, False, segment, inclusive):
+        segment, inclusive = found[0], "0"
+        ids = sorted(id for id in found[1] if id > after)
         for start in range(0, len(ids), _STEP):
             part = ids[start : start + min(_STEP, limit - len(items))]
             items += _snapshots(await link.run("dump", b"".join(part)), now)
             if len(items) >= limit or len(part) < min(_STEP, len(ids) - start):
                 return Page(items, id_text(part[-1]))
+    return Page(items)
 
 
 def _snapshots(flat: Sequence[Any], now: Micros) -> list[Snapshot]:

@@ -107,27 +107,33 @@ local function settle_ended()
   end
 end
 
--- Removes a job with everything that belongs to it. The caller has made sure that nothing waits for it.
+local logs_gone = {}
+-- Removes a job with everything that belongs to it. The caller has made sure that nothing waits for it, and
+-- calls `drop_logs` at its end.
 local SUFFIXES = { '', 'm', 'r', 'e', 't', 'p' }
 local function forget(job)
   job.gone, job.dirty = true, true
   free_key(job)
   if job.state == BLOCKED then cut_edges(job) end
-  for s = 1, #SUFFIXES do drop_field(job.id, SUFFIXES[s]) end
-  call('UNLINK', log_key(job.id))
+  local fields = list_of(fields_gone, segment(job.id))
+  local n = #fields
+  for s = 1, #SUFFIXES do fields[n + s] = job.id .. SUFFIXES[s] end
+  logs_gone[#logs_gone + 1] = log_key(job.id)
+end
+local function drop_logs()
+  if #logs_gone > 0 then spread('UNLINK', logs_gone[1], logs_gone) end
 end
 
--- Drops windows of the listing index whose segments are all empty.
-local function close_windows(windows)
-  for window in pairs(windows) do
-    local any = false
-    for quarter = 0, 255 do
-      if call('EXISTS', P .. 'job:' .. window .. format('%02x', quarter)) == 1 then
-        any = true
-        break
+-- Takes the segments that have become empty (of these ids) out of the listing index.
+local function close_slots(ids)
+  for key, id in pairs(ids) do
+    if call('EXISTS', key) == 0 then
+      local window = window_of(id)
+      call('SETBIT', slots_key(window), slot_of(id), 0)
+      if call('BITCOUNT', slots_key(window)) == 0 then
+        call('UNLINK', slots_key(window))
+        call('ZREM', KEY.windows, window)
       end
     end
-    if not any then call('ZREM', KEY.windows, window) end
   end
 end
-local function window_of(id) return format('%02x%02x%02x%02x', byte(id, 1, 4)) end

@@ -144,7 +144,7 @@ end
 
 local function insert(batch)
   local lanes, items, specials = open_lanes(batch[1]), batch[2], batch[3]
-  local ids, answers, renamed, hanging, windows, fresh = {}, {}, {}, {}, {}, {}
+  local ids, answers, renamed, hanging, opened, fresh = {}, {}, {}, {}, {}, {}
   for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
   local known, stamp = fetch(ids, ''), pack('>I7', now)
   for n = 1, #ids do
@@ -164,12 +164,12 @@ local function insert(batch)
       if holder then
         answers[#answers + 1], answers[#answers + 2] = n, holder
       else
-        fresh[id], windows[sub(id, 1, 4)] = true, true
+        fresh[id], opened[segment(id)] = true, id
       end
     end
   end
   for h = 1, #hanging do settle_new(hanging[h][1], hang(hanging[h][1], hanging[h][2], renamed, fresh)) end
-  for window in pairs(windows) do call('ZADD', KEY.windows, (parse('>I4', window)), window_of(window)) end
+  open_slots(opened)
   for l = 1, #lanes do
     if lanes[l].n then
       count(lanes[l].queue, WAITING, lanes[l].n)

@@ -3,7 +3,7 @@
 -- Output: how many were new.
 -- Relies: ends.lua; a known id is left alone. The sequence moves past every order it is given.
 
-local rows, ids, new, windows = cmsgpack.unpack(ARGV[1]), {}, 0, {}
+local rows, ids, new, opened = cmsgpack.unpack(ARGV[1]), {}, 0, {}
 for i = 1, #rows do ids[i] = rows[i][1] end
 local known = fetch(ids, '')
 for i = 1, #rows do
@@ -21,11 +21,12 @@ for i = 1, #rows do
       take_key(job)
     end
     call('HSETNX', KEY.queues, job.queue, '')
-    call('ZADD', KEY.windows, (parse('>I4', id)), window_of(id))
+    opened[segment(id)] = id
     next_seq()
     seq = max(seq - 1, job.ord % PRIORITY)
     new = new + 1
   end
 end
+open_slots(opened)
 flush()
 return new

@@ -67,16 +67,30 @@ local PRIORITY = 35184372088832 -- 2^45: see windlass.priority.order
 local function order(priority) return (100 - priority) * PRIORITY + next_seq() end
 local function new_lease() return call('INCR', KEY.lease) end
 
--- The segment of an id: the quarter second (256 ms) of its creation, its first 40 bits.
+-- The segment of an id: the 64 ms of its creation, out of its first 42 bits: a window of 65.5 s (8 hex digits, as the id
+-- begins) and one of its 1,024 slots (3 hex digits).
 local segments = {}
+local function window_of(id) return format('%02x%02x%02x%02x', byte(id, 1, 4)) end
+local function slot_of(id)
+  local high, low = byte(id, 5, 6)
+  return high * 4 + floor(low / 64)
+end
 local function segment(id)
-  local start = sub(id, 1, 5)
+  local start = sub(id, 1, 6)
   local key = segments[start]
   if not key then
-    key = P .. 'job:' .. format('%02x%02x%02x%02x%02x', byte(start, 1, 5))
+    key = P .. 'job:' .. window_of(id) .. format('%03x', slot_of(id))
     segments[start] = key
   end
   return key
+end
+local function slots_key(window) return P .. 'slots:' .. window end
+-- Puts segments (key -> an id of it) into the listing index.
+local function open_slots(ids)
+  for _, id in pairs(ids) do
+    local window = window_of(id)
+    if call('SETBIT', slots_key(window), slot_of(id), 1) == 0 then call('ZADD', KEY.windows, (parse('>I4', id)), window) end
+  end
 end
 local function uuid(id)
   return (format(string.rep('%02x', 16), byte(id, 1, 16)):gsub('^(........)(....)(....)(....)', '%1-%2-%3-%4-'))

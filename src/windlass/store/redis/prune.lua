@@ -5,7 +5,7 @@
 -- Relies: ends.lua; a job that others wait for is passed over. UNLINK frees memory outside the command.
 
 local STAGE_LIFE, WORKER_LIFE, BATCH = 600000000, 86400000000, 500
-local left, windows, gone = tonumber(ARGV[2]), {}, 0
+local left, emptied, gone = tonumber(ARGV[2]), {}, 0
 
 local function chosen(ids)
   local keys = {}
@@ -34,7 +34,7 @@ local function drop(key, upto_rank, upto_time)
       local job = jobs[free[i]]
       if job and not job.gone then
         forget(job)
-        windows[window_of(job.id)] = true
+        emptied[segment(job.id)] = job.id
         left, gone = left - 1, gone + 1
       elseif not job then
         call('ZREM', key, free[i]) -- its record was lost (eviction)
@@ -58,7 +58,8 @@ for _, rule in ipairs(cmsgpack.unpack(ARGV[1])) do
   end
 end
 flush()
-close_windows(windows)
+drop_logs()
+close_slots(emptied)
 
 if ARGV[3] ~= '' then
   local oldest = floor((now - tonumber(ARGV[3])) / 60000000)

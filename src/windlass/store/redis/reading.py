@@ -51,7 +51,7 @@ async def jobs(link: Link, where: Where, cursor: str | None, limit: int) -> Page
     limit = max(1, min(limit, MOST_PAGE))
     items: list[Job] = []
     last: str | None = None
-    async for id, record in scan(link, where, cursor):
+    async for id, record in scan(link, where, cursor, step=limit + 1):
         if len(items) == limit:
             return Page(items, last)
         last = id
@@ -61,18 +61,24 @@ async def jobs(link: Link, where: Where, cursor: str | None, limit: int) -> Page
 
 
 async def scan(
-    link: Link, where: Where, cursor: str | None = None, most: int = SCANNED
+    link: Link, where: Where, cursor: str | None = None, *, most: int = SCANNED, step: int = _STEP
 ) -> AsyncIterator[tuple[str, Record | None]]:
     """Matching records newest first, each with a cursor to go on behind it. After `most` records looked at, one last
     pair without a record, whose cursor begins with `+`: there may be more."""
-    fits = matcher(where)
+    fits, picky = matcher(where), where != Where(ids=where.ids, states=where.states)
     before = read_cursor(cursor) if cursor else None
     looked = 0
     async for ids in candidates(link, where, before):
-        for start in range(0, len(ids), _STEP):
-            part = ids[start : start + _STEP]
-            for record in await read(link, part):
-                if fits(record):
+        width = _STEP if picky else min(step, _STEP)
+        for start in range(0, len(ids), width):
+            part = ids[start : start + width]
+            if picky:  # look at the two small records first: few of them may fit
+                fitting = {record["id"] for record in await read(link, part, "") if fits(record)}
+                records = await read(link, [id for id in part if id_text(id) in fitting]) if fitting else []
+            else:
+                records = await read(link, part)
+            for record in records:
+                if fits(record):  # it may have changed meanwhile
                     yield record["id"], record
             looked += len(part)
             if looked >= most:
@@ -111,15 +117,29 @@ async def candidates(link: Link, where: Where, before: bytes | None) -> AsyncIte
 
 async def walk(link: Link, before: bytes | None) -> AsyncIterator[list[bytes]]:
     """All ids below `before`, newest first, segment by segment."""
-    segment = "" if before is None else f"{min(int.from_bytes(before[:5], 'big') + 1, (1 << 40) - 1):010x}"
-    while True:
-        found, flat = await link.run("page", "1", segment)
-        if not found:
-            return
-        segment = found.decode()
-        ids = _older((flat[at : at + 16] for at in range(0, len(flat), 16)), before)
+    segment, inclusive = ("", "0") if before is None else (segment_of(before), "1")
+    while found := await next_segment(link, True, segment, inclusive):
+        segment, inclusive = found[0], "0"
+        ids = _older(found[1], before)
         if ids:
             yield ids
+
+
+async def next_segment(link: Link, down: bool, segment: str, inclusive: str) -> tuple[str, set[bytes]] | None:
+    """The next segment from `segment` on, newer or older, with its ids; None at the end."""
+    name, flat, more = await link.run("page", str(int(down)), segment, inclusive, "")
+    if not name:
+        return None
+    ids = {flat[at : at + 16] for at in range(0, len(flat), 16)}
+    while more:
+        _, flat, more = await link.run("page", str(int(down)), name, "1", more)
+        ids |= {flat[at : at + 16] for at in range(0, len(flat), 16)}
+    return name.decode(), ids
+
+
+def segment_of(id: bytes) -> str:
+    """The name of an id's segment, as prelude.lua makes it."""
+    return f"{id[:4].hex()}{id[4] << 2 | id[5] >> 6:03x}"
 
 
 def _older(ids: Iterable[bytes], before: bytes | None) -> list[bytes]:
