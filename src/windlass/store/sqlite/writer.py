@@ -69,9 +69,12 @@ class Writer:
                             self._commit(tx)
                             return end.value
                         await asyncio.sleep(0)
-                except BaseException as error:
+                except apsw.Error as error:
                     self._undo()
-                    raise self._translated(error) from error
+                    raise translate(error, self._place) from error
+                except BaseException:
+                    self._undo()
+                    raise
                 finally:
                     self._lock.release()
                     self._line.moved_on()
@@ -144,9 +147,12 @@ class Writer:
         try:
             outcome = work(tx)
             self._commit(tx)
-        except BaseException as error:
+        except apsw.Error as error:
             self._undo()
-            raise self._translated(error) from error
+            raise translate(error, self._place) from error
+        except BaseException:
+            self._undo()
+            raise
         finally:
             self._lock.release()
             self._line.moved_on()
@@ -162,9 +168,6 @@ class Writer:
         """Roll back, unless SQLite did so by itself (a full disk)."""
         if self.connection.in_transaction:
             self.connection.execute("rollback")
-
-    def _translated(self, error: BaseException) -> BaseException:
-        return translate(error, self._place) if isinstance(error, apsw.Error) else error
 
     def _check_process(self) -> None:
         if os.getpid() != self._shared.pid:
