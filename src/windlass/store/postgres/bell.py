@@ -9,7 +9,7 @@ import asyncpg
 
 from windlass.errors import StoreError
 from windlass.store.postgres.address import Address
-from windlass.store.postgres.pool import Connection, connect
+from windlass.store.postgres.connection import Connection, connect
 
 TOPICS = ("ready", "done", "cancel")
 APART = 0.005

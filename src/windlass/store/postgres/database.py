@@ -10,8 +10,9 @@ import asyncpg
 from windlass.errors import StoreReadOnly, StoreUnavailable, WindlassError
 from windlass.store.postgres.address import Address
 from windlass.store.postgres.bell import Bell
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.faults import AGAIN, sqlstate, translate
-from windlass.store.postgres.pool import Connection, Pool
+from windlass.store.postgres.pool import Pool
 from windlass.store.postgres.statements import quoted, statements
 
 T = TypeVar("T")

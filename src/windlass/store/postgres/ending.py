@@ -8,10 +8,10 @@ from windlass.job import NewJob
 from windlass.metrics import MINUTE, TallyKey, tally
 from windlass.outcome import Finish, Verdict
 from windlass.states import Event
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.faults import PARTLY
 from windlass.store.postgres.leasing import Claimer
-from windlass.store.postgres.pool import Connection
 from windlass.store.postgres.produce import Producer
 from windlass.store.protocol import MOST_FINISHED
 
@@ -60,7 +60,7 @@ class Finisher:
         for end in finishes:
             first.setdefault((end.id, end.lease), end)
         row = await connection.fetchrow(sql["finish.finish"], *_ends([first[key] for key in sorted(first)]))
-        taken = set(zip(row["accepted"] or (), row["under"] or (), strict=True))
+        taken: set[tuple[str, int]] = set(zip(row["accepted"] or (), row["under"] or (), strict=True))
         accepted = [end for key, end in first.items() if key in taken]
         if accepted:
             minute = row["at"] - row["at"] % MINUTE

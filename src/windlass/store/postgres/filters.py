@@ -7,8 +7,8 @@ import msgspec
 
 from windlass.query import Where
 from windlass.states import State, render
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.pool import Connection
 
 SCANNED = 5_000
 """Jobs that one page looks at when its filter has no index of its own; the page may be short."""

@@ -8,6 +8,7 @@ answered, and never for more than a twentieth of the time, because under an old 
 """
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from windlass.priority import order, reorder
 
@@ -17,6 +18,10 @@ SLACK = 400
 """Sequence numbers kept below the newest claimed one: enqueues that run side by side commit out of order by about a batch."""
 _HIGHEST_ORD = (1 << 63) - 1
 _SEQUENCE = (1 << 45) - 1
+
+Ranges: TypeAlias = tuple[list[str], list[str], list[int], list[int]]
+EVERYTHING: Ranges = ([], [], [], [])
+"""A lane without ranges is read from its head."""
 
 
 class Floors:
@@ -54,7 +59,7 @@ class Floors:
             lane = self._lanes.setdefault((queue, runtime), {})
             lane[priority] = max(floor, lane.get(priority, 0))
 
-    def ranges(self) -> tuple[list[str], list[str], list[int], list[int]]:
+    def ranges(self) -> Ranges:
         """Queues, runtimes, and the ranges [lo, hi) of `ord` that are worth reading in each; all else lies below a floor.
 
         Between two known priorities everything is read: a priority that was never claimed has nothing to skip.

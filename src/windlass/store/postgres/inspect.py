@@ -11,9 +11,9 @@ from windlass.metrics import MetricQuery, Point
 from windlass.query import AuditEntry, Count, Page, Where
 from windlass.queue import QueueInfo
 from windlass.states import State
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.filters import Pager
-from windlass.store.postgres.pool import Connection
 
 MOST_JOBS = 1_000
 _WORKER = msgspec.json.Decoder(WorkerInfo)

@@ -10,9 +10,9 @@ import msgspec
 from windlass.clock import Micros
 from windlass.job import Claim, Runtime
 from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Progress, Pulse
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.floors import Floors
-from windlass.store.postgres.pool import Connection
+from windlass.store.postgres.floors import EVERYTHING, Floors, Ranges
 from windlass.store.protocol import MOST_CLAIMED
 
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -61,25 +61,17 @@ class Claimer:
         slots = _within(request.slots)
         if not slots:
             return Claimed([])
-        floors = self.floors
-        seen = 0
-        sweep = floors.sweep_due(time.monotonic())
-        for full in (True,) if sweep else (False, True):
-            if full and not sweep and not floors.may_sweep(time.monotonic()):
-                break
+        seen, jobs = 0, list[Claim]()
+        if not self.floors.sweep_due(time.monotonic()):
+            seen, jobs = await self._take(request, slots, self.floors.ranges())
+        if not jobs and self.floors.may_sweep(time.monotonic()):
             began = time.monotonic()
-            ranges = ([], [], [], []) if full else floors.ranges()
-            seen, jobs = await self._take(request, slots, ranges)
-            if full:
-                ended = time.monotonic()
-                floors.swept(ended, ended - began)
-            if jobs:
-                return Claimed(jobs)
-        return await self._nothing(request, seen)
+            seen, jobs = await self._take(request, slots, EVERYTHING)
+            ended = time.monotonic()
+            self.floors.swept(ended, ended - began)
+        return Claimed(jobs) if jobs else await self._nothing(request, seen)
 
-    async def _take(
-        self, request: ClaimRequest, slots: dict[str, int], ranges: tuple[Any, ...]
-    ) -> tuple[int, list[Claim]]:
+    async def _take(self, request: ClaimRequest, slots: dict[str, int], ranges: Ranges) -> tuple[int, list[Claim]]:
         queues = None if request.queues is None else list(request.queues)
         rows = await self._db.rows(
             "claim.claim",

@@ -1,7 +1,7 @@
 """Numbered, up-only migrations of a schema, in one transaction under an advisory lock."""
 
 from windlass.errors import SchemaMismatch
-from windlass.store.postgres.pool import Connection
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.statements import PACKAGE, filled, routines, statements
 from windlass.store.statement import load
 

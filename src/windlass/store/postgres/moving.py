@@ -8,8 +8,8 @@ from windlass.priority import order
 from windlass.query import Page
 from windlass.snapshot import Snapshot
 from windlass.states import State
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.pool import Connection
 
 _LOADED = (
     "id", "kind", "queue", "state", "runtime", "priority", "args", "result", "error", "reason", "attempt", "max_attempts",

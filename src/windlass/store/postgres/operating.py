@@ -12,10 +12,10 @@ from windlass.query import ACTION_EVENT, Action, Command, Commanded, Record, Swa
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.states import LIVE, TRANSITIONS, State
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.filters import Pager, Terms
 from windlass.store.postgres.leasing import Claimer
-from windlass.store.postgres.pool import Connection
 from windlass.store.postgres.produce import Producer
 
 

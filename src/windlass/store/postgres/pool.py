@@ -1,46 +1,16 @@
 """A small pool of connections for one event loop: opened when needed, newest first, replaced when they break."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
 
 import asyncpg
 
 from windlass.errors import StoreUnavailable
 from windlass.store.postgres.address import Address
-from windlass.store.postgres.faults import translate
+from windlass.store.postgres.connection import Connection, connect
 
-Connection: TypeAlias = "asyncpg.Connection[Any]"
-
-CONNECT_TIMEOUT = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-# Without a scan of the whole table as a choice, a plan that was made while the table was small stays right when it has grown
-# (generic plans are kept for the life of a connection), and JIT would only ever cost: the statements are short.
-_SETTINGS = {
-    "application_name": "windlass",
-    "jit": "off",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-
-
-async def connect(address: Address, **settings: str) -> Connection:
-    """A connection of our own; a failure is a `StoreError`."""
-    own = {"application_name": "windlass"} if address.pooler else {**_SETTINGS, **settings}
-    try:
-        return await asyncpg.connect(
-            address.dsn,
-            timeout=CONNECT_TIMEOUT,
-            statement_cache_size=0 if address.pooler else 500,
-            max_cached_statement_lifetime=0,
-            max_cacheable_statement_size=0,
-            server_settings=own,
-        )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-        raise translate(error, address.shown) from error
 
 
 class Pool:
@@ -54,7 +24,7 @@ class Pool:
         self._closed = False
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[Connection]:
+    async def use(self) -> AsyncGenerator[Connection]:
         """A connection for a few statements. One that breaks, or is left inside a transaction, is thrown away."""
         async with self._slots:
             connection = await self._get()

@@ -9,8 +9,8 @@ import msgspec
 
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
 from windlass.job import Enqueued, NewJob
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.pool import Connection
 from windlass.store.protocol import MOST_ENQUEUED
 
 STEP = 1_000

@@ -6,8 +6,8 @@ from windlass.clock import Micros
 from windlass.lease import Promoted
 from windlass.query import Retention
 from windlass.states import State
+from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.pool import Connection
 
 
 class Upkeep:

@@ -1,0 +1,56 @@
+"""A connection as the engine uses it: the part of asyncpg's interface that we rely on, typed, and how one is opened."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, cast
+
+import asyncpg
+
+from windlass.store.postgres.address import Address
+from windlass.store.postgres.faults import translate
+
+CONNECT_TIMEOUT = 10
+# Without a scan of the whole table as a choice, a plan that was made while the table was small stays right when it has grown
+# (generic plans are kept for the life of a connection), and JIT would only ever cost: the statements are short.
+_SETTINGS = {
+    "application_name": "windlass",
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+class Connection(Protocol):
+    """asyncpg's own stubs leave the types of rows and arguments open."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+    async def execute(self, query: str, *args: Any) -> str: ...
+    def transaction(self) -> AbstractAsyncContextManager[Any]: ...
+    def is_in_transaction(self) -> bool: ...
+    def is_closed(self) -> bool: ...
+    def terminate(self) -> None: ...
+    async def close(self, *, timeout: float | None = None) -> None: ...
+    def get_server_pid(self) -> int: ...
+    async def add_listener(self, channel: str, callback: Callable[[Any, int, str, object], None]) -> None: ...
+    def add_termination_listener(self, callback: Callable[[Any], None]) -> None: ...
+
+
+async def connect(address: Address, **settings: str) -> Connection:
+    """A connection of our own; a failure is a `StoreError`. A pooler takes no settings and keeps no prepared statements."""
+    own = {"application_name": "windlass"} if address.pooler else {**_SETTINGS, **settings}
+    opened = cast(Any, asyncpg).connect(
+        address.dsn,
+        timeout=CONNECT_TIMEOUT,
+        statement_cache_size=0 if address.pooler else 500,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=0,
+        server_settings=own,
+    )
+    try:
+        return cast(Connection, await opened)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        raise translate(error, address.shown) from error
