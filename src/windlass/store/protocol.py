@@ -126,7 +126,7 @@ class Store(Protocol):
 
     async def fire(self, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any] | None) -> Enqueued | None:
         """If the schedule's due time still is `due`: move it to `next_due` and enqueue `job` (None: skip this time), in
-        one transaction. None when somebody else was first."""
+        one transaction. None when somebody else was first; `Enqueued("", created=False)` for a skip."""
         ...
 
     # operate
