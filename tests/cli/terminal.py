@@ -18,6 +18,7 @@ SHOP = '''
 """An app as users write it."""
 
 import asyncio
+from pathlib import Path
 
 from windlass import Context, Fail, Windlass
 
@@ -41,9 +42,10 @@ async def greet(name: str) -> dict[str, str]:
 
 
 @app.job(queue="slow")
-async def wait(seconds: float) -> str:
-    await asyncio.sleep(seconds)
-    return "slept"
+async def wait(file: str) -> str:
+    while not Path(file).exists():
+        await asyncio.sleep(0.01)
+    return "it came"
 '''
 
 

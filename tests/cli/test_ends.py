@@ -7,6 +7,8 @@ import pytest
 
 from tests.cli.terminal import Shell
 from tests.waiting import until
+from windlass.cli.complaint import complain
+from windlass.errors import InvalidOption, JobNotFound, SettingsError, StoreFull, StoreReadOnly, StoreUnavailable
 
 
 def test_a_store_that_cannot_be_reached_is_exit_5(shell: Shell) -> None:
@@ -71,19 +73,37 @@ def test_prune_deletes_what_is_old(shop: Shell) -> None:
     assert len(shop.ok("dead", "ls", "-A", "shop", "-o", "ids").lines) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreReadOnly("r"), 3),
+        (StoreUnavailable("u"), 5),
+        (StoreFull("f"), 1),
+        (JobNotFound("n"), 4),
+        (InvalidOption("o"), 2),
+        (SettingsError("s"), 2),
+        (ValueError("a fault of a program"), 1),
+    ],
+)
+def test_every_error_has_its_exit_code(error: Exception, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert complain(error) == code
+    assert str(error) in capsys.readouterr().err
+
+
 async def test_a_worker_ends_gracefully_at_sigterm(shell: Shell) -> None:
-    shell.ok("enqueue", "-A", "shop", "wait", '{"seconds": 0.3}')
+    shell.ok("enqueue", "-A", "shop", "wait", '{"file": "go"}')
     worker = shell.start("worker", "-A", "shop", "--lease", "5s", "-q", "slow")
     try:
         await until(lambda: shell.ok("jobs", "ls", "-A", "shop", "--state", "active", "-o", "ids").out, "the job runs")
         worker.send_signal(signal.SIGTERM)
+        (shell.folder / "go").touch()
         out, err = worker.communicate(timeout=20)
     finally:
         worker.kill()
     assert worker.returncode == 0, err
     assert "queue slow; stop with" in err
     assert out == ""
-    assert shell.ok("jobs", "ls", "-A", "shop", "-o", "json").json["items"][0]["result"] == "slept"
+    assert shell.ok("jobs", "ls", "-A", "shop", "-o", "json").json["items"][0]["result"] == "it came"
 
 
 async def test_an_interrupted_wait_is_exit_130(shell: Shell) -> None:

@@ -39,7 +39,7 @@ def test_wait_prints_the_result_or_fails_with_the_error(shell: Shell) -> None:
         assert answer.code == 1
         assert "error[job-failed]" in answer.err
         assert "nobody is called nobody" in answer.err
-        answer = shell.run("enqueue", *A, "wait", '{"seconds": 60}', "--wait", "--timeout", "200ms", "-o", "json")
+        answer = shell.run("enqueue", *A, "wait", '{"file": "never"}', "--wait", "--timeout", "200ms", "-o", "json")
         assert answer.code == 1
         assert json.loads(answer.err)["code"] == "result-timeout"
     finally:

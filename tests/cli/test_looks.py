@@ -60,10 +60,10 @@ async def test_the_doctor_finds_what_is_wrong_and_says_what_mends_it(shop: Shell
         assert answer.json["facts"]["engine"] == "sqlite"
         return {finding["code"]: finding["mend"] for finding in answer.json["findings"]}
 
-    assert findings(1)["no-worker"] == "windlass worker -A module:app -q mail"
+    assert findings(1)["no-worker"] == "windlass worker -A shop -q mail"
     shop.ok("queues", "pause", *A, "mail")
-    assert findings(0)["paused"] == "windlass queues resume mail"
-    shop.ok("queues", "resume", *A, "mail")
+    assert findings(0)["paused"] == "windlass queues resume -A shop mail"
+    shop.ok(*findings(0)["paused"].split()[1:])
     (shop.folder / "poor.py").write_text(
         "from windlass import Windlass\napp = Windlass('sqlite:///shop.db')\n@app.job\nasync def other(): ...\n"
     )
@@ -79,7 +79,7 @@ async def test_the_doctor_finds_what_is_wrong_and_says_what_mends_it(shop: Shell
 
 
 async def test_the_doctor_sees_a_worker_that_hangs(shell: Shell) -> None:
-    shell.ok("enqueue", *A, "wait", '{"seconds": 60}')
+    shell.ok("enqueue", *A, "wait", '{"file": "never"}')
     worker = shell.start("worker", *A, "--lease", "1s")
     try:
         await until(lambda: shell.ok("jobs", "ls", *A, "--state", "active", "-o", "ids").out, "the job runs")

@@ -43,8 +43,9 @@ class Checkup(msgspec.Struct, frozen=True):
 
 
 class Ward(NamedTuple):
-    """What the examinations look at."""
+    """What the examinations look at; `flags` lead the mending commands to the same store."""
 
+    flags: str
     now: Micros
     waiting: dict[str, int]
     paused: frozenset[str]
@@ -71,9 +72,11 @@ async def _examine(target: Target) -> Checkup:
         findings = [Finding("warning", "engine", str(text)) for text in warnings]
         if found != known:
             findings.append(
-                Finding("wrong", "schema", f"schema {found}, this version writes {known}", _up(found, known))
+                Finding(
+                    "wrong", "schema", f"schema {found}, this version writes {known}", _up(found, known, target.flags)
+                )
             )
-        ward = await _look(store)
+        ward = await _look(store, target.flags)
         findings += _clock(ward)
         for examination in EXAMINATIONS:
             findings += examination(ward)
@@ -89,19 +92,20 @@ async def _examine(target: Target) -> Checkup:
         await store.close()
 
 
-def _up(found: int, known: int) -> str:
-    return "windlass migrate up" if found < known else "install the newer windlass"
+def _up(found: int, known: int, flags: str) -> str:
+    return f"windlass migrate up{flags}" if found < known else "install the newer windlass"
 
 
 def _totals(ward: Ward) -> dict[str, Any]:
     return {"waiting": sum(ward.waiting.values())}
 
 
-async def _look(store: Store) -> Ward:
+async def _look(store: Store, flags: str) -> Ward:
     waiting = {count.queue: count.n for count in await store.counts() if count.state is State.WAITING}
     workers = await store.workers()
     active = await store.jobs(Where(states=(State.ACTIVE,)), None, SAMPLE)
     return Ward(
+        flags=flags,
         now=await store.now(),
         waiting=waiting,
         paused=frozenset(info.name for info in await store.queues() if info.paused),
@@ -146,7 +150,7 @@ def _unserved(ward: Ward) -> Iterator[Finding]:
                 "wrong",
                 "no-worker",
                 f"queue {queue} has {count:,} waiting and no live worker",
-                f"windlass worker -A module:app -q {queue}",
+                f"windlass worker{'' if '-A' in ward.flags else ' -A module:app'}{ward.flags} -q {queue}",
             )
 
 
@@ -154,7 +158,7 @@ def _paused(ward: Ward) -> Iterator[Finding]:
     for queue in sorted(ward.paused):
         if count := ward.waiting.get(queue):
             text = f"queue {queue} is paused with {count:,} waiting"
-            yield Finding("warning", "paused", text, f"windlass queues resume {queue}")
+            yield Finding("warning", "paused", text, f"windlass queues resume{ward.flags} {queue}")
 
 
 def _unknown_kinds(ward: Ward) -> Iterator[Finding]:
@@ -166,7 +170,7 @@ def _unknown_kinds(ward: Ward) -> Iterator[Finding]:
                     "wrong",
                     "unknown-kind",
                     f"jobs of kind {kind} wait in queue {queue}, and no worker there knows the kind",
-                    f"start a worker whose app has it, or windlass jobs cancel --kind {kind}",
+                    f"start a worker whose app has it, or windlass jobs cancel{ward.flags} --kind {kind}",
                 )
 
 
@@ -192,7 +196,8 @@ def _stuck(ward: Ward) -> Iterator[Finding]:
         since = ward.now - (worker.claimed_at or worker.started_at)
         if served and since > IDLE and ward.now - worker.seen_at <= worker.lease and worker.state == "running":
             text = f"worker {worker.id} took no job for {span(since / SECOND)} while {served[0]} has waiting ones"
-            mend = f"its {worker.running} running jobs may hang: windlass jobs ls --state active, or restart pid {worker.pid}"
+            look = f"windlass jobs ls{ward.flags} --state active"
+            mend = f"its {worker.running} running jobs may hang: {look}, or restart pid {worker.pid}"
             yield Finding("warning", "stuck-worker", text, mend)
 
 

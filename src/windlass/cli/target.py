@@ -1,6 +1,7 @@
 """Which store a command means: `-A module:app`, `--url`, or what the environment says; and running on it."""
 
 import asyncio
+import shlex
 import sys
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -25,6 +26,12 @@ class Target(NamedTuple):
     url: str | None
     app: str | None
     namespace: str | None
+
+    @property
+    def flags(self) -> str:
+        """The options that lead another command to the same store, with a blank in front; empty if nothing was typed."""
+        given = (("-A", self.app), ("--url", self.url), ("--namespace", self.namespace))
+        return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
 
     def load(self) -> "Windlass":
         """The app: the one `-A` names, with `--url` and `--namespace` over its own; else one made for the address."""
