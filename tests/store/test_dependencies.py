@@ -21,7 +21,7 @@ from tests.store.kit import (
 )
 from windlass.clock import SECOND, moment
 from windlass.errors import UnknownParent
-from windlass.job import Edge, OnFailure
+from windlass.job import Edge, Enqueued, OnFailure
 from windlass.query import Action
 from windlass.states import Event, State
 from windlass.store import Store
@@ -364,6 +364,16 @@ async def test_an_unknown_parent_is_named(store: Store) -> None:
         await store.enqueue([new(), new(after=after(missing))])
     assert refused.value.parent == missing
     assert await store.counts() == []
+
+
+async def test_a_repeat_does_not_need_its_parents_again(store: Store) -> None:
+    parent = new()
+    child = new(after=after(parent.id))
+    await put(store, parent, child)
+    await finish_next(store)
+    await act(store, Action.DELETE, parent.id)
+    assert await store.enqueue([child]) == [Enqueued(child.id)]
+    assert await state_of(store, child.id) is WAITING
 
 
 async def test_follow_up_jobs_may_wait_for_jobs(store: Store) -> None:
