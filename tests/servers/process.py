@@ -132,11 +132,18 @@ class Server:
         process.send_signal(how)
 
 
+HIGHEST_PORT = 55_535
+"""A Redis Cluster node also listens 10,000 ports above its own."""
+
+
 def free_port() -> int:
     """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port <= HIGHEST_PORT:
+            return port
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
