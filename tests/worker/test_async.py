@@ -37,6 +37,20 @@ async def test_every_job_runs_once_and_gives_its_result(app: Windlass) -> None:
         assert [await ref.result(timeout=5) for ref in refs[::97]] == [n * 2 for n in range(0, 1_000, 97)]
 
 
+async def test_a_drain_outlasts_claims_that_asked_for_idle_runtimes_only(app: Windlass) -> None:
+    """While its async slots are taken a worker asks for thread and process jobs only; that nothing came says nothing."""
+
+    @app.job
+    async def note(n: int) -> int:
+        await asyncio.sleep(0)
+        return n
+
+    async with app:
+        await app.enqueue_many(note.job(n) for n in range(5_000))
+        assert await app.drain() == 5_000
+        assert (await app.queues.stats())["default"]["waiting"] == 0
+
+
 async def test_context_variables_do_not_leak_between_jobs(app: Windlass) -> None:
     seen: list[str] = []
 

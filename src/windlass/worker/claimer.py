@@ -51,7 +51,8 @@ class Claimer:
         self._wake.set()
 
     async def ask(self) -> bool:
-        """Make a claim that begins after this call; True if it brought nothing."""
+        """Make a claim that begins after this call; True if it brought nothing and the worker held nothing when it was
+        sent. A busy worker asks only for the runtimes it has slots for, so an empty answer says little then."""
         future = asyncio.get_running_loop().create_future()
         self._askers.append(future)
         self.news()
@@ -75,6 +76,7 @@ class Claimer:
 
     async def _round(self, slots: dict[Runtime, int]) -> None:
         askers, self._askers = self._askers, []
+        was_idle = not self._runner.held
         self._request = msgspec.structs.replace(self._request, number=self._request.number + 1, slots=slots)
         sent, claimed = await self._claim(self._request)
         self._wait = claimed.wait
@@ -85,7 +87,7 @@ class Claimer:
             self._dry.update(runtime for runtime, asked in slots.items() if got[runtime] < asked)
         for future in askers:
             if not future.done():
-                future.set_result(not claimed.jobs and not claimed.more)
+                future.set_result(was_idle and not claimed.jobs and not claimed.more)
         if claimed.jobs:
             await asyncio.sleep(0)  # the handlers go first
 
