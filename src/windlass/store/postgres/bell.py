@@ -95,9 +95,9 @@ class Bell:
                 # What was committed before LISTEN took effect told nobody.
                 self._wake_all()
                 while not connection.is_closed():
+                    await self._changed.wait()
                     self._changed.clear()
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), 30)
+                    if not connection.is_closed():
                         connection = await self._listen()
             except _LOST:
                 pass  # connected again below, after a pause

@@ -14,6 +14,8 @@ from windlass.priority import order, reorder
 
 EVERY = 0.25
 SHARE = 20
+DEAR = 0.05
+"""Seconds. A sweep that took longer is rationed; a busy machine alone makes one of 10 ms out of 1."""
 SLACK = 400
 """Sequence numbers kept below the newest claimed one: enqueues that run side by side commit out of order by about a batch."""
 _HIGHEST_ORD = (1 << 63) - 1
@@ -36,11 +38,11 @@ class Floors:
 
     def swept(self, now: float, took: float) -> None:
         """A sweep that took `took` seconds has ended."""
-        self._next_sweep = now + max(EVERY, SHARE * took)
+        self._next_sweep = now + (SHARE * took if took > DEAR else EVERY)
 
     def may_sweep(self, now: float) -> bool:
         """Whether an empty answer may be preceded by a sweep: always, unless sweeps have become dear."""
-        return now >= self._next_sweep or self._next_sweep - now <= EVERY
+        return self._next_sweep - now <= EVERY
 
     def forget(self) -> None:
         """Something went back to its old place: begin at the head again."""

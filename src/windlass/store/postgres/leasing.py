@@ -62,9 +62,11 @@ class Claimer:
         if not slots:
             return Claimed([])
         seen, jobs = 0, list[Claim]()
-        if not self.floors.sweep_due(time.monotonic()):
+        sweep = self.floors.sweep_due(time.monotonic())
+        if not sweep:
             seen, jobs = await self._take(request, slots, self.floors.ranges())
-        if not jobs and self.floors.may_sweep(time.monotonic()):
+            sweep = not jobs and self.floors.may_sweep(time.monotonic())
+        if sweep:
             began = time.monotonic()
             seen, jobs = await self._take(request, slots, EVERYTHING)
             ended = time.monotonic()
@@ -102,7 +104,10 @@ class Claimer:
         if seen:
             return Claimed([], more=True)
         if request.queues is None:
-            wait = await self._db.value("claim.wait_all")
+            wait, fresh = await self._db.row("claim.wait_all")
+            if fresh:
+                await self._db.run(lambda connection: connection.execute(self._db.sql["claim.register"]))
+                return Claimed([], more=True)
         else:
             wait = await self._db.value("claim.wait_queues", list(request.queues))
         return Claimed([], None if wait is None else max(wait, 0))

@@ -15,8 +15,13 @@ def known() -> int:
 
 async def found(connection: Connection, schema: str) -> int:
     """The version of the schema; 0 when there is none."""
-    # to_regclass answers for what a role may not see as well; no error, no aborted transaction.
-    if await connection.fetchval("SELECT to_regclass($1) IS NULL", f'"{schema}".migration'):
+    # A look into the catalogue's tables, never to_regclass: that answers from a cache which a transaction that waited for the
+    # advisory lock does not refresh, so of two that migrate at once the second would begin again.
+    exists = (
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = $1 AND c.relname = 'migration')"
+    )
+    if not await connection.fetchval(exists, schema):
         return 0
     return await connection.fetchval(filled("SELECT coalesce(max(version), 0) FROM {schema}.migration", schema))
 
@@ -75,7 +80,8 @@ async def migrate(connection: Connection, schema: str) -> list[str]:
 
 async def _create(connection: Connection, schema: str) -> None:
     # A schema that an administrator made beforehand is taken: the role then needs no right to create one.
-    if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", f'"{schema}"'):
+    exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)"
+    if not await connection.fetchval(exists, schema):
         await connection.execute(filled("CREATE SCHEMA {schema}", schema))
     await connection.execute(
         filled(

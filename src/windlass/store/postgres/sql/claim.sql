@@ -82,7 +82,15 @@ WHERE j.lease = $1 AND j.state = {state:active}
 RETURNING {claim}, j.ord, t.now
 
 -- name: wait_all
-SELECT min(run_at) - {schema}.clock() FROM {schema}.job WHERE state IN ({from:promote})
+-- `fresh`: a queue that only a user's transaction has used so far is not registered yet, so no claim looks at it.
+SELECT min(run_at) - {schema}.clock() AS wait, EXISTS (
+    SELECT FROM {schema}.delta d WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue)
+) AS fresh
+FROM {schema}.job WHERE state IN ({from:promote})
+
+-- name: register
+INSERT INTO {schema}.queue (name) SELECT DISTINCT d.queue FROM {schema}.delta d
+WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue) ORDER BY 1 ON CONFLICT DO NOTHING
 
 -- name: wait_queues
 SELECT min(d.run_at) - {schema}.clock() FROM (SELECT DISTINCT unnest($1::text[]) AS queue) q CROSS JOIN LATERAL (

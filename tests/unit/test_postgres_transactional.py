@@ -1,0 +1,304 @@
+"""Enqueue inside a user's transaction, on every driver: the job exists if and only if the user commits."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+import psycopg
+import psycopg2
+import pytest
+import sqlalchemy
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from tests.store.kit import Hand, counted, fresh_id, get, new, promote_all, put, state_of
+from tests.store.places import postgres_server as postgres
+from tests.waiting import until
+from windlass.errors import SchemaMismatch, SettingsError, StoreUnavailable, UnknownParent
+from windlass.job import Edge, Enqueued, UniqueKey
+from windlass.states import State
+from windlass.store.postgres.engine import PostgresStore
+from windlass.store.postgres.transactional import enqueue_on, enqueue_on_sync
+
+_numbers = itertools.count(1)
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(postgres().url, f"tx{next(_numbers)}")
+    await store.open()
+    try:
+        yield store
+        assert await store.audit_counts() == []
+    finally:
+        await store.close()
+
+
+def url(driver: str = "") -> str:
+    return postgres().url.replace("postgresql://", f"postgresql{driver}://")
+
+
+# Each gives a connection with `commit` and `rollback` of the same names, in a transaction.
+
+
+Way = tuple[Any, Callable[[], Any], Callable[[], Any]]
+
+
+@asynccontextmanager
+async def on_asyncpg() -> AsyncIterator[Way]:
+    connection = await asyncpg.connect(url())
+
+    async def end(how: str) -> None:
+        await connection.execute(f"{how} AND CHAIN")
+
+    await connection.execute("BEGIN")
+    try:
+        yield connection, lambda: end("COMMIT"), lambda: end("ROLLBACK")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def on_async_psycopg() -> AsyncIterator[Way]:
+    async with await psycopg.AsyncConnection.connect(url()) as connection:
+        yield connection, connection.commit, connection.rollback
+
+
+@asynccontextmanager
+async def on_async_sqlalchemy(driver: str) -> AsyncIterator[Way]:
+    engine = create_async_engine(url(driver))
+    async with engine.connect() as connection:
+        yield connection, connection.commit, connection.rollback
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def on_async_session() -> AsyncIterator[Way]:
+    engine = create_async_engine(url("+asyncpg"))
+    async with AsyncSession(engine) as session:
+        yield session, session.commit, session.rollback
+    await engine.dispose()
+
+
+ASYNC: dict[str, Callable[[], AbstractAsyncContextManager[Way]]] = {
+    "asyncpg": on_asyncpg,
+    "psycopg async": on_async_psycopg,
+    "SQLAlchemy async, asyncpg": lambda: on_async_sqlalchemy("+asyncpg"),
+    "SQLAlchemy async, psycopg": lambda: on_async_sqlalchemy("+psycopg"),
+    "SQLAlchemy AsyncSession": on_async_session,
+}
+
+
+@contextmanager
+def on_psycopg(**options: Any) -> Iterator[Way]:
+    with psycopg.connect(url(), **options) as connection:
+        yield connection, connection.commit, connection.rollback
+
+
+@contextmanager
+def on_psycopg2() -> Iterator[Way]:
+    connection = psycopg2.connect(url())
+    yield connection, connection.commit, connection.rollback
+    connection.close()
+
+
+@contextmanager
+def on_sqlalchemy(driver: str) -> Iterator[Way]:
+    engine = sqlalchemy.create_engine(url(driver))
+    with engine.connect() as connection:
+        yield connection, connection.commit, connection.rollback
+    engine.dispose()
+
+
+@contextmanager
+def on_session() -> Iterator[Way]:
+    engine = sqlalchemy.create_engine(url("+psycopg"))
+    with Session(engine) as session:
+        yield session, session.commit, session.rollback
+    engine.dispose()
+
+
+@contextmanager
+def on_django() -> Iterator[Way]:
+    import django
+    from django.conf import settings
+
+    server = postgres()
+    if not settings.configured:
+        database = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "postgres"}
+        settings.configure(DATABASES={"default": {**database, "HOST": "127.0.0.1", "PORT": server.port}})
+        django.setup()
+    from django.db import connection
+
+    connection.set_autocommit(False)
+    yield connection, connection.commit, connection.rollback
+    connection.close()
+
+
+SYNC: dict[str, Callable[[], AbstractContextManager[Way]]] = {
+    "psycopg": on_psycopg,
+    "psycopg with dict rows": lambda: on_psycopg(row_factory=psycopg.rows.dict_row),
+    "psycopg2": on_psycopg2,
+    "SQLAlchemy, psycopg": lambda: on_sqlalchemy("+psycopg"),
+    "SQLAlchemy, psycopg2": lambda: on_sqlalchemy("+psycopg2"),
+    "SQLAlchemy Session": on_session,
+    "Django": on_django,
+}
+
+AWKWARD = '{"text":"nul \\u0000, quote \' \\" %s :name $1 {0}, 日本 \\ud800"}'
+
+
+@asynccontextmanager
+async def transaction(driver: str, store: PostgresStore) -> AsyncIterator[tuple[Any, Any, Any]]:
+    """(enqueue, commit, rollback) of a driver, all awaitable."""
+    if driver in ASYNC:
+        async with ASYNC[driver]() as (connection, commit, rollback):
+
+            async def enqueue(*jobs: Any) -> list[Enqueued]:
+                return await store.enqueue_on(connection, jobs)
+
+            yield enqueue, commit, rollback
+        return
+    with ThreadPoolExecutor(1) as thread:  # a blocking connection belongs to a thread without an event loop
+
+        async def there(call: Callable[..., Any], *args: Any) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(thread, call, *args)
+
+        context = SYNC[driver]()
+        connection, commit, rollback = await there(context.__enter__)
+        try:
+            yield (
+                lambda *jobs: there(store.enqueue_on_sync, connection, jobs),
+                lambda: there(commit),
+                lambda: there(rollback),
+            )
+        finally:
+            await there(context.__exit__, None, None, None)
+
+
+@pytest.mark.parametrize("driver", [*ASYNC, *SYNC])
+async def test_if_and_only_if_the_user_commits(driver: str) -> None:
+    async with opened() as store, transaction(driver, store) as (enqueue, commit, rollback):
+        gone = new(args=AWKWARD)
+        assert await enqueue(gone) == [Enqueued(gone.id)]
+        assert await store.job(gone.id) is None
+        await rollback()
+        assert await store.job(gone.id) is None
+        kept = [
+            new(args=AWKWARD, tags=("a", "b"), user="u", unique=UniqueKey(key="k"), max_attempts=7, priority=-3),
+            new("later", delay=3_600_000_000, queue="other", runtime="process"),
+        ]
+        kept.append(new(after=(Edge(kept[0].id, "run"),)))
+        assert await enqueue(*kept) == [Enqueued(job.id) for job in kept]
+        assert await store.job(kept[0].id) is None
+        assert await store.counts() == []
+        await commit()
+        (claim,) = await Hand(store).drain()
+        assert (claim.id, claim.args, claim.tags, claim.priority) == (kept[0].id, AWKWARD, ("a", "b"), -3)
+        assert await counted(store) == {State.ACTIVE: 1, State.DELAYED: 1, State.BLOCKED: 1}
+        job = await get(store, kept[1].id)
+        assert (job.kind, job.queue, job.runtime, job.max_attempts) == ("later", "other", "process", 3)
+
+
+@pytest.mark.parametrize("driver", [*ASYNC, *SYNC])
+async def test_refusals_leave_the_users_transaction_whole(driver: str) -> None:
+    async with opened() as store, transaction(driver, store) as (enqueue, commit, _):
+        (holder,) = await put(store, new(unique=UniqueKey(key="k")))
+        with pytest.raises(UnknownParent) as refused:
+            await enqueue(new(after=(Edge("missing"),)))
+        assert refused.value.parent == "missing"
+        assert await enqueue(new(unique=UniqueKey(key="k"))) == [Enqueued(holder, created=False)]
+        good = new()
+        await enqueue(good, good)
+        await commit()
+        assert await state_of(store, good.id) is State.WAITING
+
+
+async def test_a_key_held_by_another_open_transaction_is_a_clear_error() -> None:
+    async with opened() as store, on_asyncpg() as (one, commit, _), on_asyncpg() as (two, commit_two, _):
+        key = UniqueKey(key="k")
+        first, other = new(unique=key), new()
+        await store.enqueue_on(one, [first])
+        with pytest.raises(StoreUnavailable, match="another open transaction"):
+            await store.enqueue_on(two, [new(unique=key)])
+        with pytest.raises(StoreUnavailable, match="another open transaction"):
+            await store.enqueue([new(unique=key)])
+        await store.enqueue_on(two, [other])
+        await commit()
+        await commit_two()
+        assert await counted(store) == {State.WAITING: 2}
+        assert await store.enqueue([new(unique=key)]) == [Enqueued(first.id, created=False)]
+
+
+async def test_a_key_is_free_again_after_a_rollback() -> None:
+    async with opened() as store, on_asyncpg() as (connection, _, rollback):
+        key = UniqueKey(key="k")
+        await store.enqueue_on(connection, [new(unique=key)])
+        waiting = asyncio.create_task(store.enqueue([new(unique=key)]))
+        await asyncio.sleep(0)
+        await rollback()
+        assert [answer.created for answer in await waiting] == [True]
+
+
+async def test_an_open_transaction_holds_up_nobody() -> None:
+    """A user's transaction that has enqueued stays open: claims, ends, counts, new queues and commands go on."""
+    async with opened() as store, on_asyncpg() as (connection, commit, _):
+        (parent,) = await put(store, new())
+        hand = Hand(store)
+        claim = await hand.one()
+        children = [new(after=(Edge(parent),), queue="brand-new") for _ in range(3)]
+        await store.enqueue_on(connection, children)
+        await put(store, new(queue="brand-new"))
+        await hand.complete(claim)
+        await hand.complete(*await hand.take())
+        await promote_all(store)
+        assert await counted(store) == {State.COMPLETED: 2}
+        await commit()
+        assert await counted(store, "brand-new") == {State.COMPLETED: 1, State.BLOCKED: 3}
+        await promote_all(store)  # the parent had ended while nobody could see its children
+        assert len(await hand.take()) == 3
+
+
+async def test_children_of_a_parent_that_ends_after_the_commit() -> None:
+    async with opened() as store, on_asyncpg() as (connection, commit, _):
+        (parent,) = await put(store, new())
+        claim = await Hand(store).one()
+        child, doomed = new(after=(Edge(parent, "run"),)), new(after=(Edge(parent),))
+        await store.enqueue_on(connection, [child, doomed])
+        await commit()
+        await promote_all(store)
+        await Hand(store).complete(claim)
+        assert [await state_of(store, id) for id in (child.id, doomed.id)] == [State.WAITING] * 2
+
+
+async def test_the_commit_wakes_a_listener() -> None:
+    async with opened() as store, on_async_psycopg() as (connection, commit, _):
+        rung: list[int] = []
+        store.listen(["ready"], lambda: rung.append(1))
+        await until(lambda: rung, "the first wake-up of a new listener")
+        await store.enqueue_on(connection, [new()])
+        rung.clear()
+        await commit()
+        await until(lambda: rung, "the wake-up of the commit")
+
+
+async def test_a_namespace_without_a_schema_says_so() -> None:
+    async with on_asyncpg() as (connection, _, _):
+        with pytest.raises(SchemaMismatch):
+            await enqueue_on(connection, [new()], "nowhere")
+
+
+async def test_no_jobs_is_no_statement() -> None:
+    assert await enqueue_on(object(), []) == []
+    assert enqueue_on_sync(object(), []) == []
+
+
+async def test_a_connection_of_an_unknown_kind_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"builtins\.object"):
+        await enqueue_on(object(), [new(id=fresh_id())])
+    with pytest.raises(SettingsError, match="blocking"):
+        enqueue_on_sync(object(), [new()])
