@@ -54,7 +54,7 @@ class Every:
         self._poked.set()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         while True:
             began = loop.time()
             self._poked.clear()
@@ -68,6 +68,8 @@ class Every:
                 log.exception("%s failed", self._what)
                 await asyncio.sleep(self._backoff.failed(error))
                 continue
+            if task is not None and task.cancelling():  # a driver swallowed it inside the step
+                raise asyncio.CancelledError
             await self._rest(self._interval if delay is None else delay, began + self._floor)
 
     async def _rest(self, delay: float, earliest: float) -> None:
