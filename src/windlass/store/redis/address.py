@@ -16,9 +16,9 @@ from windlass.errors import SettingsError
 _CALM: dict[str, Any] = {
     "socket_timeout": 30.0,
     "socket_connect_timeout": 5.0,
-    "socket_keepalive": True,
     "protocol": 2,
 }
+_TCP: dict[str, Any] = {**_CALM, "socket_keepalive": True}
 
 
 class Address(NamedTuple):
@@ -43,10 +43,22 @@ def read_address(url: str) -> Address:
         return _cluster(parts, tls=scheme.startswith("rediss"))
     plain = url.replace(parts.scheme, scheme, 1)
 
+    options = _CALM if scheme == "unix" else _TCP
+
     def make_plain() -> Any:
-        return redis.Redis.from_url(plain, retry=_no_retry(), **_CALM)  # pyright: ignore[reportUnknownMemberType]
+        return redis.Redis.from_url(plain, retry=_no_retry(), **options)  # pyright: ignore[reportUnknownMemberType]
 
     return Address(_shown(parts), make_plain, make_plain)
+
+
+async def shut(client: Any) -> None:
+    """Close a client with every connection it has, also those to the sentinels it asked for its master."""
+    try:
+        await client.aclose()
+    finally:
+        watch = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+        for sentinel in () if watch is None else watch.sentinels:
+            await sentinel.aclose()
 
 
 def _shown(parts: SplitResult) -> str:
@@ -91,7 +103,7 @@ def _sentinel(parts: SplitResult, *, tls: bool) -> Callable[[], Any]:
             mend="add the master's name as the path",
         )
     hosts = _hosts(parts, 26379)
-    options: dict[str, Any] = {**_CALM, **_login(parts), "db": int(db or 0), "ssl": tls}
+    options: dict[str, Any] = {**_TCP, **_login(parts), "db": int(db or 0), "ssl": tls}
     asked = parse_qs(parts.query)
     watch: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, "ssl": tls}
     if "sentinel_password" in asked:
@@ -106,7 +118,7 @@ def _sentinel(parts: SplitResult, *, tls: bool) -> Callable[[], Any]:
 
 def _cluster(parts: SplitResult, *, tls: bool) -> Address:
     hosts = _hosts(parts, 6379)
-    options: dict[str, Any] = {**_CALM, **_login(parts), "ssl": tls}
+    options: dict[str, Any] = {**_TCP, **_login(parts), "ssl": tls}
 
     def make() -> Any:
         nodes = [ClusterNode(host, port) for host, port in hosts]

@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from windlass.errors import StoreUnavailable
-from windlass.store.redis.address import read_address
+from windlass.store.redis.address import read_address, shut
 from windlass.store.redis.faults import FAILURES, moved_away, translate
 from windlass.store.redis.scripts import script
 
@@ -36,7 +36,7 @@ class Link:
         await self.ears.close()
         if client is not None:
             with contextlib.suppress(*FAILURES):  # a connection that is broken already is closed enough
-                await client.aclose()
+                await shut(client)
 
     async def run(self, verb: str, *arguments: bytes | str | int) -> Any:
         """The reply of a verb's script. The text travels only when the server does not know it (once a server life)."""
@@ -49,8 +49,14 @@ class Link:
             raise await self._fault(error) from error
 
     async def command(self, *words: bytes | str | int) -> Any:
-        """A command that is no script (INFO, CONFIG GET)."""
-        return await self._guarded(*words)
+        """A command that is no script and names no key (INFO, CONFIG GET): in a cluster asked of the namespace's node."""
+        try:
+            if hasattr(self._client, "get_node_from_key"):
+                node = self._client.get_node_from_key(self.prefix.decode())
+                return await self._client.execute_command(*words, target_nodes=node)
+            return await self._ask(*words)
+        except FAILURES as error:
+            raise await self._fault(error) from error
 
     async def _guarded(self, *words: bytes | str | int) -> Any:
         try:
@@ -126,7 +132,7 @@ class Ears:
                     yield message["channel"][len(prefix) :].decode()  # something may have happened until now
         finally:
             with contextlib.suppress(*FAILURES):
-                await client.aclose()
+                await shut(client)
 
     def _tell(self, topic: str) -> None:
         for topics, wake in list(self._wakes.values()):

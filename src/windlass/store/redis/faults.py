@@ -29,6 +29,7 @@ def translate(error: BaseException, url: str) -> StoreError | None:
     transient = (
         redis_errors.ConnectionError,
         redis_errors.TimeoutError,
+        redis_errors.ReadOnlyError,
         redis_errors.ClusterError,
         redis_errors.RedisClusterException,
         OSError,
