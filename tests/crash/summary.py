@@ -1,0 +1,55 @@
+"""A run in figures: a few lines for people."""
+
+from collections import Counter
+from statistics import median
+
+from tests.crash.checker import duplicates
+from tests.crash.ledger import Ledger
+from tests.crash.run import Outcome
+
+
+def recoveries(book: Ledger) -> list[float]:
+    """Seconds from each worker's death to the next run of each job it held."""
+    found: list[float] = []
+    for fault in book.faults:
+        if fault.kind != "kill":
+            continue
+        for job, leases in book.leases.items():
+            held = [lease for lease in leases if lease.pid == fault.pid and lease.t <= fault.t]
+            if held and book.outcome(job, held[-1].token) != "accepted":
+                again = (lease.t for lease in leases if lease.token > held[-1].token and lease.how == "claim")
+                found += [t - fault.t for t in again][:1]
+    return sorted(found)
+
+
+def summary(outcome: Outcome) -> str:
+    """Engine, jobs, faults, rescues, second runs and why, recovery."""
+    book, plan = outcome.book, outcome.plan
+    faults = Counter(fault.kind for fault in book.faults)
+    states = Counter(kept.state for kept in book.kept.values())
+    rescues = sum(len(call.grants) for call in book.calls if call.how == "rescue")
+    refused = sum(commit.verdict == "stale" for commits in book.of_job.values() for commit in commits)
+    why = Counter(found.why or "UNEXPLAINED" for found in duplicates(book, outcome.rules))
+    times = recoveries(book)
+    lines = [
+        f"{plan.engine}, seed {plan.seed}, {plan.seconds:g} s, lease {plan.lease:g} s",
+        f"  jobs        {len(book.kept):,}: " + ", ".join(f"{n:,} {state}" for state, n in sorted(states.items())),
+        "  faults      " + ", ".join(f"{n} {kind}" for kind, n in sorted(faults.items())),
+        f"  rescues     {rescues:,}; late ends refused: {refused:,}",
+        f"  ran twice   {sum(why.values()):,}" + "".join(f"; {n} {reason}" for reason, n in sorted(why.items())),
+    ]
+    if times:
+        lines.append(f"  recovery    p50 {median(times):.2f} s, max {times[-1]:.2f} s, of {len(times):,} jobs")
+    if ways := book.departures():
+        p50, p99 = ways[len(ways) // 2], ways[len(ways) * 99 // 100]
+        lines.append(
+            f"  commits     on their way {p50 * 1e3:.1f} ms after the end, p99 {p99 * 1e3:.1f} ms (store trouble included)"
+        )
+    if book.shaken:
+        gone = sum(stored not in book.kept for _, stored in book.acked.values())
+        lines.append(f"  everysec    {len(book.shaken):,} jobs in the last seconds before a kill; {gone} of them lost")
+    lines.append(f"  violations  {len(outcome.violations)}")
+    lines += [f"    {violation}" for violation in outcome.violations[:20]]
+    if outcome.kept:
+        lines.append(f"  history     {outcome.kept}")
+    return "\n".join(lines)
