@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from windlass.errors import StoreUnavailable
 from windlass.store.redis.address import read_address, shut
 from windlass.store.redis.faults import FAILURES, moved_away, translate
-from windlass.store.redis.scripts import script
+from windlass.store.redis.scripts import load_all, script
 
 TOPICS = ("ready", "done", "cancel")
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
@@ -29,6 +29,7 @@ class Link:
 
     def open(self) -> None:
         if self._client is None:
+            load_all()
             self._client = self.address.connect()
 
     async def close(self) -> None:

@@ -7,23 +7,30 @@
 local PER_JOB = 4
 local S_DELAY, S_RUN_AT, S_EXPIRES_IN, S_EXPIRES_AT, S_EDGES, S_UNIQUE, S_WHO, S_TAIL = 1, 2, 3, 4, 5, 6, 7, 8
 
--- The first parent that is neither stored nor of this batch (binary id), or nil.
+-- The first of the parents that is not stored (a binary id), or nil. A child that is known already needs none: its call is
+-- a repeat.
+local function missing_parent(children, parents)
+  local found = fetch(parents, '')
+  for i = 1, #parents do
+    if not found[i] and not fetch({ children[i] }, '')[1] then return parents[i] end
+  end
+  return nil
+end
+
+-- The first parent that is neither stored nor of this batch, or nil.
 local function unknown_parent(batch)
-  local wanted, here = {}, {}
-  if not next(batch[3]) then return nil end
-  for i = 1, #batch[2], PER_JOB do here[batch[2][i]] = true end
-  for _, special in pairs(batch[3]) do
+  local items, specials = batch[2], batch[3]
+  if not next(specials) then return nil end
+  local children, parents, here = {}, {}, {}
+  for i = 1, #items, PER_JOB do here[items[i]] = true end
+  for n, special in pairs(specials) do
     local edges = special[S_EDGES] or ''
     for at = 1, #edges, 17 do
       local parent = sub(edges, at, at + 15)
-      if not here[parent] then wanted[#wanted + 1] = parent end
+      if not here[parent] then children[#children + 1], parents[#parents + 1] = items[n * PER_JOB - 3], parent end
     end
   end
-  local found = fetch(wanted, '')
-  for i = 1, #wanted do
-    if not found[i] then return wanted[i] end
-  end
-  return nil
+  return missing_parent(children, parents)
 end
 
 -- Overwrites what a not yet started holder is asked to do by what the new job asks.

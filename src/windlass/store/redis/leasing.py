@@ -27,7 +27,7 @@ from windlass.store.redis.codec import (
     unpack,
 )
 from windlass.store.redis.connection import Link
-from windlass.store.redis.produce import unknown_parent
+from windlass.store.redis.produce import parents_of, unknown_parent
 
 MOST_UNPARKED = 500
 _LONGEST_TEXT = 64_000
@@ -115,7 +115,7 @@ async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
         open_.sort(key=lambda item: not _simple(item[1]))
         said, parent = await link.run("finish", *_arguments([(id, end) for _, end, id in open_]))
         if parent:
-            raise unknown_parent(parent)
+            raise unknown_parent(parent, parents_of(job for _, end, _ in open_ for job in end.follow))
         for (place, _, _), letter in zip(open_, said, strict=True):
             verdicts[place] = _VERDICT[letter]
         accepted = [item for item in open_ if verdicts[item[0]] is Verdict.ACCEPTED]

@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from windlass.clock import Micros
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
 from windlass.job import Enqueued, NewJob
 from windlass.store.protocol import MOST_ENQUEUED
-from windlass.store.redis.codec import batch, id_bytes, id_text
+from windlass.store.redis.codec import batch, id_bytes, id_text, need_id
 from windlass.store.redis.connection import Link
 
 CHUNK_JOBS, CHUNK_BYTES = 500, 1_000_000
@@ -26,23 +26,29 @@ async def enqueue(link: Link, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
         )
     chunks = list(_chunks(jobs))
     if len(chunks) == 1:
-        return _answers(jobs, await insert(link, batch(jobs)))
+        return _answers(jobs, await insert(link, jobs))
     ordered, places = _parents_first(jobs)
     answers = await _staged(link, ordered, list(_chunks(ordered)) if ordered is not jobs else chunks)
     return answers if ordered is jobs else [answers[place] for place in places]
 
 
-async def insert(link: Link, blob: bytes, tx: str = "", chunk: int = 0) -> list[Any] | None:
-    """The answers of one script: {position, holder, ...}; None when somebody else took the staged chunk."""
-    word, *rest = await link.run("enqueue", blob, tx, chunk)
+async def insert(link: Link, jobs: Sequence[NewJob[Any]], tx: str = "", chunk: int = 0) -> list[Any] | None:
+    """The answers of one script, which stores `jobs` or (`tx`) a staged chunk of them: {position, holder, ...}; None when
+    somebody else took the chunk."""
+    word, *rest = await link.run("enqueue", b"" if tx else batch(jobs), tx, chunk)
     if word == b"unknown":
-        raise unknown_parent(rest[0])
+        raise unknown_parent(rest[0], parents_of(jobs))
     return rest[0] if word == b"ok" else None
 
 
-def unknown_parent(id: bytes) -> UnknownParent:
-    parent = id_text(id)
+def unknown_parent(id: bytes, names: Iterable[str]) -> UnknownParent:
+    """The error for a parent that a script did not find, named as it was given (text that is no UUID was sent as zeros)."""
+    parent = next((name for name in names if (id_bytes(name) or bytes(16)) == id), id_text(id))
     return UnknownParent(f"after= names {parent}, which does not exist", parent=parent)
+
+
+def parents_of(jobs: Iterable[NewJob[Any]]) -> list[str]:
+    return [edge.parent for job in jobs for edge in job.after]
 
 
 def _answers(jobs: Sequence[NewJob[Any]], exceptions: list[Any] | None) -> list[Enqueued]:
@@ -77,9 +83,9 @@ async def _staged(link: Link, jobs: Sequence[NewJob[Any]], chunks: Sequence[Sequ
         raise StoreUnavailable(f"{link.url}: the staged jobs were pruned before the commit", url=link.url)
     answers: list[Enqueued] = []
     for number, chunk in enumerate(chunks):
-        found = await insert(link, b"", tx, number)
+        found = await insert(link, chunk, tx, number)
         if found is None:
-            found = await insert(link, batch(chunk))
+            found = await insert(link, chunk)
         answers += _answers(chunk, found)
     return answers
 
@@ -105,19 +111,11 @@ async def _stage(link: Link, tx: str, chunks: Sequence[Sequence[NewJob[Any]]], o
 
 
 async def _stage_one(link: Link, tx: str, number: int, chunk: Sequence[NewJob[Any]], own: set[str]) -> None:
-    outside = {edge.parent for job in chunk for edge in job.after} - own
-    parents = b"".join(id_bytes(parent) or bytes(16) for parent in sorted(outside))
-    word, *rest = await link.run("stage", tx, number, batch(chunk), parents)
+    outside = [(job.id, edge.parent) for job in chunk for edge in job.after if edge.parent not in own]
+    edges = b"".join(need_id(child) + (id_bytes(parent) or bytes(16)) for child, parent in outside)
+    word, *rest = await link.run("stage", tx, number, batch(chunk), edges)
     if word == b"unknown":
-        raise _named(rest[0], outside)
-
-
-def _named(id: bytes, outside: set[str]) -> UnknownParent:
-    """A parent that is no UUID was sent as sixteen zero bytes: name it as it was given."""
-    if id == bytes(16):
-        parent = next(name for name in outside if id_bytes(name) is None or id_bytes(name) == id)
-        return UnknownParent(f"after= names {parent!r}, which does not exist", parent=parent)
-    return unknown_parent(id)
+        raise unknown_parent(rest[0], [parent for _, parent in outside])
 
 
 def _parents_first(jobs: Sequence[NewJob[Any]]) -> tuple[Sequence[NewJob[Any]], list[int]]:
@@ -152,5 +150,5 @@ async def fire(link: Link, key: str, due: Micros, next_due: Micros | None, job: 
     if word == b"lost":
         return None
     if word == b"unknown":
-        raise unknown_parent(rest[0])
+        raise unknown_parent(rest[0], parents_of([job] if job else ()))
     return Enqueued("", created=False) if job is None else _answers([job], rest[0])[0]

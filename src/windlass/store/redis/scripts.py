@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import cache
+from importlib import resources
 from typing import NamedTuple
 
 from windlass.store.statement import load
@@ -17,7 +18,9 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "load": _ENDS,
     "promote": _INSERT,
     "prune": _ENDS,
+    "stage": _INSERT,
 }
+_SHARED = {"prelude.lua", *_INSERT}
 
 
 class Script(NamedTuple):
@@ -26,6 +29,14 @@ class Script(NamedTuple):
     name: str
     text: str
     sha: str
+
+
+@cache
+def load_all() -> None:
+    """Read every script now: a package that is replaced under a running process must not mix two versions."""
+    for file in resources.files("windlass.store.redis").iterdir():
+        if file.name.endswith(".lua") and file.name not in _SHARED:
+            script(file.name.removesuffix(".lua"))
 
 
 @cache
