@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.crash.history import Ended, Wanted, read_events
-from tests.crash.ledger import FINAL_EVENTS, Commit, Ledger
+from tests.crash.ledger import FINAL_EVENTS, Ledger
 
 RESCUE = 2.0
 """Seconds after the end of a lease by which a lost job must be rescued."""
@@ -162,22 +162,18 @@ def overlap(book: Ledger, rules: Rules) -> Iterator[Violation]:
 
 
 def stale(book: Ledger, rules: Rules) -> Iterator[Violation]:
-    """An end under a lease that was lost is refused."""
+    """An end under a lease that was lost is refused: a lapsed lease is either ended or taken over, never both."""
     for job, commits in book.of_job.items():
         for commit in commits:
             if commit.verdict != "accepted" or job in book.shaken:
                 continue
             for lease in book.leases.get(job, ()):
-                newer = lease.token > commit.lease
-                taken = lease.how == "rescue" and lease is _after(book, commit)
-                if newer and (lease.t < commit.sent or taken):
+                # Given back, the job may have been leased by a worker that died before it could say so; then it could be
+                # taken over, but only when that lease had lapsed.
+                taken = lease.how == "rescue" and lease.t < commit.sent + rules.lease - CLOCKS
+                if lease.token > commit.lease and (lease.t < commit.sent or taken or commit.event in FINAL_EVENTS):
                     text = f"{commit.event} under lease {commit.lease} was accepted, though {lease.token} was given"
                     yield Violation("stale", job, text)
-
-
-def _after(book: Ledger, commit: Commit) -> object:
-    own = book.lease_of(commit.job, commit.lease)
-    return None if own is None else book.next_lease(own)
 
 
 def attempts(book: Ledger, rules: Rules) -> Iterator[Violation]:
@@ -270,9 +266,11 @@ def twins(book: Ledger, rules: Rules) -> Iterator[Violation]:
 
 
 def _last_alive(book: Ledger, job: str) -> float:
-    """Until when a job surely had not ended."""
-    finals = [c.sent for c in book.of_job.get(job, ()) if c.event in FINAL_EVENTS and c.verdict != "stale"]
-    return min(finals, default=float("inf"))
+    """Until when a job surely had not ended, neither by itself nor with a parent."""
+    ends = [c.sent for c in book.of_job.get(job, ()) if c.event in FINAL_EVENTS and c.verdict != "stale"]
+    parents = [book.wanted[parent] for parent in book.wanted[job].parents if parent in book.wanted]
+    ends += [_last_alive(book, parent.id) for parent in parents if expected_end(book, parent) != "completed"]
+    return min(ends, default=float("inf"))
 
 
 def counters(book: Ledger, rules: Rules) -> Iterator[Violation]:

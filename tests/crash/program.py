@@ -2,13 +2,15 @@
 
     python -m tests.crash.program
 
-`HISTORY` names the file, `SKEW` by how many seconds this process's wall clock lies.
+`HISTORY` names the file, `SKEW` by how many seconds this process's wall clock lies; with `HESITATES` the process stands
+still (SIGSTOP) when it has told of its first commit and not sent it.
 """
 
 import asyncio
 import itertools
 import logging
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -69,6 +71,7 @@ def threaded(ctx: Context, seconds: float, fails: int, pad: str) -> dict[str, An
 def listen_in(engine: Any) -> None:
     """Tell every call of this process to a store, before it is sent and when it is answered."""
     numbers = itertools.count(1)
+    hesitates = iter([True] if "HESITATES" in os.environ else [])
     claim, rescue, heartbeat, finish = engine.claim, engine.rescue, engine.heartbeat, engine.finish
 
     def given(claims: list[Claim]) -> tuple[Given, ...]:
@@ -99,6 +102,8 @@ def listen_in(engine: Any) -> None:
     async def finished(self: Any, finishes: Any) -> Any:
         number = next(numbers)
         record(Ending(now(), PID, number, tuple(End(f.id, f.lease, str(f.event), f.spends) for f in finishes)))
+        if next(hesitates, False):
+            os.kill(PID, signal.SIGSTOP)
         try:
             verdicts = await finish(self, finishes)
         except BaseException as error:

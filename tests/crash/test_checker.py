@@ -265,6 +265,17 @@ def take_over_what_was_ended(story: Story) -> None:
     story.keep("x", 30)
 
 
+def take_over_what_was_given_back(story: Story) -> None:
+    story.enqueue("x")
+    story.claim("x", 30, 5.0, pid=2)
+    story.run("x", 30, 5.1, pid=2, good=False)
+    story.rescue((("x", 31),), 7.3)
+    story.finish("x", 30, 7.25, event="retry", pid=2)
+    story.finish("x", 31, 7.4, event="release")
+    story.whole("x", 32, 7.5, attempt=2)
+    story.keep("x", 32, attempt=2)
+
+
 def try_too_often(story: Story) -> None:
     story.enqueue("x", fails=2, max_attempts=2)
     for attempt in (1, 2, 3):
@@ -369,6 +380,7 @@ PLANTED: list[tuple[str, Callable[[Story], None]]] = [
     ("overlap", claim_what_is_held),
     ("stale", accept_a_late_end),
     ("stale", take_over_what_was_ended),
+    ("stale", take_over_what_was_given_back),
     ("attempts", try_too_often),
     ("attempts", count_a_rescue_as_an_attempt),
     ("late-rescue", rescue_late),
@@ -412,6 +424,29 @@ def test_a_commit_under_way_explains_a_second_run() -> None:
     )  # a full flight that was never answered
     assert story.violations() == []
     assert Duplicate("x", 30, "killed with its commit under way") in duplicates(story.book(), RULES)
+
+
+def test_a_claim_that_nobody_heard_of_may_lapse_too() -> None:
+    story = sound()
+    story.enqueue("x")
+    story.claim("x", 30, 5.0)
+    story.finish("x", 30, 5.1, event="release")
+    story.fault("kill", 5.2, 5.2)  # of the worker that had just claimed it
+    story.rescue((("x", 32),), 7.3)
+    story.finish("x", 32, 7.4, event="release")
+    story.whole("x", 33, 7.5)
+    story.keep("x", 33)
+    assert story.violations() == []
+
+
+def test_a_key_is_free_when_its_holders_parent_has_failed() -> None:
+    story = sound()
+    story.enqueue("x", unique="other", parents=("doomed",))
+    story.keep("x", None, state="cancelled", attempt=0)
+    story.enqueue("y", t=7.0, unique="other")
+    story.whole("y", 40, 8.0)
+    story.keep("y", 40)
+    assert story.violations() == []
 
 
 def test_a_standstill_of_the_worker_explains_a_second_run() -> None:
