@@ -35,4 +35,4 @@ else
   call('HSET', KEY.workers, worker, text(now) .. ' ' .. record)
 end
 local told = call('HGET', space_key('worker'), worker)
-return { lost, cancelled, told and sub(told, 15) or '', call('GET', KEY.schema) or '' }
+return { lost, cancelled, told and sub(told, 14) or '', call('GET', KEY.schema) or '' }
