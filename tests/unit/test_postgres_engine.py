@@ -100,14 +100,13 @@ async def test_a_listener_hears_again_after_its_connection_was_cut() -> None:
 async def test_cut_connections_do_not_show() -> None:
     async with opened() as store, beside() as connection:
         await put(store, new())
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'windlass'"
-        )
+        cut = "SELECT pid FROM pg_stat_activity WHERE application_name = 'windlass' AND pg_terminate_backend(pid)"
+        pids = [row["pid"] for row in await connection.fetch(cut)]
+        assert pids
 
         async def gone() -> bool:
-            return not await connection.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'windlass'"
-            )
+            text = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1::integer[])"
+            return not await connection.fetchval(text, pids)
 
         await until(gone, "the end of all our sessions")
         await asyncio.sleep(0)

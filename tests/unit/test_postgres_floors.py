@@ -67,7 +67,12 @@ def test_sweeps_come_every_so_often_and_take_a_small_share_of_the_time() -> None
     assert not floors.sweep_due(100.0 + EVERY - 0.01)
     assert floors.may_sweep(100.0), "a cheap sweep may precede every empty answer"
     assert floors.sweep_due(100.0 + EVERY)
+    floors.swept(150.0, took=0.1)
+    assert floors.may_sweep(150.0)
+    assert floors.until_sweep(150.0) is None
+    assert not floors.sweep_due(151.0)
     floors.swept(200.0, took=3.0)
     assert not floors.sweep_due(230.0)
     assert not floors.may_sweep(230.0), "a dear one may not"
+    assert floors.until_sweep(230.0) == 30.0, "it says when to ask again"
     assert floors.sweep_due(260.0)

@@ -20,6 +20,14 @@ TRIES = 8
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeEncodeError)
 
 
+class _Cut(Exception):
+    """The connection was gone before anything was done on it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Database:
     """One handle's connections and statements; for one event loop."""
 
@@ -34,15 +42,20 @@ class Database:
         """A table's name with its schema, for statements that are built."""
         return f"{quoted(self.schema)}.{name}"
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """`work` on a connection, in one statement or a transaction of its own, so that it may be made again after a
-        deadlock, or when the connection had been lost before anything was sent. Other errors come as store errors."""
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, repeatable: bool = False) -> T:
+        """`work` on a connection, in one statement or a transaction of its own: made again after a deadlock. `repeatable`:
+        also when the connection breaks, once, because a connection that lay idle may have been cut unnoticed.
+        Other errors come as store errors."""
         for attempt in range(TRIES):
             try:
                 async with self.pool.use() as connection:
                     return await work(connection)
             except (WindlassError, asyncpg.UniqueViolationError):
                 raise
+            except _Cut as cut:
+                if attempt:
+                    raise translate(cut.error, self.address.shown) from cut.error
+                self.pool.forget()
             except DRIVER_ERRORS as error:
                 if attempt + 1 < TRIES and _again(error):
                     await asyncio.sleep(random.uniform(0, 0.002 * 2**attempt))
@@ -50,26 +63,40 @@ class Database:
                 known = translate(error, self.address.shown)
                 if isinstance(known, (StoreUnavailable, StoreReadOnly)):
                     self.pool.forget()
-                raise known from error
+                if attempt or not repeatable or not isinstance(known, StoreUnavailable):
+                    raise known from error
         raise AssertionError("the last try returns or raises")
 
     async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """`work` in a transaction."""
+        """`work` in a transaction. If it cannot even begin, nothing has happened and another connection is tried."""
 
         async def inside(connection: Connection) -> T:
-            async with connection.transaction():
-                return await work(connection)
+            transaction = connection.transaction()
+            try:
+                await transaction.start()
+            except DRIVER_ERRORS as error:
+                raise _Cut(error) from error
+            try:
+                told = await work(connection)
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
+            return told
 
         return await self.run(inside)
 
+    # One statement each, of verbs that may be repeated as they are.
+
     async def rows(self, name: str, *args: Any) -> list[Any]:
-        return await self.run(lambda connection: connection.fetch(self.sql[name], *args))
+        return await self.run(lambda connection: connection.fetch(self.sql[name], *args), repeatable=True)
 
     async def row(self, name: str, *args: Any) -> Any:
-        return await self.run(lambda connection: connection.fetchrow(self.sql[name], *args))
+        return await self.run(lambda connection: connection.fetchrow(self.sql[name], *args), repeatable=True)
 
     async def value(self, name: str, *args: Any) -> Any:
-        return await self.run(lambda connection: connection.fetchval(self.sql[name], *args))
+        return await self.run(lambda connection: connection.fetchval(self.sql[name], *args), repeatable=True)
 
     async def close(self) -> None:
         await self.bell.close()

@@ -15,6 +15,8 @@ from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
 from windlass.store.protocol import MOST_FINISHED
 
+_BACK = (Event.RETRY, Event.SNOOZE, Event.RELEASE)
+
 
 class Finisher:
     """Finishes for one handle."""
@@ -50,7 +52,9 @@ class Finisher:
         verdicts, readied = await self._db.write(lambda connection: self._commit(connection, finishes))
         if readied:
             self._claimer.floors.forget()
-        self._db.bell.ring("done", *(("ready",) if readied or follow else ()))
+        # A job that comes back later brings a due time that may be nearer than those that idle workers sleep for.
+        back = any(end.event in _BACK for end in finishes)
+        self._db.bell.ring("done", *(("ready",) if readied or follow or back else ()))
         return verdicts
 
     async def _commit(self, connection: Connection, finishes: Sequence[Finish]) -> tuple[list[Verdict], bool]:

@@ -3,8 +3,8 @@
 While a transaction elsewhere holds an old snapshot, the index entries of claimed jobs cannot be removed, and a claim that reads
 from the head walks all of them (measured in a prototype: 26 -> 13 thousand jobs a second in three rounds, and falling). So
 per (queue, runtime, priority) the claimer remembers how far it has come. Jobs can appear below that: commits that came late,
-and jobs that keep their old place (release, unpark, a new priority). A full sweep finds them: every 250 ms, before "empty" is
-answered, and never for more than a twentieth of the time, because under an old snapshot a sweep is what is dear.
+and jobs that keep their old place (release, unpark, a new priority). A full sweep finds them: every 250 ms (a twentieth of
+the time at most, because under an old snapshot a sweep is what is dear) and before "empty" is answered.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from windlass.priority import order, reorder
 
 EVERY = 0.25
 SHARE = 20
-DEAR = 0.05
-"""Seconds. A sweep that took longer is rationed; a busy machine alone makes one of 10 ms out of 1."""
+DEAR = 1.0
+"""Seconds. Only after a sweep that took longer is "empty" answered without another one, with the time of the next as `wait`."""
 SLACK = 400
 """Sequence numbers kept below the newest claimed one: enqueues that run side by side commit out of order by about a batch."""
 _HIGHEST_ORD = (1 << 63) - 1
@@ -32,17 +32,23 @@ class Floors:
     def __init__(self) -> None:
         self._lanes: dict[tuple[str, str], dict[int, int]] = {}
         self._next_sweep = 0.0
+        self._dear = False
 
     def sweep_due(self, now: float) -> bool:
         return now >= self._next_sweep or not self._lanes
 
     def swept(self, now: float, took: float) -> None:
         """A sweep that took `took` seconds has ended."""
-        self._next_sweep = now + (SHARE * took if took > DEAR else EVERY)
+        self._next_sweep = now + max(EVERY, SHARE * took)
+        self._dear = took > DEAR
 
     def may_sweep(self, now: float) -> bool:
         """Whether an empty answer may be preceded by a sweep: always, unless sweeps have become dear."""
-        return self._next_sweep - now <= EVERY
+        return not self._dear or now >= self._next_sweep
+
+    def until_sweep(self, now: float) -> float | None:
+        """Seconds until an answer that was given without a sweep should be asked again; None when it was given with one."""
+        return None if self.may_sweep(now) else self._next_sweep - now
 
     def forget(self) -> None:
         """Something went back to its old place: begin at the head again."""

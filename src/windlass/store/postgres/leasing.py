@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from windlass.clock import Micros
+from windlass.clock import SECOND, Micros
 from windlass.job import Claim, Runtime
 from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Progress, Pulse
 from windlass.store.postgres.connection import Connection
@@ -62,16 +62,18 @@ class Claimer:
         if not slots:
             return Claimed([])
         seen, jobs = 0, list[Claim]()
+        again: float | None = None
         sweep = self.floors.sweep_due(time.monotonic())
         if not sweep:
             seen, jobs = await self._take(request, slots, self.floors.ranges())
-            sweep = not jobs and self.floors.may_sweep(time.monotonic())
+            again = self.floors.until_sweep(time.monotonic())
+            sweep = not jobs and again is None
         if sweep:
             began = time.monotonic()
             seen, jobs = await self._take(request, slots, EVERYTHING)
             ended = time.monotonic()
             self.floors.swept(ended, ended - began)
-        return Claimed(jobs) if jobs else await self._nothing(request, seen)
+        return Claimed(jobs) if jobs else await self._nothing(request, seen, again)
 
     async def _take(self, request: ClaimRequest, slots: dict[str, int], ranges: Ranges) -> tuple[int, list[Claim]]:
         queues = None if request.queues is None else list(request.queues)
@@ -94,8 +96,9 @@ class Claimer:
         self.floors.claimed((row["queue"], row["runtime"], row["priority"], row["ord"]) for row in rows)
         return seen, jobs
 
-    async def _nothing(self, request: ClaimRequest, seen: int) -> Claimed:
-        """A claim that brought nothing: the repeat of one that did, a collision, or there is nothing."""
+    async def _nothing(self, request: ClaimRequest, seen: int, again: float | None) -> Claimed:
+        """A claim that brought nothing: the repeat of one that did, a collision, or there is nothing. `again`: seconds after
+        which to look once more, because this look was not a full one."""
         token = await self._db.value("claim.prior", request.session, request.number)
         if token is not None:
             rows = await self._db.rows("claim.again", token, request.lease)
@@ -110,7 +113,10 @@ class Claimer:
                 return Claimed([], more=True)
         else:
             wait = await self._db.value("claim.wait_queues", list(request.queues))
-        return Claimed([], None if wait is None else max(wait, 0))
+        waits = [max(wait, 0)] if wait is not None else []
+        if again is not None:
+            waits.append(round(again * SECOND))
+        return Claimed([], min(waits, default=None))
 
 
 _place = itemgetter("ord")

@@ -123,7 +123,7 @@ class Producer:
 
     async def _store(self, jobs: Sequence[NewJob[Any]], *, simple: bool, careful: bool) -> list[Enqueued]:
         if len(jobs) <= STEP or not simple:
-            return await self._db.run(lambda connection: self.put(connection, jobs, careful=careful))
+            return await self._db.run(lambda connection: self.put(connection, jobs, careful=careful), repeatable=True)
         return await self._db.write(lambda connection: self._put_in_steps(connection, jobs, careful=careful))
 
     async def register(self, jobs: Sequence[NewJob[Any]]) -> None:

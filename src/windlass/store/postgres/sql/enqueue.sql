@@ -42,17 +42,19 @@ DECLARE
     came boolean; item record;
 BEGIN
     IF careful THEN
-        SELECT p.id INTO item FROM unnest(parents) p(id)
-        WHERE p.id NOT IN (SELECT unnest(ids)) AND NOT EXISTS (SELECT FROM {schema}.job j WHERE j.id = p.id) LIMIT 1;
-        IF FOUND THEN
-            RETURN QUERY SELECT 0, item.id, 'unknown'::text;
-            RETURN;
-        END IF;
         -- Rows that are repeats: stored before, or named before in this call.
         SELECT array_agg(s.again ORDER BY s.n) INTO skips FROM (
             SELECT r.n, j.id IS NOT NULL OR row_number() OVER (PARTITION BY r.id ORDER BY r.n) > 1 AS again
             FROM unnest(ids) WITH ORDINALITY r(id, n) LEFT JOIN {schema}.job j ON j.id = r.id
         ) s;
+        -- A repeat needs no parents: they may have been deleted since.
+        SELECT e.parent AS id INTO item FROM unnest(children, parents) e(child, parent)
+        JOIN unnest(ids, skips) r(id, skip) ON r.id = e.child AND NOT r.skip
+        WHERE e.parent NOT IN (SELECT unnest(ids)) AND NOT EXISTS (SELECT FROM {schema}.job j WHERE j.id = e.parent) LIMIT 1;
+        IF FOUND THEN
+            RETURN QUERY SELECT 0, item.id, 'unknown'::text;
+            RETURN;
+        END IF;
     END IF;
     IF keys IS NOT NULL THEN
         SELECT array_agg(c.key), array_agg(c.id), array_agg(c.mode), array_agg(c.ttl)
@@ -144,7 +146,7 @@ BEGIN
     ), counted AS (
         INSERT INTO {schema}.delta (queue, state, n) SELECT queue, state, count(*) FROM made GROUP BY queue, state RETURNING state
     )
-    SELECT bool_or(state = {state:waiting}) INTO came FROM counted;
+    SELECT bool_or(state IN ({state:waiting}, {state:delayed})) INTO came FROM counted;
     IF e_children IS NOT NULL THEN
         INSERT INTO {schema}.edge (parent, child, on_failure)
         SELECT e.parent, e.child, e.policy FROM unnest(e_children, e_parents, e_policies, e_states) e(child, parent, policy, state)

@@ -70,7 +70,8 @@ BEGIN
         ended := ended OR left_over.ended;
     END IF;
     PERFORM {schema}.fold();
-    SELECT greatest(min(run_at) - at, 0) INTO wait FROM {schema}.job WHERE state IN ({from:promote});
+    -- greatest() passes over NULL: without the CASE an empty store would say that something is due right now
+    SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(min(run_at) - at, 0) END INTO wait FROM {schema}.job WHERE state IN ({from:promote});
 END $$;
 
 -- name: promote
