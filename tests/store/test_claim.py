@@ -120,6 +120,19 @@ async def test_a_delayed_job_was_ready_at_its_time(store: Store, clock: Clock) -
     assert (claim.created_at, claim.ready_at, claim.claimed_at) == (T0, T0 + 10 * SECOND, T0 + 25 * SECOND)
 
 
+async def test_promote_says_how_long_until_the_next_is_due(store: Store, clock: Clock) -> None:
+    assert (await store.promote(500)).wait is None
+    await put(store, new())
+    assert (await store.promote(500)).wait is None
+    await put(store, new(delay=10 * SECOND), new(delay=HOUR))
+    assert (await store.promote(500)).wait == 10 * SECOND
+    await clock.forward(4 * SECOND)
+    assert (await store.promote(500)).wait == 6 * SECOND
+    await clock.forward(6 * SECOND)
+    promoted = await store.promote(500)
+    assert (promoted.moved, promoted.wait) == (1, HOUR - 10 * SECOND)
+
+
 async def test_paused_queues_are_passed_over(store: Store) -> None:
     await store.put_queue("a", QueueChange(paused=True), "ops")
     a, b = await put(store, new(queue="a", priority=9), new(queue="b"))
