@@ -12,14 +12,30 @@ from windlass.states import FINAL, State
 R_co = TypeVar("R_co", covariant=True)
 Runtime: TypeAlias = Literal["async", "thread", "process"]
 RUNTIMES: tuple[Runtime, ...] = ("async", "thread", "process")
-OnFailure: TypeAlias = Literal["cancel", "run", "hold", "fail"]
+OnFailure: TypeAlias = Literal["cancel", "run", "hold", "fail", "trigger"]
+POLICIES: tuple[OnFailure, ...] = ("cancel", "run", "hold", "fail", "trigger")
+
+NOT_TRIGGERED = "no parent failed"
+"""Why a job whose edges are `trigger` ended cancelled: every parent completed."""
 
 
 class Edge(msgspec.Struct, frozen=True, gc=False):
-    """This job waits for `parent`; `on_failure` says what a parent's failure or cancellation does to it."""
+    """This job waits for `parent`; `on_failure` says what a parent's failure or cancellation does to it.
+
+    `cancel` and `fail` end it, `run` counts as completion, `hold` keeps it waiting until the parent completes after all.
+    `trigger` turns the edge round: the first parent that ends failed or cancelled releases the job at once, and when every
+    parent has completed it ends cancelled. A job's edges are all `trigger` or none is.
+    """
 
     parent: str
     on_failure: OnFailure = "cancel"
+
+
+class Ahead(msgspec.Struct, frozen=True, gc=False):
+    """The other way round: `child`, a stored job that is still blocked, is to wait for this job too."""
+
+    child: str
+    on_failure: OnFailure = "run"
 
 
 class UniqueKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -38,7 +54,8 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False, kw_only=True)
 
     `args` is the text of one JSON object by parameter name; stores never look into it, nor into `options` (JSON text of
     `RunOptions`, empty for the kind's defaults). Times are microseconds: `delay` and `expires_in` count from the store's
-    now, `run_at` and `expires_at` are instants; give one of each pair.
+    now, `run_at` and `expires_at` are instants; give one of each pair. `before`: stored jobs that shall wait for this one too.
+    `on_failure` is what builders give the edges they add; stores read `after` only.
     """
 
     id: str
@@ -61,6 +78,8 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False, kw_only=True)
     tags: tuple[str, ...] = ()
     unique: UniqueKey | None = None
     after: tuple[Edge, ...] = ()
+    before: tuple[Ahead, ...] = ()
+    on_failure: OnFailure = "cancel"
 
 
 class Enqueued(msgspec.Struct, frozen=True, gc=False):

@@ -60,6 +60,13 @@ class RateLimited(Signal):
         self.after = seconds(after, "after")
 
 
+class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A workflow as its first job carries it."""
+
+    jobs: int
+    name: str | None = None
+
+
 class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What one job says about its runs, stored with it; None leaves it to the kind's declaration in the worker."""
 
@@ -69,6 +76,14 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     version: int = 1
     plan: str | None = None
     trace: dict[str, str] | None = None
+    child: bool = False
+    """It has parents: a handler that takes the context gets their results."""
+    inputs: dict[str, str] | None = None
+    """Parameters that are results of parents: name -> job id."""
+    batch: str | None = None
+    """The batch it is a member or callback of."""
+    flow: Flow | None = None
+    """On the first job of a workflow: what the whole is."""
 
 
 class RunRules(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,12 +71,14 @@ ACTION_EVENT: Mapping[Action, Event] = {
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """An act on jobs. `reason` is kept on cancelled and failed jobs; `priority` is for reprioritise; `keep_attempts`
-    makes requeue go on counting instead of starting at zero."""
+    makes requeue go on counting instead of starting at zero; `revive` makes it wait for parents again and bring back what
+    the jobs' failure ended."""
 
     action: Action
     reason: str | None = None
     priority: int | None = None
     keep_attempts: bool = False
+    revive: bool = False
 
 
 class Commanded(msgspec.Struct, frozen=True):

@@ -71,7 +71,7 @@ TRANSITIONS: dict[Event, Move] = {
     Event.EXPIRE: Move(PENDING, _S.CANCELLED),
     Event.SUSPEND: Move((_S.ACTIVE,), _S.BLOCKED),
     Event.SIGNAL: Move((_S.BLOCKED,), _S.WAITING),
-    Event.REVIVE: Move((_S.CANCELLED,), _S.BLOCKED),
+    Event.REVIVE: Move((_S.CANCELLED, _S.FAILED), _S.BLOCKED),  # what a parent's end had ended
     Event.ANSWER: Move((), _S.COMPLETED),
     Event.REQUEUE: Move(FINAL, _S.WAITING),
     Event.DELETE: Move((*PENDING, *FINAL), None),

@@ -207,25 +207,31 @@ class Model:
         job.waits = {}
 
     def _end(self, job: ModelJob, state: State) -> None:
+        """Ends spread level by level: all children of one job before theirs."""
         job.state, job.lease = state, None
         self._free(job)
-        place = self.next_place()
-        for child in [other for other in self.jobs.values() if job.id in other.waits]:
-            self._settle_edge(child, job, place)
+        ended = [job]
+        for parent in ended:
+            place = self.next_place()
+            for child in [other for other in self.jobs.values() if parent.id in other.waits]:
+                if self._settle_edge(child, parent, place):
+                    ended.append(child)
 
-    def _settle_edge(self, child: ModelJob, parent: ModelJob, place: int | None = None) -> None:
-        """What the end of `parent` does to a blocked child; a child that becomes ready through it takes `place`."""
+    def _settle_edge(self, child: ModelJob, parent: ModelJob, place: int | None = None) -> bool:
+        """What the end of `parent` does to a blocked child: whether it ends too. One that becomes ready takes `place`."""
         if child.state is not State.BLOCKED or parent.id not in child.waits:
-            return
+            return False
         policy = "run" if parent.state is State.COMPLETED else child.waits[parent.id]
         if policy == "hold":
-            return
+            return False
         if policy in ("cancel", "fail"):
-            self._end(child, State.CANCELLED if policy == "cancel" else State.FAILED)
-            return
+            child.state = State.CANCELLED if policy == "cancel" else State.FAILED
+            self._free(child)
+            return True
         del child.waits[parent.id]
         if child.waits or place is None:
-            return
+            return False
         child.place = place
         child.run_at = max(child.run_at, self.now)
         self._stand(child, State.DELAYED if child.run_at > self.now else State.WAITING)
+        return False

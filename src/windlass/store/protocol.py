@@ -69,7 +69,8 @@ class Store(Protocol):
         ones (`UnknownParent` else; a finished parent is settled at once). A known id again is not created twice (a repeat).
         A job with open parents starts `blocked`, one with a time ahead `delayed`, else `waiting`. A held unique key goes by
         the new job's `on_conflict`; jobs of one call see each other's keys in order. A parent of the same call that turns
-        out to be a duplicate stands for its key's holder: the edge, and `parents`, name the holder."""
+        out to be a duplicate stands for its key's holder: the edge, and `parents`, name the holder. `NewJob.before` adds an
+        edge from the new job to a stored one if that is still blocked, and nothing otherwise; `parents` do not list it."""
         ...
 
     # run
@@ -93,7 +94,10 @@ class Store(Protocol):
         state, result or error, trail; the unique key freed; dependents unblocked or doomed; tallies; follow-up jobs.
         Release keeps the job's place in line; retry and snooze get a new one when promoted. A job that was asked to
         stop (`cancelling`) and ends in retry, snooze or release ends cancelled instead. A parent's failure or
-        cancellation goes by each edge's `on_failure`: cancel the child, run it, hold it, or fail it."""
+        cancellation goes by each edge's `on_failure`: cancel the child, run it, hold it, fail it, or (`trigger`) release it
+        at once, its other edges dropped; a `trigger` job whose parents all completed ends cancelled (`NOT_TRIGGERED`).
+        Ends spread level by level: all children of one job before theirs. Follow-up jobs are stored before dependents are
+        settled, so what they are `before` of is still blocked."""
         ...
 
     async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
@@ -134,7 +138,10 @@ class Store(Protocol):
     async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
         """Act on up to `limit` matching jobs whose state allows it, and write the audit entry, in one transaction. Cancel
         on a running job sets a flag that its heartbeat brings back. Ends by command free keys and settle dependents.
-        Requeue drops an expiry that has passed, or the job would expire again at once."""
+        Requeue drops an expiry that has passed, or the job would expire again at once. With `revive`, a requeued job whose
+        edges were cut (it ended while blocked) is blocked again on those parents that have not completed, and every job
+        that its failure or cancellation had ended by an edge is revived the same way, down the subtree: up to 256 jobs in
+        the call, the rest by `promote`. A parent that is failed or cancelled and not requeued holds its child."""
         ...
 
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:

@@ -10,7 +10,7 @@ from windlass.errors import InvalidOption, SettingsError
 
 TABLES = (
     "job", "tag", "edge", "adrift", "settle", "uniq", "log", "queue", "count", "counter", "worker", "schedule", "audit", "tally",
-    "record", "migration",
+    "record", "migration", "cut", "revive",
 )  # fmt: skip
 _DURABILITY = ("off", "normal", "full", "extra")
 # Lower case only: SQLite's table names ignore case, so "App" and "app" would share their tables.

@@ -67,7 +67,10 @@ def _ended(tx: Tx, plain: Sequence[Finish]) -> list[Ended]:
 
 
 def _after(tx: Tx, accepted: Sequence[Finish], ended: list[Ended]) -> None:
-    """What the accepted ends bring: freed keys and children, tallies, follow-up jobs."""
+    """What the accepted ends bring: follow-up jobs, freed keys and children, tallies."""
+    follow: list[NewJob[Any]] = [job for end in accepted if end.follow for job in end.follow]
+    if follow:  # first, while what they are to be `before` of is still blocked
+        enqueue(tx, follow, careful=True)
     if ended:
         leave(tx, ended, INLINE_EDGES)
     if not accepted:
@@ -75,9 +78,6 @@ def _after(tx: Tx, accepted: Sequence[Finish], ended: list[Ended]) -> None:
     tx.topics.add("done")
     minute = tx.now - tx.now % MINUTE
     tx.many("add_tally", ((minute, *key, n) for key, n in tally(accepted).items()))
-    follow: list[NewJob[Any]] = [job for end in accepted if end.follow for job in end.follow]
-    if follow:
-        enqueue(tx, follow, careful=True)
 
 
 class _Attempt:

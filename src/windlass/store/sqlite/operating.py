@@ -13,6 +13,7 @@ from windlass.states import LIVE, TRANSITIONS, State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.produce import enqueue, key_holder
 from windlass.store.sqlite.reading import candidates
+from windlass.store.sqlite.revival import again
 from windlass.store.sqlite.settle import end_pending, remove
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 
@@ -122,6 +123,8 @@ class Act:
             case Action.REQUEUE:
                 for row in rows:
                     self._requeue(tx, row)
+                done = set(self._done)
+                again(tx, [row[0] for row in rows if row[1] in done], revive=self._command.revive)
             case Action.RUN_NOW:
                 for n, id, queue, state, priority, *_ in rows:
                     tx.run("run_now", (n, order(priority, tx.count_on("seq")), tx.now))

@@ -49,7 +49,7 @@ def enqueue_in_steps(tx: Tx, jobs: Sequence[AnyJob], careful: bool) -> Steps:
 
 
 def plain(jobs: Sequence[AnyJob]) -> bool:
-    return all(job.unique is None and not job.after for job in jobs)
+    return all(job.unique is None and not job.after and not job.before for job in jobs)
 
 
 def _insert(tx: Tx, jobs: Sequence[AnyJob]) -> None:
@@ -151,6 +151,7 @@ class _Careful:
     def _join(self) -> Generator[None, None, None]:
         """Edges of the new jobs; those of parents that have ended are settled at once, by the usual way."""
         tx = self._tx
+        self._step_before()
         children = [job for job in self._fresh.values() if job.after]
         if not children:
             return
@@ -177,6 +178,18 @@ class _Careful:
             if at % STEP == 0:
                 yield
         cascade(tx, over.values(), UNBOUNDED)
+
+    def _step_before(self) -> None:
+        """Stored jobs that are still blocked wait for these new ones too."""
+        tx = self._tx
+        ahead = [(job.id, each) for job in self._fresh.values() for each in job.before if each.child not in self._fresh]
+        if not ahead:
+            return
+        numbers = {id: n for id, n, _ in tx.rows("places", (packed([id for id, _ in ahead]),))}
+        for id, each in ahead:
+            child = tx.value("join", (numbers[id], each.child))
+            if child is not None:
+                tx.run("insert_edge", (numbers[id], child, each.on_failure))
 
     def _parent(self, id: str) -> str:
         return self._stand_in.get(id, id)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from windlass.job import NOT_TRIGGERED
 from windlass.priority import order
 from windlass.states import State
 from windlass.store.sqlite.transaction import Row, Tx, packed
@@ -27,13 +28,18 @@ def leave(tx: Tx, ended: list[Ended], budget: int) -> int:
     tx.topics.add("done")
     free_keys(tx, [job.id for job in ended])
     if tx.value("any_edge"):
-        _drop_edges_into(tx, packed([job.n for job in ended]))
+        _cut_edges_into(tx, packed([job.n for job in ended]))
         return cascade(tx, ended, budget)
     return budget
 
 
+def _cut_edges_into(tx: Tx, children: str) -> None:
+    """An ended job waits for nobody; what it waited for is kept, should it be revived."""
+    tx.run("cut_edges", (children,))
+    _drop_edges_into(tx, children)
+
+
 def _drop_edges_into(tx: Tx, children: str) -> None:
-    """An ended job waits for nobody."""
     tx.run("drop_edges_into", (children,))
     tx.run("drop_adrift_into", (children,))
 
@@ -57,18 +63,30 @@ def cascade(tx: Tx, parents: Iterable[Ended], budget: int) -> int:
             continue
         budget -= len(edges)
         tx.run("drop_edges", (parent.n, packed([child for child, _ in edges])))
-        _count_down(tx, [child for child, policy in edges if done_well or policy == "run"])
+        triggers = [child for child, policy in edges if policy == "trigger"]
+        _unblock(tx, _count_down(tx, [c for c, its in edges if its != "trigger" and (done_well or its == "run")]))
+        if triggers and not done_well:
+            _unblock(tx, tx.rows("still_blocked", (packed(triggers),)))
+            _drop_edges_into(tx, packed(triggers))
+        elif triggers:
+            spent = [row[0] for row in _count_down(tx, triggers)]
+            waiting.extend(_doom(tx, spent, State.CANCELLED, NOT_TRIGGERED))
         for policy, state in (("cancel", State.CANCELLED), ("fail", State.FAILED)):
             hit = [child for child, its in edges if not done_well and its == policy]
             if hit:
+                tx.run("cut_cause", (parent.n, packed(hit), policy))
                 waiting.extend(_doom(tx, hit, state, f"parent {parent.id} {parent.state}"))
     return budget
 
 
-def _count_down(tx: Tx, children: list[int]) -> None:
+def _count_down(tx: Tx, children: list[int]) -> list[Row]:
+    """Those that wait for nobody any more."""
     if not children:
-        return
-    free = [row for row in tx.rows("count_down", (packed(children),)) if row[1] <= 0]
+        return []
+    return [row for row in tx.rows("count_down", (packed(children),)) if row[1] <= 0]
+
+
+def _unblock(tx: Tx, free: list[Row]) -> None:
     if not free:
         return
     first = tx.count_on("seq", len(free))
@@ -84,12 +102,12 @@ def _unblocked(tx: Tx, row: Row, sequence: int) -> Row:
 
 
 def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]:
-    rows = tx.rows("doomed", (packed(children),))
+    rows = tx.rows("doomed", (packed(children),)) if children else []
     if not rows:
         return []
     numbers = packed([n for n, _, _ in rows])
     tx.run("doom", (numbers, state.value, reason, tx.now))
-    _drop_edges_into(tx, numbers)
+    _cut_edges_into(tx, numbers)
     for _, _, queue in rows:
         tx.moved(queue, State.BLOCKED, state)
     free_keys(tx, [id for _, id, _ in rows])
@@ -110,7 +128,7 @@ def remove(tx: Tx, rows: list[Row]) -> None:
     numbers = packed([row[0] for row in rows])
     free_keys(tx, [row[1] for row in rows])
     _drop_edges_into(tx, numbers)
-    for name in ("delete_tags", "delete_log", "delete_jobs"):
+    for name in ("delete_tags", "delete_log", "delete_cut", "delete_jobs"):
         tx.run(name, (numbers,))
     for _, _, queue, old in rows:
         tx.moved(queue, old, None)

@@ -9,6 +9,7 @@ from windlass.priority import order
 from windlass.query import Retention
 from windlass.states import State
 from windlass.store.sqlite.leasing import next_due
+from windlass.store.sqlite.revival import revive_left
 from windlass.store.sqlite.settle import Ended, cascade, end_pending, remove
 from windlass.store.sqlite.transaction import Row, Tx, View
 
@@ -17,7 +18,7 @@ _FORGET_WORKERS: Micros = 86_400_000_000
 
 def next_event(view: View) -> Micros | None:
     """Microseconds until promote has something to do; 0 for now, None if nothing is known."""
-    if view.value("any_settle"):
+    if view.value("any_settle") or view.value("any_revive"):
         return 0
     times = [next_due(view)]
     expiry = view.value("next_expiry")
@@ -30,7 +31,8 @@ def promote(tx: Tx, limit: int) -> Promoted:
     moved, more = _due(tx, limit)
     ended = _expire(tx, limit)
     _settle(tx, limit)
-    more = more or ended == limit or bool(tx.value("any_settle"))
+    revive_left(tx, limit)
+    more = more or ended == limit or bool(tx.value("any_settle")) or bool(tx.value("any_revive"))
     return Promoted(moved=moved + ended, wait=next_event(tx), more=more)
 
 

@@ -18,6 +18,12 @@ where waits <> (select count(*) from {edge} where child = {job}.n)
 select 'edge of ended parent ' || p.id || ' is not in the settle set' from {edge} as e join {job} as p on p.n = e.parent
 where p.state in ({any:final}) and (p.state = {state:completed} or e.on_failure <> 'hold')
   and p.n not in (select parent from {settle})
+-- name: cut_adrift
+select 'cut edge ' || parent || ' -> ' || child || ' has no job at an end' from {cut}
+where parent not in (select n from {job}) or child not in (select n from {job})
+-- name: cut_of_unended
+select 'cut edge into ' || j.id || ' which is ' || j.state from {cut} join {job} as j on j.n = child
+where j.state not in ({state:cancelled}, {state:failed})
 -- name: keys_adrift
 select 'key ' || key || ' is held by ' || holder || ' which is ' || coalesce(j.state, 'gone')
 from {uniq} left join {job} as j on j.id = holder

@@ -11,6 +11,29 @@ update {job} set state = {to:requeue}, ord = ?2, run_at = ?3, attempt = case whe
   note = null, worker = null, lease_until = null, parked = null, cancelling = null,
   expires_at = case when expires_at > ?3 then expires_at end
 where n = ?1
+-- name: any_cut
+select exists (select 1 from {cut})
+-- name: drop_cut_into
+delete from {cut} where child in (select value from json_each(?))
+-- name: cut_into
+select c.child, c.parent, c.on_failure, p.state, j.queue from {cut} as c
+join {job} as p on p.n = c.parent join {job} as j on j.n = c.child
+where c.child in (select value from json_each(?)) and p.state <> {state:completed} order by c.child, c.parent
+-- name: block
+update {job} set state = {to:revive}, waits = ?2 where n = ?1
+-- name: ended_by
+select j.n, j.id, j.queue, j.state, j.priority, j.ukey, j.umode from {cut} as c join {job} as j on j.n = c.child
+where c.parent = ?1 and c.cause = 1 and j.state in ({from:revive}) order by j.n limit ?2
+-- name: not_by
+update {cut} set cause = 0 where parent = ?1 and child = ?2
+-- name: put_revive
+insert or ignore into {revive} (parent) values (?)
+-- name: take_revive
+select r.parent, j.state from {revive} as r left join {job} as j on j.n = r.parent order by r.parent limit 1
+-- name: drop_revive
+delete from {revive} where parent = ?
+-- name: any_revive
+select exists (select 1 from {revive})
 -- name: run_now
 update {job} set state = {to:promote}, ord = ?2, run_at = ?3 where n = ?1
 -- name: reprioritise

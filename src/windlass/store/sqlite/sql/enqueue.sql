@@ -15,6 +15,9 @@ select id from {job} where id in (select value from json_each(?))
 select id, n, state from {job} where id in (select value from json_each(?))
 -- name: insert_edge
 insert into {edge} (parent, child, on_failure) values (?, ?, ?)
+-- name: join
+update {job} set waits = waits + 1 where id = ?2 and state = {state:blocked}
+  and not exists (select 1 from {edge} where parent = ?1 and child = {job}.n) returning n
 -- name: key_holder
 select holder, mode, until from {uniq} where key = ?
 -- name: take_key

@@ -36,6 +36,14 @@ delete from {adrift} where child in (select value from json_each(?))
 select child, on_failure from {edge} where parent = ?1 and (?2 or on_failure <> 'hold') limit ?3
 -- name: drop_edges
 delete from {edge} where parent = ?1 and child in (select value from json_each(?2))
+-- name: cut_edges
+insert or replace into {cut} (parent, child, on_failure, cause)
+select parent, child, on_failure, 0 from {edge} where child in (select value from json_each(?))
+-- name: cut_cause
+insert or replace into {cut} (parent, child, on_failure, cause)
+select ?1, n, ?3, 1 from {job} where n in (select value from json_each(?2))
+-- name: still_blocked
+select n, 0, queue, priority, run_at from {job} where n in (select value from json_each(?)) and state = {state:blocked}
 -- name: count_down
 update {job} set waits = waits - 1 where n in (select value from json_each(?)) and state = {state:blocked}
 returning n, waits, queue, priority, run_at

@@ -24,6 +24,8 @@ select n, id from (
 ) as old where not exists (select 1 from {edge} where parent = old.n) limit ?4
 -- name: final_counts
 select queue, state, n from {count} where n > 0 and state in ({any:final})
+-- name: delete_cut
+delete from {cut} where parent in (select value from json_each(?1)) or child in (select value from json_each(?1))
 -- name: delete_jobs
 delete from {job} where n in (select value from json_each(?))
 -- name: delete_tags
