@@ -10,7 +10,7 @@ from windlass.outcome import Finish, Verdict
 from windlass.states import FINAL, TRANSITIONS, Event, State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.produce import enqueue
-from windlass.store.sqlite.settle import Ended, leave
+from windlass.store.sqlite.settle import Ended, free_keys, leave
 from windlass.store.sqlite.transaction import Tx, Uneven, packed
 
 _LONGEST = 2_000_000
@@ -69,7 +69,8 @@ def _ended(tx: Tx, plain: Sequence[Finish]) -> list[Ended]:
 def _after(tx: Tx, accepted: Sequence[Finish], ended: list[Ended]) -> None:
     """What the accepted ends bring: follow-up jobs, freed keys and children, tallies."""
     follow: list[NewJob[Any]] = [job for end in accepted if end.follow for job in end.follow]
-    if follow:  # first, while what they are to be `before` of is still blocked
+    if follow:  # while what they are to be `before` of is still blocked; they may take a key that these ends free
+        free_keys(tx, [job.id for job in ended])
         enqueue(tx, follow, careful=True)
     if ended:
         leave(tx, ended, INLINE_EDGES)
