@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 WORKERS ?= 2
+SOAK ?= 600
+SEED ?= $(shell date +%s)
 PYTEST := $(BIN)/python -m pytest -q
 
 .PHONY: demo test check bench bench-peers soak format clean
@@ -28,6 +30,7 @@ bench-peers: .venv/installed
 
 soak: .venv/installed
 	WINDLASS_TEST_SCALE=10 $(PYTEST) -n $(WORKERS) --dist loadgroup --timeout 3600
+	$(BIN)/python -m tests.crash --seconds $(SOAK) --seed $(SEED)
 
 format: .venv/installed
 	$(BIN)/ruff format src tests benchmarks examples
