@@ -17,6 +17,7 @@ from windlass.store.redis.reading import queue_info, read, scan
 
 MOST_COMMANDED = 1_000
 """Jobs that one command changes: one script, so one transaction, of some 15 ms. `Commanded.more` says there are others."""
+MOST_PRUNED = 500
 _SCAN = 20_000
 
 
@@ -186,4 +187,4 @@ async def prune(link: Link, retention: Retention, limit: int) -> int:
         )
     ]
     ages = ("" if age is None else age for age in (retention.metrics, retention.audit))
-    return await link.run("prune", pack(rules), min(limit, 1_000), *ages)
+    return await link.run("prune", pack(rules), min(limit, MOST_PRUNED), *ages)
