@@ -12,7 +12,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 STATEMENTS = sorted([*SOURCE.rglob("*.sql"), *SOURCE.rglob("*.lua")])
 
 VALUES = {
-    "capture", "clock", "errors", "failure", "job", "lease", "metrics", "outcome", "priority", "query", "queue", "retry",
+    "capture", "clock", "cron", "errors", "failure", "job", "lease", "metrics", "outcome", "priority", "query", "queue", "retry",
     "schedule", "snapshot", "states",
 }  # fmt: skip
 ENGINES = {"sqlite", "redis", "postgres"}
