@@ -5,12 +5,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.waiting import until
 from tests.worker.kit import ended, working
 from windlass.app import Windlass
+from windlass.context import Context
 from windlass.errors import StoreFull, StoreUnavailable
 
 
@@ -94,6 +96,45 @@ async def test_one_end_that_the_store_cannot_take_does_not_hold_up_the_others(ap
             patch.undo()
         states = [str((await app.jobs.get(ref.id)).state) for ref in refs]
         assert states == ["completed"] * 13 + ["failed"] + ["completed"] * 6
+
+
+async def test_an_error_that_no_store_should_raise_fails_no_job_and_ends_no_worker(app: Windlass) -> None:
+    """As uvloop does when a connection breaks under a write: RuntimeError, which no client translates."""
+
+    @app.job
+    async def work(ctx: Context, n: int) -> int:
+        ctx.progress(50)
+        await asyncio.sleep(0.5)
+        return n
+
+    async with app:
+        store = await app.store()
+        patch = pytest.MonkeyPatch()
+        left = {"claim": 3, "heartbeat": 3, "finish": 3, "report": 1, "rescue": 1, "promote": 1}
+
+        def breaking(verb: str) -> Any:
+            plain = getattr(type(store), verb)
+
+            async def call(self: Any, *given: Any, **named: Any) -> Any:
+                if left[verb]:
+                    left[verb] -= 1
+                    raise RuntimeError("unable to perform operation; the handler is closed")
+                return await plain(self, *given, **named)
+
+            return call
+
+        refs = await app.enqueue_many([work.job(n) for n in range(5)])
+        for verb in left:
+            patch.setattr(type(store), verb, breaking(verb))
+        try:
+            async with working(app, lease=1.0):
+                jobs = [await ended(app, ref.id) for ref in refs]
+                await until(lambda: not any(left.values()), "every verb to have failed")
+        finally:
+            patch.undo()
+        assert [(job.state, job.result, job.attempt, job.rescues) for job in jobs] == [
+            ("completed", n, 1, 0) for n in range(5)
+        ]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Generator
 from time import monotonic
@@ -16,8 +17,14 @@ from windlass.store.protocol import MOST_CLAIMED, Store
 from windlass.worker.every import Backoff
 from windlass.worker.runner import Runner
 
+log = logging.getLogger("windlass.worker")
+
 POLL = 0.5
 """Seconds after which an idle claimer asks although nobody woke it: wake-ups may be lost."""
+
+
+_DEFECTS = 10
+"""Errors that no store should raise, in a row, until the worker ends of them: one may come of a connection that breaks."""
 
 
 class Claimer:
@@ -92,11 +99,17 @@ class Claimer:
             await asyncio.sleep(0)  # the handlers go first
 
     async def _claim(self, request: ClaimRequest) -> tuple[float, Claimed]:
+        defects = 0
         while True:
             sent = monotonic()
             try:
                 claimed = await self._store.claim(request)
-            except StoreError as error:
+            except Exception as error:
+                if not isinstance(error, StoreError):
+                    defects += 1
+                    log.exception("claiming jobs failed")
+                    if defects >= _DEFECTS:
+                        raise
                 if self.stopping:  # what the lost claim may have leased lapses and is rescued
                     return sent, Claimed([])
                 await asyncio.sleep(self._backoff.failed(error))

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from windlass.errors import StoreError
+from windlass.errors import InvalidArgs, StoreError
 from windlass.outcome import Finish, Verdict
 from windlass.states import Event
 from windlass.store.protocol import MOST_FINISHED, Store
@@ -18,6 +18,10 @@ COMPANY = 0.002
 """Seconds a finish waits for company while jobs run back to back. A crash re-runs what is not committed, so it is short."""
 
 _FLIGHTS = 2
+
+_TRIES = 5
+"""How often an end that a store refuses for no known reason is tried by itself, 1.5 s in all: a driver may have a defect of
+its own when a connection breaks (uvloop raises RuntimeError there), and a job that has ended well must not fail for it."""
 
 
 class Finisher:
@@ -113,13 +117,23 @@ class Finisher:
         plain = Finish(
             finish.id, finish.lease, Event.FAIL, finish.queue, finish.kind, reason="its end cannot be stored"
         )
-        for attempt in (finish, plain):
+        if not (await self._insist(finish) or await self._insist(plain)):
+            self._settled(finish, None)
+
+    async def _insist(self, finish: Finish) -> bool:
+        """Commit one end, trying again a few times; False if the store does not take it."""
+        for _ in range(_TRIES):
             try:
-                self._tell([attempt], await self._persist([attempt]))
-                return
-            except Exception:
-                log.exception("job %s cannot be finished as %s", finish.id, attempt.event.value)
-        self._settled(finish, None)
+                self._tell([finish], await self._persist([finish]))
+            except InvalidArgs:  # it was read and cannot be kept: the next answer would be the same
+                log.exception("job %s cannot be finished as %s", finish.id, finish.event.value)
+                return False
+            except Exception as error:
+                log.exception("job %s cannot be finished as %s", finish.id, finish.event.value)
+                await asyncio.sleep(self._backoff.failed(error))
+            else:
+                return True
+        return False
 
     def _tell(self, batch: Sequence[Finish], verdicts: Sequence[Verdict]) -> None:
         for finish, verdict in zip(batch, verdicts, strict=True):

@@ -192,7 +192,9 @@ class Heartbeat:
         beat = Beat(info=self._info(None), held=tuple(Held(run.claim.id, run.claim.lease) for run in named))
         try:
             pulse = await self._sending(store, beat)
-        except (StoreError, TimeoutError) as error:
+        except Exception as error:  # a defect too: without this thread the leases would lapse under running handlers
+            if not isinstance(error, StoreError | TimeoutError):
+                log.exception("the heartbeat failed")
             delay = min(self._backoff.failed(error), self._lease / 10)
             if not isinstance(
                 error, StoreFull | StoreReadOnly

@@ -59,6 +59,8 @@ class Reporter:
                     self._keep(batch)
                     self._arm()
                     return
+                except Exception:  # notes are lost rather than the ends of jobs that wait behind them
+                    log.exception("%d notes of running jobs cannot be stored", len(batch))
 
     def _add(self, entry: _Entry) -> None:
         self._notes.append(entry)
