@@ -140,6 +140,26 @@ async def test_a_listener_hears_again_after_a_restart(server: RedisServer) -> No
     await store.close()
 
 
+async def test_a_nearer_time_wakes(server: RedisServer) -> None:
+    store = await opened(server)
+    woken: list[int] = []
+    store.listen({"ready"}, lambda: woken.append(1))
+    await until(lambda: woken, "the first wake, at the subscription")
+    hand = Hand(store)
+    for delay in (HOUR, HOUR // 2):
+        assert await hand.take() == []
+        woken.clear()
+        await put(store, new(delay=delay))
+        await until(lambda: woken, "a wake by a delayed job that is due first")
+    await put(store, new())
+    claim = await hand.one()
+    assert await hand.take() == []
+    woken.clear()
+    await hand.finish(end(claim, Event.RETRY, delay=SECOND))
+    await until(lambda: woken, "a wake by a retry that is due first")
+    await store.close()
+
+
 async def test_everything_flushed_is_no_trap(server: RedisServer) -> None:
     store = await opened(server)
     hand = Hand(store)
@@ -241,6 +261,11 @@ async def test_a_handle_that_is_not_open_says_so() -> None:
         (redis_errors.ConnectionError("refused"), StoreUnavailable),
         (redis_errors.TimeoutError("slow"), StoreUnavailable),
         (OSError("unreachable"), StoreUnavailable),
+        (
+            RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"),
+            StoreUnavailable,
+        ),
+        (RuntimeError("a defect"), None),
         (redis_errors.AuthenticationError("WRONGPASS"), StoreUnavailable),
         (redis_errors.OutOfMemoryError("command not allowed"), StoreFull),
         (redis_errors.ResponseError("-OOM command not allowed when used memory > 'maxmemory'."), StoreFull),

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import Any
+from typing import Any, NoReturn
 
 from redis.exceptions import NoScriptError
 
@@ -47,7 +47,7 @@ class Link:
         except NoScriptError:
             return await self._guarded("EVAL", wanted.text, 1, self.prefix, *arguments)
         except FAILURES as error:
-            raise await self._fault(error) from error
+            await self._fail(error)
 
     async def command(self, *words: bytes | str | int) -> Any:
         """A command that is no script and names no key (INFO, CONFIG GET): in a cluster asked of the namespace's node."""
@@ -57,26 +57,30 @@ class Link:
                 return await self._client.execute_command(*words, target_nodes=node)
             return await self._ask(*words)
         except FAILURES as error:
-            raise await self._fault(error) from error
+            await self._fail(error)
 
     async def _guarded(self, *words: bytes | str | int) -> Any:
         try:
             return await self._ask(*words)
         except FAILURES as error:
-            raise await self._fault(error) from error
+            await self._fail(error)
 
     async def _ask(self, *words: bytes | str | int) -> Any:
         if self._client is None:
             raise StoreUnavailable(f"{self.url} is not open", url=self.url, mend="await store.open() first")
         return await self._client.execute_command(*words)
 
-    async def _fault(self, error: BaseException) -> BaseException:
+    async def _fail(self, error: BaseException) -> NoReturn:
+        """Raise what the client raised in our words; a defect as it is."""
         if isinstance(error, StoreUnavailable):
-            return error
+            raise error
         if moved_away(error) and hasattr(self._client, "connection_pool"):
             with contextlib.suppress(*FAILURES):  # the next call asks anew where the master is
                 await self._client.connection_pool.disconnect(inuse_connections=False)
-        return translate(error, self.url) or error
+        told = translate(error, self.url)
+        if told is None:
+            raise error
+        raise told from error
 
 
 class Ears:

@@ -6,13 +6,18 @@ from windlass.errors import StoreError, StoreFull, StoreReadOnly, StoreUnavailab
 
 # Errors that a script meets inside come as plain text, so the word is looked for, not only the class.
 _UNAVAILABLE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "UNKILLABLE", "NOREPLICAS")
-FAILURES = (redis_errors.RedisError, OSError, TimeoutError)
-"""What a call to the server may raise for reasons outside this program."""
+FAILURES = (redis_errors.RedisError, OSError, TimeoutError, RuntimeError)
+"""What a call to the server may raise for reasons outside this program. RuntimeError: a transport of uvloop that the peer
+has just reset says "unable to perform operation on <TCPTransport closed=True ...>; the handler is closed"."""
 
 
 def moved_away(error: BaseException) -> bool:
     """Whether the server is no longer the one to write to, so that connections to it must go."""
     return isinstance(error, redis_errors.ReadOnlyError) or "READONLY" in str(error)
+
+
+def _cut(error: BaseException, said: str) -> bool:
+    return isinstance(error, RuntimeError) and ("handler is closed" in said or "closed=True" in said)
 
 
 def translate(error: BaseException, url: str) -> StoreError | None:
@@ -35,6 +40,6 @@ def translate(error: BaseException, url: str) -> StoreError | None:
         OSError,
         TimeoutError,
     )
-    if isinstance(error, transient) or any(word in said for word in _UNAVAILABLE):
+    if isinstance(error, transient) or _cut(error, said) or any(word in said for word in _UNAVAILABLE):
         return StoreUnavailable(f"{url} cannot be reached: {said or type(error).__name__}", url=url)
     return None

@@ -341,6 +341,8 @@ local function flush_touched()
       wake('ready')
     elseif about and about.due then
       call('ZADD', KEY.due, 'LT', about.at, about.due)
+      -- A sleeping worker must learn of a nearer time.
+      if tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) == about.at then wake('ready') end
     elseif about and about.park then
       call('SADD', KEY.parks, about.park)
     end
