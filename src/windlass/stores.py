@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import AsyncGenerator
 from weakref import WeakKeyDictionary
 
 from windlass.producer import Observer, Producer
@@ -10,18 +11,32 @@ from windlass.store import Store, open_store
 
 
 class Opened:
-    """One loop's store, with what enqueues through it and what waits for results."""
+    """One loop's open store, with what enqueues through it and what waits for results. Closes with its loop at the latest."""
 
     def __init__(self, store: Store, observers: list[Observer]) -> None:
         self.store = store
         self.producer = Producer(store, observers)
         self.watcher = Watcher(store)
         self.users = 0
+        self._life = self._live()
+
+    async def begin(self) -> None:
+        """From now on the end of the loop closes it."""
+        await anext(self._life)
 
     async def close(self) -> None:
-        await self.producer.close()
-        await self.watcher.close()
-        await self.store.close()
+        """Let what was handed in be stored, and let go of the store."""
+        await self._life.aclose()
+
+    async def _live(self) -> AsyncGenerator[None]:
+        # A loop that ends in the orderly way (`asyncio.run`, `Runner`) closes its async generators while it still runs: the
+        # only moment at which connections that nobody closed can be.
+        try:
+            yield
+        finally:
+            await self.producer.close()
+            await self.watcher.close()
+            await self.store.close()
 
 
 class Stores:
@@ -35,6 +50,7 @@ class Stores:
         self._origin: Store | None = None
         self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Opened] = WeakKeyDictionary()
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._of_the_parent: object = None
 
     async def here(self) -> Opened:
         """The running loop's handle, opened if it is not; raises `StoreError`, `SettingsError`."""
@@ -50,7 +66,9 @@ class Stores:
                 store = self.sibling()
                 await store.open()
                 self._forget_closed()
-                opened = self._opened[loop] = Opened(store, self.observers)
+                opened = Opened(store, self.observers)
+                await opened.begin()
+                self._opened[loop] = opened
         return opened
 
     def sibling(self) -> Store:
@@ -75,6 +93,7 @@ class Stores:
     def _start_anew(self) -> None:
         """In a forked child: connections and loops of the parent must not be touched, not even to close them."""
         self._pid = os.getpid()
+        self._of_the_parent = (self._origin, self._opened, self._of_the_parent)
         self._origin = None
         self._opened = WeakKeyDictionary()
         self._opening = WeakKeyDictionary()

@@ -1,17 +1,21 @@
-"""An app on each place that SQLite offers: memory, and a file."""
+"""An app on each engine."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.store.kit import Place
+from tests.store.places import chosen_engines, place_for
 from windlass import Windlass
 
 
-@pytest.fixture(params=["memory", "file"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "sqlite://:memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/jobs.db"
+@pytest.fixture(params=chosen_engines())
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A store of this test's own."""
+    with place_for(request.param) as place:
+        yield place
 
 
 @pytest.fixture
-def app(url: str) -> Windlass:
-    return Windlass(url)
+def app(place: Place) -> Windlass:
+    return Windlass(place.url, namespace=place.namespace)

@@ -1,19 +1,15 @@
-"""The engines that crash tests run on (`WINDLASS_TEST_ENGINES`; they must cross processes) and their size."""
+"""An app for every engine that crash tests run on, which are those that several processes reach; and their size."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.store.places import place_for
+from tests.store.places import chosen_engines, place_for
 from windlass.app import Windlass
 
-ENGINES = [
-    name for name in os.environ.get("WINDLASS_TEST_ENGINES", "").split(",") if name and name != "sqlite-memory"
-] or ["sqlite-file"]
 
-
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=chosen_engines(processes=True))
 def app(request: pytest.FixtureRequest) -> Iterator[Windlass]:
     """An app on a store of its own that other processes reach."""
     with place_for(request.param) as place:

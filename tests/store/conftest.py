@@ -1,33 +1,17 @@
-"""Every test of this folder runs on every engine: which engines there are, a fresh place for each test, the audit after it.
-
-`WINDLASS_TEST_ENGINES` picks engines (comma list of ids); by default all run whose code exists. Tests name no engine.
-"""
+"""Every test of this folder runs on every engine, at a fresh place, and is followed by an audit. Tests name no engine."""
 
 import asyncio
 import inspect
-import os
 from collections.abc import Awaitable, Callable, Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from tests.store.kit import Clock, Place
-from tests.store.places import ENGINES, make_future, place_for
+from tests.store.places import chosen_engines, make_future, place_for
 from windlass.store import Store
 
 MakeStore = Callable[[], Awaitable[Store]]
-
-
-def chosen_engines() -> list[str]:
-    named = os.environ.get("WINDLASS_TEST_ENGINES", "")
-    if named:
-        chosen = [name.strip() for name in named.split(",") if name.strip()]
-        unknown = sorted(set(chosen) - set(ENGINES))
-        if unknown:
-            raise pytest.UsageError(f"WINDLASS_TEST_ENGINES names {unknown}; there are {sorted(ENGINES)}")
-        return chosen
-    return [name for name, module in ENGINES.items() if find_spec(module)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

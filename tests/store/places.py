@@ -1,4 +1,7 @@
-"""Where each engine's stores live during tests; the only file here that knows engines by name."""
+"""Where each engine's stores live during tests; the only file here that knows engines by name.
+
+`WINDLASS_TEST_ENGINES` picks engines (comma list of ids); by default all run.
+"""
 
 import functools
 import itertools
@@ -10,19 +13,24 @@ from tempfile import TemporaryDirectory
 
 import apsw
 import asyncpg
+import pytest
 import redis.asyncio as redis_client
 
 from tests.servers import PostgresServer, RedisServer
 from tests.store.kit import Place
 
-ENGINES = {
-    "sqlite-file": "windlass.store.sqlite.engine",
-    "sqlite-memory": "windlass.store.sqlite.engine",
-    "redis": "windlass.store.redis.engine",
-    "postgres": "windlass.store.postgres.engine",
-}
+ENGINES = ("sqlite-file", "sqlite-memory", "redis", "postgres")
 
 _numbers = itertools.count(1)
+
+
+def chosen_engines(*, processes: bool = False) -> list[str]:
+    """The engines to test on; with `processes` only those that several processes reach."""
+    chosen = [name.strip() for name in os.environ.get("WINDLASS_TEST_ENGINES", "").split(",") if name.strip()]
+    unknown = sorted(set(chosen) - set(ENGINES))
+    if unknown:
+        raise pytest.UsageError(f"WINDLASS_TEST_ENGINES names {unknown}; there are {sorted(ENGINES)}")
+    return [name for name in chosen or ENGINES if not (processes and name == "sqlite-memory")]
 
 
 @contextmanager

@@ -179,7 +179,7 @@ BAD_HANDLER_OPTIONS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "field"), BAD_HANDLER_OPTIONS, ids=str)
+@pytest.mark.parametrize(("options", "field"), BAD_HANDLER_OPTIONS, ids=[field for _, field in BAD_HANDLER_OPTIONS])
 def test_bad_handler_options_are_refused_at_decoration(app: Windlass, options: dict[str, Any], field: str) -> None:
     def f() -> None: ...
 
@@ -203,14 +203,13 @@ BAD_JOB_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"after": "id"}, "after"),
     ({"after": [3]}, "after"),
     ({"on_failure": "explode"}, "on_failure"),
-    ({"on_failure": "run"}, "on_failure"),
     ({"expires": datetime(2030, 1, 1)}, "expires"),
     ({"dely": "5m"}, "dely"),
     ({"kind": "x"}, "kind"),
 ]
 
 
-@pytest.mark.parametrize(("options", "field"), BAD_JOB_OPTIONS, ids=str)
+@pytest.mark.parametrize(("options", "field"), BAD_JOB_OPTIONS, ids=[field for _, field in BAD_JOB_OPTIONS])
 def test_bad_job_options_are_refused_at_once(app: Windlass, options: dict[str, Any], field: str) -> None:
     @app.job
     def f() -> None: ...

@@ -147,7 +147,7 @@ NOW = dt.datetime(2030, 1, 2, 3, 4, 5, 678_901, tzinfo=dt.UTC)
         (Decimal, Decimal("1.10")),
         (bytes, b"\x00\xff"),
         (set[int], {1, 2}),
-        (frozenset[str], frozenset("ab")),
+        (frozenset[str], frozenset("a")),  # two would differ in order, and so in the name of the test, between runs
         (tuple[int, str], (1, "a")),
         (tuple[int, ...], (1, 2, 3)),
         (dict[int, Colour], {5: Colour.RED}),
