@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.store.conftest import chosen_engines
+from tests.store.places import chosen_engines
 from tests.store.kit import LEASE, T0, Clock, Hand, act, end, fresh_id, promote_all
 from tests.store.model import Model, ModelJob
 from tests.store.places import place_for
