@@ -137,7 +137,8 @@ class Ended(_Event):
 
 
 class Fault(_Event):
-    """What the harness did: `kill` and `stop` of a worker, `store` gone, `cut`, `silence`. It was over at `until`."""
+    """What the harness did: `kill` and `stop` of a worker, `store` gone, `cut`, `silence`; or saw: `exit` of a worker by
+    itself. It was over at `until`."""
 
     kind: str
     until: float

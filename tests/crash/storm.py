@@ -50,6 +50,7 @@ class Storm:
         try:
             while now() < until:
                 await self._chance.choices(strikes, weights)[0]()
+                await self._replace_the_fallen()
                 await asyncio.sleep(self._chance.uniform(*self._pause))
         finally:
             forget.cancel()
@@ -63,6 +64,7 @@ class Storm:
             if proxy is not None:
                 proxy.calm()
         self._hired = 0
+        await self._replace_the_fallen()
         await self._hire()
 
     def _menu(self) -> list[tuple[Strike, int]]:
@@ -75,6 +77,11 @@ class Storm:
         skew = self._skews[self._hired % len(self._skews)]
         self._hired += 1
         await self._front.team.start(SKEW=skew)
+
+    async def _replace_the_fallen(self) -> None:
+        """As a supervisor does: a worker that finds no store when it starts says so and exits."""
+        for _ in self._front.team.bury():
+            await self._hire()
 
     async def _kill(self) -> None:
         team = self._front.team

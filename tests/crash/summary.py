@@ -8,18 +8,23 @@ from tests.crash.ledger import Ledger
 from tests.crash.run import Outcome
 
 
-def recoveries(book: Ledger) -> list[float]:
-    """Seconds from each worker's death to the next run of each job it held."""
-    found: list[float] = []
+def recoveries(book: Ledger) -> tuple[list[float], list[float]]:
+    """Seconds from each worker's death to the next run of each job it held; those in which the store stood still apart."""
+    found: tuple[list[float], list[float]] = ([], [])
     for fault in book.faults:
         if fault.kind != "kill":
             continue
+        hindered = book.deadline(fault.t, 0.0) > fault.t + book.lease
         for job, leases in book.leases.items():
             held = [lease for lease in leases if lease.pid == fault.pid and lease.t <= fault.t]
             if held and book.outcome(job, held[-1].token) != "accepted":
                 again = (lease.t for lease in leases if lease.token > held[-1].token and lease.how == "claim")
-                found += [t - fault.t for t in again][:1]
-    return sorted(found)
+                found[hindered].extend([t - fault.t for t in again][:1])
+    return sorted(found[0]), sorted(found[1])
+
+
+def _recovery(name: str, times: list[float]) -> list[str]:
+    return [f"  {name} p50 {median(times):.2f} s, max {times[-1]:.2f} s, of {len(times):,} jobs"] if times else []
 
 
 def summary(outcome: Outcome) -> str:
@@ -30,7 +35,7 @@ def summary(outcome: Outcome) -> str:
     rescues = sum(len(call.grants) for call in book.calls if call.how == "rescue")
     refused = sum(commit.verdict == "stale" for commits in book.of_job.values() for commit in commits)
     why = Counter(found.why or "UNEXPLAINED" for found in duplicates(book, outcome.rules))
-    times = recoveries(book)
+    plainly, hindered = recoveries(book)
     lines = [
         f"{plan.engine}, seed {plan.seed}, {plan.seconds:g} s, lease {plan.lease:g} s",
         f"  jobs        {len(book.kept):,}: " + ", ".join(f"{n:,} {state}" for state, n in sorted(states.items())),
@@ -38,8 +43,7 @@ def summary(outcome: Outcome) -> str:
         f"  rescues     {rescues:,}; late ends refused: {refused:,}",
         f"  ran twice   {sum(why.values()):,}" + "".join(f"; {n} {reason}" for reason, n in sorted(why.items())),
     ]
-    if times:
-        lines.append(f"  recovery    p50 {median(times):.2f} s, max {times[-1]:.2f} s, of {len(times):,} jobs")
+    lines += _recovery("recovery   ", plainly) + _recovery("store away ", hindered)
     if ways := book.departures():
         p50, p99 = ways[len(ways) // 2], ways[len(ways) * 99 // 100]
         lines.append(

@@ -20,6 +20,7 @@ class Team(Crew):
         self.folder = folder
         self.record = record
         self.stopped: set[Process] = set()
+        self._over: set[Process] = set()
         self._numbers = itertools.count(1)
 
     @property
@@ -44,8 +45,17 @@ class Team(Crew):
         """kill -9, told in the history."""
         sent = now()
         await self.kill(process)
+        self._over.add(process)
         self.stopped.discard(process)
         self.record(Fault(sent, "kill", now(), process.pid))
+
+    def bury(self) -> list[Process]:
+        """Those that ended by themselves and were not told of before."""
+        fallen = [one for one in self.processes if one.returncode is not None and one not in self._over]
+        for one in fallen:
+            self._over.add(one)
+            self.record(Fault(now(), "exit", now(), one.pid, f"exit code {one.returncode}"))
+        return fallen
 
     async def freeze(self, process: Process, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after `seconds`."""
