@@ -100,9 +100,10 @@ async def test_a_listener_hears_again_after_its_connection_was_cut() -> None:
 async def test_cut_connections_do_not_show() -> None:
     async with opened() as store, beside() as connection:
         await put(store, new())
-        cut = "SELECT pid FROM pg_stat_activity WHERE application_name = 'windlass' AND pg_terminate_backend(pid)"
-        pids = [row["pid"] for row in await connection.fetch(cut)]
+        ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'windlass'"
+        pids = [row["pid"] for row in await connection.fetch(ours)]
         assert pids
+        await connection.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::integer[]) p(pid)", pids)
 
         async def gone() -> bool:
             text = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1::integer[])"

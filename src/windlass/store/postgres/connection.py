@@ -9,6 +9,8 @@ from windlass.store.postgres.address import Address
 from windlass.store.postgres.faults import translate
 
 CONNECT_TIMEOUT = 10
+COMMAND_TIMEOUT = 30
+"""Seconds. A peer that is gone without a word (a dropped NAT entry) would hold a call until the kernel gives up."""
 # Without a scan of the whole table as a choice, a plan that was made while the table was small stays right when it has grown
 # (generic plans are kept for the life of a connection), and JIT would only ever cost: the statements are short.
 _SETTINGS = {
@@ -52,6 +54,7 @@ async def connect(address: Address, **settings: str) -> Connection:
     opened = cast(Any, asyncpg).connect(
         address.dsn,
         timeout=CONNECT_TIMEOUT,
+        command_timeout=COMMAND_TIMEOUT,
         statement_cache_size=0 if address.pooler else 500,
         max_cached_statement_lifetime=0,
         max_cacheable_statement_size=0,

@@ -17,7 +17,14 @@ from windlass.store.postgres.statements import quoted, statements
 
 T = TypeVar("T")
 TRIES = 8
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeEncodeError)
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    UnicodeEncodeError,
+)
 
 
 class _Cut(Exception):

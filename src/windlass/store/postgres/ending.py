@@ -63,7 +63,8 @@ class Finisher:
         first: dict[tuple[str, int], Finish] = {}
         for end in finishes:
             first.setdefault((end.id, end.lease), end)
-        row = await connection.fetchrow(sql["finish.finish"], *_ends([first[key] for key in sorted(first)]))
+        follows = any(end.follow for end in finishes)
+        row = await connection.fetchrow(sql["finish.finish"], *_ends([first[key] for key in sorted(first)]), follows)
         taken: set[tuple[str, int]] = set(zip(row["accepted"] or (), row["under"] or (), strict=True))
         accepted = [end for key, end in first.items() if key in taken]
         if accepted:
@@ -72,6 +73,9 @@ class Finisher:
         follow: list[NewJob[Any]] = [job for end in accepted for job in end.follow]
         if follow:
             await self._producer.put(connection, follow)
+        if follows and row["parents"]:
+            # Only now, so that what the follow-up jobs are to be `before` of was still blocked.
+            await connection.execute(sql["command.settle"], row["parents"])
         if len(accepted) == len(finishes):
             return [Verdict.ACCEPTED] * len(finishes), row["readied"]
         settled = dict(await connection.fetch(sql["finish.settled"], [job for job, _ in first]))

@@ -63,4 +63,8 @@ def _unencodable(error: BaseException) -> bool:
 
 
 def _lost(error: BaseException) -> bool:
-    return isinstance(error, (OSError, TimeoutError)) or type(error).__name__ in ("InterfaceError", "OperationalError")
+    return isinstance(error, (OSError, TimeoutError)) or type(error).__name__ in (
+        "InterfaceError",
+        "InternalClientError",
+        "OperationalError",
+    )

@@ -186,13 +186,12 @@ class _Act:
             self.topics.add("done")
 
     async def _requeue(self, ids: list[str]) -> None:
-        await self._do("lapsed_keys", ids)
-        await self._do("take_keys", ids)
-        held = {row["id"]: row["holder"] for row in await self._do("held", ids)}
+        held = {row["id"]: row["holder"] for row in await self._do("take_keys", ids)}
         self.refused |= {id: f"unique key held by {holder}" for id, holder in held.items()}
         free = [id for id in ids if id not in held]
         if free:
             await self._do("requeue", free, self._command.keep_attempts)
+            await self._do("revive" if self._command.revive else "forget_cut", free)
             self.done += free
             self.topics.add("ready")
 

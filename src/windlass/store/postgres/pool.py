@@ -30,6 +30,10 @@ class Pool:
             connection = await self._get()
             try:
                 yield connection
+            except (TimeoutError, asyncpg.InternalClientError):
+                # It may still be at work, or its peer is gone; asyncpg calls a farewell that it had not read yet internal.
+                connection.terminate()
+                raise
             finally:
                 if self._closed or connection.is_closed() or connection.is_in_transaction():
                     connection.terminate()

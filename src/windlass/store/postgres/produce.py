@@ -17,7 +17,7 @@ STEP = 1_000
 """Plain jobs of one statement; a larger call is a transaction of several."""
 TYPES = (
     "text", "text", "text", "text", "text", "integer", "integer", "bigint", "bigint", "bigint", "bigint", "text", "text", "text",
-    "text", "text", "text", "text", "text", "text", "bigint", "text", "text", "text", "text",
+    "text", "text", "text", "text", "text", "text", "bigint", "text", "text", "text", "text", "text", "text", "text",
 )  # fmt: skip
 """The element types of the function's arrays, in order; after them come `careful` and the channel."""
 Arrays: TypeAlias = list[list[Any] | None]
@@ -26,13 +26,14 @@ _encode_tags = msgspec.json.Encoder().encode
 
 def plain(jobs: Sequence[NewJob[Any]]) -> bool:
     """Whether no job has a unique key or a parent, so that jobs do not concern each other."""
-    return not any(job.unique is not None or job.after for job in jobs)
+    return not any(job.unique is not None or job.after or job.before for job in jobs)
 
 
 def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
     """The arguments of the function `enqueue`, without `careful` and the channel."""
     keys = [job.unique for job in jobs]
     edges = [(job.id, edge) for job in jobs if job.after for edge in job.after]
+    ahead = [(job.id, each) for job in jobs if job.before for each in job.before]
     unique = any(keys)
     return [
         [job.id for job in jobs],
@@ -60,6 +61,9 @@ def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
         [child for child, _ in edges] or None,
         [edge.parent for _, edge in edges] or None,
         [edge.on_failure for _, edge in edges] or None,
+        [parent for parent, _ in ahead] or None,
+        [each.child for _, each in ahead] or None,
+        [each.on_failure for _, each in ahead] or None,
     ]
 
 

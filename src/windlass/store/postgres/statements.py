@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from windlass.job import MOST_TRAIL
+from windlass.job import MOST_TRAIL, NOT_TRIGGERED
 from windlass.priority import order
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.statement import fill, load, parts
@@ -42,6 +42,7 @@ def filled(text: str, schema: str, **values: str) -> str:
         plain_schema=schema,
         most_trail=str(MOST_TRAIL),
         inline_edges=str(INLINE_EDGES),
+        not_triggered=NOT_TRIGGERED,
         seq_mask=str(order(100, (1 << 45) - 1)),
         **values,
     )

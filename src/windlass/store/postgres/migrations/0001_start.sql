@@ -97,6 +97,22 @@ CREATE TABLE {schema}.settle (
     parent text COLLATE "C" NOT NULL
 );
 
+-- The edges of jobs that ended while they were blocked, should they be revived. `cause`: this parent's end ended the job.
+CREATE TABLE {schema}.cut (
+    parent text COLLATE "C" NOT NULL,
+    child text COLLATE "C" NOT NULL,
+    on_failure text NOT NULL,
+    cause boolean NOT NULL,
+    PRIMARY KEY (parent, child)
+);
+CREATE INDEX cut_child ON {schema}.cut (child);
+
+-- Requeued parents that have more to revive than the call that requeued them could do.
+CREATE TABLE {schema}.revive (
+    n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parent text COLLATE "C" NOT NULL
+);
+
 -- One row per claim call that gave jobs: what a repeated call is answered from.
 CREATE TABLE {schema}.claimed (
     session text COLLATE "C" NOT NULL,

@@ -38,3 +38,7 @@ FROM {schema}.job WHERE (state = {state:active}) <> (lease_until IS NOT NULL)
 UNION ALL
 SELECT format('job %s is %s and finished at %s', id, state, coalesce(finished_at::text, 'never'))
 FROM {schema}.job WHERE (state IN ({any:final})) <> (finished_at IS NOT NULL)
+UNION ALL
+SELECT format('cut edge %s to %s, which is %s', c.parent, c.child, coalesce(j.state, 'gone'))
+FROM {schema}.cut c LEFT JOIN {schema}.job j ON j.id = c.child LEFT JOIN {schema}.job p ON p.id = c.parent
+WHERE p.id IS NULL OR j.id IS NULL OR j.state NOT IN ({from:revive})

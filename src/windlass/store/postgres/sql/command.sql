@@ -20,22 +20,17 @@ SELECT DISTINCT parent FROM {schema}.edge WHERE parent = ANY($1::text[])
 -- name: delete
 SELECT {schema}.remove($1::text[])
 
--- name: lapsed_keys
-DELETE FROM {schema}.uniq u USING {schema}.job j
-WHERE j.id = ANY($1::text[]) AND u.key = j.unique_ AND u.until <= {schema}.clock()
-
 -- name: take_keys
-INSERT INTO {schema}.uniq (key, holder, mode)
-SELECT DISTINCT ON (unique_) unique_, id, 'finished' FROM {schema}.job
-WHERE id = ANY($1::text[]) AND unique_ IS NOT NULL AND unique_until = 'finished' ORDER BY unique_, id
-ON CONFLICT (key) DO NOTHING
-
--- name: held
-SELECT j.id, u.holder FROM {schema}.job j JOIN {schema}.uniq u ON u.key = j.unique_ AND u.holder <> j.id
-WHERE j.id = ANY($1::text[])
+SELECT id, holder FROM {schema}.take_keys($1::text[])
 
 -- name: requeue
 SELECT {schema}.requeue($1::text[], $2::boolean, {schema}.clock())
+
+-- name: revive
+SELECT {schema}.wait_again($1::text[]), {schema}.spread($1::text[], {inline_edges}, {schema}.clock())
+
+-- name: forget_cut
+DELETE FROM {schema}.cut WHERE child = ANY($1::text[])
 
 -- name: run_now
 SELECT {schema}.run_now($1::text[])
@@ -53,7 +48,10 @@ INSERT INTO {schema}.audit (at, actor, action, target, detail) VALUES ({schema}.
 CREATE OR REPLACE FUNCTION {schema}.remove(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {schema}.tell(ids, -1);
-    PERFORM {schema}.leave(ids);
+    DELETE FROM {schema}.uniq u USING {schema}.job j
+    WHERE j.id = ANY(ids) AND j.unique_ IS NOT NULL AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
+    DELETE FROM {schema}.edge WHERE child = ANY(ids);
+    DELETE FROM {schema}.cut WHERE child = ANY(ids) OR parent = ANY(ids);
     DELETE FROM {schema}.settle WHERE parent = ANY(ids);
     DELETE FROM {schema}.line WHERE job = ANY(ids);
     DELETE FROM {schema}.job WHERE id = ANY(ids);
@@ -77,4 +75,90 @@ BEGIN
     UPDATE {schema}.job j SET state = {to:promote}, ord = {schema}.place(j.priority, o.seq), run_at = {schema}.clock()
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
+END $$;
+
+-- Takes the keys that requeued jobs held until they ended; those whose key another job holds.
+CREATE OR REPLACE FUNCTION {schema}.take_keys(ids text[]) RETURNS TABLE (id text, holder text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    DELETE FROM {schema}.uniq u USING {schema}.job j
+    WHERE j.id = ANY(ids) AND u.key = j.unique_ AND u.until <= {schema}.clock();
+    INSERT INTO {schema}.uniq (key, holder, mode)
+    SELECT DISTINCT ON (unique_) unique_, id, 'finished' FROM {schema}.job
+    WHERE id = ANY(ids) AND unique_ IS NOT NULL AND unique_until = 'finished' ORDER BY unique_, id
+    ON CONFLICT (key) DO NOTHING;
+    RETURN QUERY SELECT j.id, u.holder FROM {schema}.job j JOIN {schema}.uniq u ON u.key = j.unique_ AND u.holder <> j.id
+    WHERE j.id = ANY(ids);
+END $$;
+
+-- Restores the cut edges of these waiting jobs to parents that have not completed; parents that ended hold them.
+CREATE OR REPLACE FUNCTION {schema}.wait_again(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    kids text[];
+BEGIN
+    -- Parents are locked, so that none ends between the look at its state and our commit.
+    PERFORM 1 FROM {schema}.job WHERE id IN (SELECT parent FROM {schema}.cut WHERE child = ANY(ids)) ORDER BY id FOR UPDATE;
+    UPDATE {schema}.job SET dependents = true
+    WHERE NOT dependents AND id IN (SELECT parent FROM {schema}.cut WHERE child = ANY(ids)) AND state <> {state:completed};
+    INSERT INTO {schema}.edge (parent, child, on_failure)
+    SELECT c.parent, c.child, CASE WHEN p.state IN ({any:final}) THEN 'hold' ELSE c.on_failure END
+    FROM {schema}.cut c JOIN {schema}.job p ON p.id = c.parent WHERE c.child = ANY(ids) AND p.state <> {state:completed}
+    ON CONFLICT DO NOTHING;
+    SELECT array_agg(DISTINCT child) INTO kids FROM {schema}.edge WHERE child = ANY(ids);
+    IF kids IS NOT NULL THEN
+        PERFORM {schema}.tell(kids, -1);
+        UPDATE {schema}.job j SET state = {to:revive}, waits = (SELECT count(*) FROM {schema}.edge e WHERE e.child = j.id)
+        WHERE id = ANY(kids);
+        PERFORM {schema}.tell(kids, 1);
+    END IF;
+    DELETE FROM {schema}.cut WHERE child = ANY(ids);
+END $$;
+
+-- Revives what the end of these requeued parents had ended, down the subtree, level by level; what is left of the budget.
+-- What exceeds it waits in `revive`.
+CREATE OR REPLACE FUNCTION {schema}.spread(parents text[], budget integer, at bigint) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    line text[] := parents; ended text; kids text[]; held text[];
+BEGIN
+    WHILE cardinality(line) > 0 LOOP
+        ended := line[1];
+        line := line[2:];
+        SELECT array_agg(k.id ORDER BY k.id) INTO kids FROM (
+            SELECT j.id FROM {schema}.cut c JOIN {schema}.job j ON j.id = c.child
+            WHERE c.parent = ended AND c.cause AND j.state IN ({from:revive}) ORDER BY j.id LIMIT budget + 1
+        ) k;
+        CONTINUE WHEN kids IS NULL;
+        IF cardinality(kids) > budget THEN
+            INSERT INTO {schema}.revive (parent) VALUES (ended);
+            kids := kids[:budget];
+        END IF;
+        budget := budget - cardinality(kids);
+        PERFORM 1 FROM {schema}.job WHERE id = ANY(kids) ORDER BY id FOR UPDATE;
+        SELECT array_agg(t.id) INTO held FROM {schema}.take_keys(kids) t;
+        UPDATE {schema}.cut SET cause = false WHERE parent = ended AND child = ANY(held);
+        SELECT array_agg(j.id ORDER BY j.id) INTO kids FROM {schema}.job j
+        WHERE j.id = ANY(kids) AND j.state IN ({from:revive}) AND (held IS NULL OR j.id <> ALL(held));
+        CONTINUE WHEN kids IS NULL;
+        PERFORM {schema}.requeue(kids, false, at);
+        PERFORM {schema}.wait_again(kids);
+        line := line || kids;
+    END LOOP;
+    RETURN budget;
+END $$;
+
+-- Goes on where a large revival stopped; whether there is more. A parent that has ended badly again has nothing to revive.
+CREATE OR REPLACE FUNCTION {schema}.revive_left(budget integer, at bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    item record;
+BEGIN
+    WHILE budget > 0 LOOP
+        SELECT n, parent INTO item FROM {schema}.revive ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        DELETE FROM {schema}.revive WHERE n = item.n;
+        PERFORM 1 FROM {schema}.job WHERE id = item.parent AND state NOT IN ({state:failed}, {state:cancelled}) FOR UPDATE;
+        IF FOUND THEN
+            budget := {schema}.spread(ARRAY[item.parent], budget, at);
+        END IF;
+    END LOOP;
+    RETURN EXISTS (SELECT FROM {schema}.revive);
 END $$;

@@ -1,6 +1,7 @@
 -- Stores jobs: one call of one function, from our own connections and, inside a user's transaction, from theirs.
 -- Input: an array per column; an array of one element stands for the same value in every row, NULL for NULL in every row.
---   `keys` to `conflicts`: unique keys by row. `children`, `parents`, `policies`: edges. `channel`: set inside a user's transaction.
+--   `keys` to `conflicts`: unique keys by row. `children`, `parents`, `policies`: edges. `a_...`: stored jobs that shall
+--   wait for new ones too. `channel`: set inside a user's transaction.
 --   `careful`: look for ids that are stored already; needed with keys and edges. Without it a known id is a unique violation,
 --   which costs the bulk road nothing (ON CONFLICT DO NOTHING confirms every row in the log: 48 bytes a job).
 -- Output: rows only for what is not plainly created: (row number, id, outcome): held, unknown (a parent), busy (a key).
@@ -30,7 +31,7 @@ CREATE OR REPLACE FUNCTION {schema}.enqueue(
     delays bigint[], run_ats bigint[], expires_ins bigint[], expires_ats bigint[], optionss text[], users text[],
     projects text[], groups text[], workflows text[], names text[], tagss text[],
     keys text[], modes text[], ttls bigint[], conflicts text[],
-    children text[], parents text[], policies text[], careful boolean, channel text
+    children text[], parents text[], policies text[], a_parents text[], a_children text[], a_policies text[], careful boolean, channel text
 ) RETURNS TABLE (n integer, id text, outcome text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -39,7 +40,7 @@ DECLARE
     k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; held_keys text[]; holders text[];
     lost_n integer[]; lost_ids text[]; lost_holders text[];
     e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
-    came boolean; item record;
+    causers text[]; came boolean; item record;
 BEGIN
     IF careful THEN
         -- Rows that are repeats: stored before, or named before in this call.
@@ -103,20 +104,29 @@ BEGIN
         LEFT JOIN (SELECT DISTINCT r.id FROM unnest(ids, skips) r(id, skip) WHERE NOT r.skip) i ON i.id = e.parent
         LEFT JOIN {schema}.job j ON j.id = e.parent AND i.id IS NULL;
         SELECT array_agg(coalesce(e.waits, 0) ORDER BY r.n), array_agg(e.doom ORDER BY r.n), array_agg(e.why ORDER BY r.n),
-               array_agg(e.parents ORDER BY r.n), array_agg(d.id IS NOT NULL ORDER BY r.n)
-        INTO waitss, dooms, whys, parentss, needed
+               array_agg(e.causer ORDER BY r.n), array_agg(e.parents ORDER BY r.n)
+        INTO waitss, dooms, whys, causers, parentss
         FROM unnest(ids) WITH ORDINALITY r(id, n)
         LEFT JOIN (
             SELECT e.child, to_json(array_agg(e.parent ORDER BY e.n))::text AS parents,
-                   count(*) FILTER (WHERE state IN ({any:live}) OR state <> {state:completed} AND policy = 'hold') AS waits,
-                   (array_agg(policy ORDER BY e.n) FILTER (WHERE bad))[1] AS doom,
-                   (array_agg('parent ' || e.parent || ' ' || state ORDER BY e.n) FILTER (WHERE bad))[1] AS why
+                   -- The first parent that ended badly releases a job whose edges are triggers.
+                   CASE WHEN bool_or(policy = 'trigger' AND bad) THEN 0
+                        ELSE count(*) FILTER (WHERE live OR bad AND policy = 'hold') END AS waits,
+                   CASE WHEN bool_and(policy = 'trigger' AND state = {state:completed}) THEN 'cancel'
+                        ELSE (array_agg(policy ORDER BY e.n) FILTER (WHERE bad AND policy IN ('cancel', 'fail')))[1] END AS doom,
+                   CASE WHEN bool_and(policy = 'trigger' AND state = {state:completed}) THEN '{not_triggered}'
+                        ELSE (array_agg('parent ' || e.parent || ' ' || state ORDER BY e.n)
+                              FILTER (WHERE bad AND policy IN ('cancel', 'fail')))[1] END AS why,
+                   (array_agg(e.parent ORDER BY e.n) FILTER (WHERE bad AND policy IN ('cancel', 'fail')))[1] AS causer
             FROM (
-                SELECT e.*, state NOT IN ({any:live}, {state:completed}) AND policy IN ('cancel', 'fail') AS bad
+                SELECT e.*, state IN ({any:live}) AS live, state NOT IN ({any:live}, {state:completed}) AS bad
                 FROM unnest(e_children, e_parents, e_policies, e_states) WITH ORDINALITY e(child, parent, policy, state, n)
             ) e GROUP BY e.child
-        ) e ON e.child = r.id
-        LEFT JOIN (SELECT DISTINCT unnest(e_parents) AS id) d ON d.id = r.id;
+        ) e ON e.child = r.id;
+    END IF;
+    IF children IS NOT NULL OR a_parents IS NOT NULL THEN
+        SELECT array_agg(d.id IS NOT NULL ORDER BY r.n) INTO needed FROM unnest(ids) WITH ORDINALITY r(id, n)
+        LEFT JOIN (SELECT unnest(e_parents) AS id UNION SELECT unnest(a_parents)) d ON d.id = r.id;
     END IF;
     WITH made AS (
         INSERT INTO {schema}.job (
@@ -147,14 +157,36 @@ BEGIN
         INSERT INTO {schema}.delta (queue, state, n) SELECT queue, state, count(*) FROM made GROUP BY queue, state RETURNING state
     )
     SELECT bool_or(state IN ({state:waiting}, {state:delayed})) INTO came FROM counted;
+    IF a_parents IS NOT NULL THEN
+        PERFORM 1 FROM {schema}.job j WHERE j.id = ANY(a_children) AND j.state = {state:blocked} ORDER BY j.id FOR UPDATE;
+        WITH joined AS (
+            INSERT INTO {schema}.edge (parent, child, on_failure)
+            SELECT DISTINCT ON (a.parent, a.child) a.parent, a.child, a.policy
+            FROM unnest(a_parents, a_children, a_policies) WITH ORDINALITY a(parent, child, policy, n)
+            JOIN unnest(ids, skips) r(id, skip) ON r.id = a.parent AND NOT r.skip
+            JOIN {schema}.job j ON j.id = a.child AND j.state = {state:blocked}
+            WHERE a.child NOT IN (SELECT f.id FROM unnest(ids, skips) f(id, skip) WHERE NOT f.skip)
+            ORDER BY a.parent, a.child, a.n
+            ON CONFLICT DO NOTHING RETURNING child
+        )
+        UPDATE {schema}.job j SET waits = j.waits + c.n FROM (SELECT child, count(*) AS n FROM joined GROUP BY child) c
+        WHERE j.id = c.child;
+    END IF;
     IF e_children IS NOT NULL THEN
         INSERT INTO {schema}.edge (parent, child, on_failure)
         SELECT e.parent, e.child, e.policy FROM unnest(e_children, e_parents, e_policies, e_states) e(child, parent, policy, state)
-        JOIN unnest(ids, skips, dooms) r(id, skip, doom) ON r.id = e.child AND NOT r.skip AND r.doom IS NULL
+        JOIN unnest(ids, skips, dooms, waitss) r(id, skip, doom, waits)
+            ON r.id = e.child AND NOT r.skip AND r.doom IS NULL AND r.waits > 0
         WHERE e.state IN ({any:live}) OR e.state <> {state:completed} AND e.policy = 'hold'
         ON CONFLICT DO NOTHING;
         SELECT array_agg(r.id) INTO gone FROM unnest(ids, skips, dooms) r(id, skip, doom) WHERE NOT r.skip AND r.doom IS NOT NULL;
         IF gone IS NOT NULL THEN
+            INSERT INTO {schema}.cut (parent, child, on_failure, cause)
+            SELECT e.parent, e.child, e.policy, e.parent IS NOT DISTINCT FROM r.causer
+            FROM unnest(e_children, e_parents, e_policies) e(child, parent, policy)
+            JOIN unnest(ids, causers) r(id, causer) ON r.id = e.child
+            WHERE e.child = ANY(gone) AND r.causer IS NOT NULL AND EXISTS (SELECT FROM {schema}.job j WHERE j.id = e.parent)
+            ON CONFLICT DO NOTHING;
             PERFORM {schema}.leave(gone);
             PERFORM {schema}.settle({inline_edges}, gone, at) WHERE channel IS NULL;
         END IF;
@@ -203,7 +235,7 @@ END $$;
 
 -- name: call
 SELECT n, id, outcome FROM {schema}.enqueue(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30
 )
 
 -- name: queues

@@ -43,14 +43,14 @@ BEGIN
     END IF;
 END $$;
 
--- Any ends. Retry, snooze and release of a job that was asked to stop end it.
+-- Any ends. `follows`: follow-up jobs are stored next, and the caller settles after that. Retry, snooze and release of a job that was asked to stop end it.
 CREATE OR REPLACE FUNCTION {schema}.finish(
     ids text[], leases bigint[], events text[], results text[], errors text[], trails text[], reasons text[], delays bigint[],
-    spends boolean[], rescued boolean[], parks text[], tooks bigint[],
-    OUT accepted text[], OUT under bigint[], OUT readied boolean, OUT at bigint
+    spends boolean[], rescued boolean[], parks text[], tooks bigint[], follows boolean,
+    OUT accepted text[], OUT under bigint[], OUT parents text[], OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    parents text[]; freeing text[]; back boolean;
+    freeing text[]; back boolean;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
@@ -93,7 +93,9 @@ BEGIN
     END IF;
     IF parents IS NOT NULL THEN
         INSERT INTO {schema}.settle (parent) SELECT unnest(parents);
-        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
+        IF NOT follows THEN
+            SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
+        END IF;
     END IF;
     readied := coalesce(readied, false) OR coalesce(back, false);
 END $$;
@@ -102,7 +104,7 @@ END $$;
 SELECT readied FROM {schema}.complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: finish
-SELECT accepted, under, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+SELECT accepted, under, parents, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: tally
 INSERT INTO {schema}.batch VALUES ($1, $2, $3, $4, $5, $6)

@@ -5,7 +5,7 @@
 -- name: columns
 j.id, j.kind, j.queue, j.state, j.runtime, j.priority, j.args, j.result, j.error, j.reason, j.attempt, j.max_attempts, j.rescues,
 j.trail, j.created_at, j.run_at, j.started_at, j.finished_at, j.expires_at, j.progress, j.note, j.worker,
-CASE WHEN j.state = {state:active} THEN j.lease END AS lease, j.tags, j.user_ AS "user", j.project, j.group_ AS "group", j.workflow,
+CASE WHEN j.state = {state:active} THEN j.lease ELSE j.settled END AS lease, j.tags, j.user_ AS "user", j.project, j.group_ AS "group", j.workflow,
 j.name, j.unique_ AS "unique", j.parents, j.options, j.cancelling IS NOT NULL AS cancelling
 
 -- name: job

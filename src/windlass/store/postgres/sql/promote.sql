@@ -69,6 +69,9 @@ BEGIN
         readied := readied OR left_over.readied;
         ended := ended OR left_over.ended;
     END IF;
+    IF EXISTS (SELECT FROM {schema}.revive) THEN
+        more := {schema}.revive_left(bound, at) OR more;
+    END IF;
     PERFORM {schema}.fold();
     -- greatest() passes over NULL: without the CASE an empty store would say that something is due right now
     SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(min(run_at) - at, 0) END INTO wait FROM {schema}.job WHERE state IN ({from:promote});

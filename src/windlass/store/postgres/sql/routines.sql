@@ -22,12 +22,15 @@ CREATE OR REPLACE FUNCTION {schema}.tell(ids text[], by integer) RETURNS void LA
     SELECT queue, state, by * count(*) FROM {schema}.job WHERE id = ANY(ids) GROUP BY queue, state
 $$;
 
--- What every end of a job lets go: its unique key, its own open edges; its dependents are put up for settling.
+-- What every end of a job lets go: its unique key, its own open edges (kept as cut, should it be revived); its dependents are
+-- put up for settling.
 CREATE OR REPLACE FUNCTION {schema}.leave(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM {schema}.uniq u USING {schema}.job j
     WHERE j.id = ANY(ids) AND j.unique_ IS NOT NULL AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
-    DELETE FROM {schema}.edge WHERE child = ANY(ids);
+    WITH gone AS (DELETE FROM {schema}.edge WHERE child = ANY(ids) RETURNING parent, child, on_failure)
+    INSERT INTO {schema}.cut (parent, child, on_failure, cause) SELECT parent, child, on_failure, false FROM gone
+    ON CONFLICT (parent, child) DO UPDATE SET on_failure = excluded.on_failure, cause = false;
     INSERT INTO {schema}.settle (parent) SELECT id FROM {schema}.job WHERE id = ANY(ids) AND dependents ORDER BY id;
 END $$;
 
@@ -47,19 +50,19 @@ BEGIN
     PERFORM {schema}.tell(ids, -1);
     UPDATE {schema}.job j
     SET state = CASE WHEN run_at > at THEN {state:delayed} ELSE {to:unblock} END,
-        run_at = greatest(run_at, at), ord = {schema}.place(priority, p.seq)
+        run_at = greatest(run_at, at), ord = {schema}.place(priority, p.seq), waits = 0
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
     WHERE j.id = p.id;
     PERFORM {schema}.tell(ids, 1);
 END $$;
 
--- Works off up to `budget` edges of parents that were put up for settling, those of `mine` first. An edge is deleted before its
--- child is counted down, so nothing counts twice. Locks: parent, then children by id, then edges.
+-- Works off up to `budget` edges of parents that were put up for settling, those of `mine` first, level by level. An edge is
+-- deleted before its child is counted down, so nothing counts twice. Locks: parent, then children by id, then edges.
 CREATE OR REPLACE FUNCTION {schema}.settle(
     budget integer, mine text[], at bigint, OUT moved integer, OUT readied boolean, OUT ended boolean, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    item record; stood text; kids text[]; go text[]; doomed text[]; failing text[]; asked integer; why text;
+    item record; stood text; well boolean; kids text[]; asked integer;
 BEGIN
     moved := 0; readied := false; ended := false; more := false;
     LOOP
@@ -79,46 +82,66 @@ BEGIN
             DELETE FROM {schema}.settle WHERE n = item.n;
             CONTINUE;
         END IF;
+        well := stood IS NOT DISTINCT FROM {state:completed};
         SELECT array_agg(e.child ORDER BY e.child) INTO kids FROM (
-            SELECT child FROM {schema}.edge
-            WHERE parent = item.parent AND (stood = {state:completed} OR on_failure <> 'hold') ORDER BY child LIMIT asked
+            SELECT child FROM {schema}.edge WHERE parent = item.parent AND (well OR on_failure <> 'hold') ORDER BY child LIMIT asked
         ) e;
-        IF kids IS NULL THEN
-            DELETE FROM {schema}.settle WHERE n = item.n;
-            CONTINUE;
-        END IF;
-        PERFORM 1 FROM {schema}.job WHERE id = ANY(kids) ORDER BY id FOR UPDATE;
-        WITH gone AS (
-            DELETE FROM {schema}.edge e WHERE e.parent = item.parent AND e.child = ANY(kids) RETURNING e.child, e.on_failure
-        )
-        SELECT array_agg(child) FILTER (WHERE stood = {state:completed} OR on_failure = 'run'),
-               array_agg(child) FILTER (WHERE stood IS DISTINCT FROM {state:completed} AND on_failure = 'cancel'),
-               array_agg(child) FILTER (WHERE stood IS DISTINCT FROM {state:completed} AND on_failure = 'fail')
-        INTO go, doomed, failing FROM gone;
-        IF go IS NOT NULL THEN
-            WITH less AS (
-                UPDATE {schema}.job SET waits = waits - 1 WHERE id = ANY(go) AND state = {state:blocked} RETURNING id, waits
-            )
-            SELECT array_agg(id) FILTER (WHERE waits = 0) INTO go FROM less;
-            IF go IS NOT NULL THEN
-                PERFORM {schema}.unblock(go, at);
+        IF kids IS NOT NULL THEN
+            moved := moved + cardinality(kids);
+            IF {schema}.settle_edges(item.parent, coalesce(stood, 'deleted'), well, kids, at) THEN
                 readied := true;
             END IF;
-        END IF;
-        why := 'parent ' || item.parent || ' ' || coalesce(stood, 'deleted');
-        IF doomed IS NOT NULL THEN
-            PERFORM {schema}.end_pending(array_agg(id), {to:doom}, why, at) FROM {schema}.job
-            WHERE id = ANY(doomed) AND state = {state:blocked} HAVING count(*) > 0;
             ended := true;
         END IF;
-        IF failing IS NOT NULL THEN
-            PERFORM {schema}.end_pending(array_agg(id), {to:fail}, why, at) FROM {schema}.job
-            WHERE id = ANY(failing) AND state = {state:blocked} HAVING count(*) > 0;
-            ended := true;
-        END IF;
-        moved := moved + cardinality(kids);
-        IF cardinality(kids) < asked THEN
+        IF kids IS NULL OR cardinality(kids) < asked THEN
             DELETE FROM {schema}.settle WHERE n = item.n;
         END IF;
     END LOOP;
 END $$;
+
+-- The edges from one ended parent to these children; whether a child may run now.
+CREATE OR REPLACE FUNCTION {schema}.settle_edges(ended text, stood text, well boolean, kids text[], at bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    go text[]; calm text[]; fired text[]; doomed text[]; failing text[]; why text := 'parent ' || ended || ' ' || stood;
+BEGIN
+    PERFORM 1 FROM {schema}.job WHERE id = ANY(kids) ORDER BY id FOR UPDATE;
+    WITH gone AS (
+        DELETE FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids) RETURNING e.child, e.on_failure
+    ),
+    fewer AS (
+        UPDATE {schema}.job j SET waits = waits - 1 FROM gone g WHERE j.id = g.child AND j.state = {state:blocked}
+        RETURNING j.id, j.waits, g.on_failure
+    )
+    SELECT array_agg(id) FILTER (WHERE on_failure <> 'trigger' AND waits = 0 AND (well OR on_failure = 'run')),
+           array_agg(id) FILTER (WHERE on_failure = 'trigger' AND waits = 0 AND well),
+           array_agg(id) FILTER (WHERE on_failure = 'trigger' AND NOT well),
+           array_agg(id) FILTER (WHERE on_failure = 'cancel' AND NOT well),
+           array_agg(id) FILTER (WHERE on_failure = 'fail' AND NOT well)
+    INTO go, calm, fired, doomed, failing FROM fewer;
+    IF fired IS NOT NULL THEN
+        DELETE FROM {schema}.edge WHERE child = ANY(fired);
+        go := coalesce(go, '{}') || fired;
+    END IF;
+    IF go IS NOT NULL THEN
+        PERFORM {schema}.unblock(go, at);
+    END IF;
+    IF calm IS NOT NULL THEN
+        PERFORM {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at);
+    END IF;
+    IF doomed IS NOT NULL THEN
+        PERFORM {schema}.end_pending(doomed, {to:doom}, why, at);
+        PERFORM {schema}.cut_by(ended, doomed, 'cancel');
+    END IF;
+    IF failing IS NOT NULL THEN
+        PERFORM {schema}.end_pending(failing, {to:fail}, why, at);
+        PERFORM {schema}.cut_by(ended, failing, 'fail');
+    END IF;
+    RETURN go IS NOT NULL;
+END $$;
+
+-- Remembers the edges by which a parent's end ended these children.
+CREATE OR REPLACE FUNCTION {schema}.cut_by(ended text, kids text[], policy text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO {schema}.cut (parent, child, on_failure, cause) SELECT ended, unnest(kids), policy, true
+    ON CONFLICT (parent, child) DO UPDATE SET on_failure = excluded.on_failure, cause = true
+$$;
