@@ -10,7 +10,7 @@ import redis
 from tests.servers import RedisServer
 from tests.store.kit import HOUR, LEASE, T0, Hand, act, end, new, put
 from windlass.clock import SECOND
-from windlass.job import Edge, UniqueKey
+from windlass.job import Ahead, Edge, UniqueKey
 from windlass.lease import LogLine, Progress
 from windlass.query import Action, Retention, Swap
 from windlass.queue import QueueChange
@@ -22,7 +22,7 @@ from windlass.store.redis.produce import CHUNK_JOBS
 PAGE = Path(__file__).parent.parent.parent / "docs" / "design" / "redis.md"
 ROW = re.compile(r"^\| `([^`]+)` \| (\w+) \|", re.MULTILINE)
 # Kept while a call above one script is under way; the test of staged calls sees them.
-PASSING = {"stage:<tx>", "stages", "commits", "settle"}
+PASSING = {"stage:<tx>", "stages", "commits", "settle", "reviving"}
 
 
 def documented() -> dict[str, str]:
@@ -60,6 +60,9 @@ async def whole_life(store: RedisStore) -> None:
     parent = new(runtime="thread")
     await put(store, parent, new(after=(Edge(parent.id),)), new(delay=HOUR), new(expires_in=HOUR))
     await put(store, new(unique=UniqueKey(key="p", until="period", ttl=HOUR)))
+    doomed, blocked = new(after=(Edge(claims["fails"].id),)), new(after=(Edge(parent.id),))
+    await put(store, doomed, blocked)
+    await put(store, new(before=(Ahead(blocked.id),), runtime="thread"))
     await store.put_queue("default", QueueChange(paused=True), "ops")
     await store.put_schedules([ScheduleRow(key="s", spec="{}", due=T0)], "ops")
     await store.exchange([Swap(space="s", key="k", text="1", ttl=SECOND)])

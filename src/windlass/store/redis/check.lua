@@ -92,6 +92,11 @@ for key in pairs(all) do
       if call('GETBIT', key, slot) == 1 and not all[job_key] then say('%s is listed and empty', job_key) end
     end
   end
+  for _, prefix in ipairs({ 'cut:', 'doomed:', 'ahead:' }) do
+    local owner = rest(key, prefix)
+    if owner and not jobs[owner] then say('%s of the unknown job %s', prefix, uuid(owner)) end
+    if owner and prefix == 'ahead:' and not blocked[owner] then say('ahead of %s, which is not blocked', uuid(owner)) end
+  end
   local parent = rest(key, 'edges:')
   if parent then
     if not jobs[parent] then say('edges of the unknown job %s', uuid(parent)) end

@@ -9,13 +9,13 @@ import msgspec
 
 from windlass.clock import Micros
 from windlass.errors import InvalidOption
-from windlass.job import RECORD, RUNTIMES, Claim, Edge, NewJob, Runtime, UniqueKey
+from windlass.job import RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
 from windlass.states import State
 
 STATES = tuple(State)
 NUMBER = {state: number for number, state in enumerate(STATES, 1)}
 """The number of a state in scripts."""
-POLICIES = ("cancel", "run", "fail", "hold")
+POLICIES: tuple[OnFailure, ...] = ("cancel", "run", "fail", "trigger", "hold")
 MODES = ("finished", "started", "period")
 
 UNIQUE, EXPIRES, CHILD, WHO, RICH, STARTED = 4, 8, 16, 32, 64, 128
@@ -127,6 +127,7 @@ def _plain(job: NewJob[Any]) -> bool:
         and job.expires_at is None
         and job.unique is None
         and not job.after
+        and not job.before
     )
 
 
@@ -152,7 +153,7 @@ def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
             record = _head(job, rich | has_who) + who + payload
         else:
             record = _head(job, rich | has_who | _special_flags(job))
-            specials[number] = (*_special(job), binary(who), binary(payload))
+            specials[number] = (*_special(job), binary(who), binary(payload), _before(job))
         items += (binary(need_id(job.id)), binary(record), lane, job.priority)
     return _encode((list(lanes), items, specials))
 
@@ -201,7 +202,18 @@ def _special(job: NewJob[Any]) -> tuple[Any, ...]:
 
 def edge_bytes(edge: Edge) -> bytes:
     """An edge as 17 bytes; a parent that is no UUID becomes one that nobody has."""
-    return (id_bytes(edge.parent) or bytes(16)) + bytes([POLICIES.index(edge.on_failure) + 1])
+    return (id_bytes(edge.parent) or bytes(16)) + _policy(edge)
+
+
+def _before(job: NewJob[Any]) -> Any:
+    """The stored jobs that shall wait for this one; those that are no UUID are not stored."""
+    entries = [(id_bytes(ahead.child), ahead) for ahead in job.before]
+    data = b"".join(child + _policy(ahead) for child, ahead in entries if child is not None)
+    return binary(data) if data else False
+
+
+def _policy(edge: Edge | Ahead) -> bytes:
+    return bytes((POLICIES.index(edge.on_failure) + 1,))
 
 
 def _or_false(value: Any) -> Any:

@@ -1,14 +1,14 @@
 -- What it does: an operator's act on jobs, with its audit entry.
 -- Input:  ARGV[1] ids (16 bytes each), ARGV[2] {action, sources (state numbers as a map), states asked for or false, reason
---         or false, priority, keep attempts, actor, target, detail (JSON without its end, to which the count is added)}.
+--         or false, priority, keep attempts, actor, target, detail (JSON without its end, to which the count is added), revive}.
 -- Output: {done ids, flagged ids, {id, why, ...}}.
--- Relies: ends.lua. What may be done in which state is given by the caller, from the table of states.
+-- Relies: revive.lua. What may be done in which state is given by the caller, from the table of states.
 
 local ids = {}
 for at = 1, #ARGV[1], 16 do ids[#ids + 1] = sub(ARGV[1], at, at + 15) end
-local action, sources, asked, reason, priority, keep_attempts, actor, target, detail =
-  unpack(cmsgpack.unpack(ARGV[2]), 1, 9)
-local done, flagged, refused, emptied = {}, {}, {}, {}
+local action, sources, asked, reason, priority, keep_attempts, actor, target, detail, revive =
+  unpack(cmsgpack.unpack(ARGV[2]), 1, 10)
+local done, flagged, refused, emptied, requeued = {}, {}, {}, {}, {}
 local WORDS = { {any:all} }
 
 local function refuse(id, why) refused[#refused + 1], refused[#refused + 2] = id, why end
@@ -53,20 +53,12 @@ function acts.delete(job)
   return true
 end
 function acts.requeue(job)
-  if band(job.flags, UNIQUE) > 0 then
-    local holder = holder_of(job.key)
-    if holder and holder ~= job.id then
-      refuse(job.id, 'unique key held by ' .. uuid(holder))
-      return
-    end
-    if job.mode == FINISHED_MODE then take_key(job) end
+  local holder = requeue(job, keep_attempts)
+  if holder then
+    refuse(job.id, 'unique key held by ' .. uuid(holder))
+    return
   end
-  if not keep_attempts then job.attempt = 0 end
-  if job.expires and job.expires <= now then job.flags = job.flags - EXPIRES end
-  job.rescues, job.reason, job.worker, job.marks, job.started, job.finished = 0, '', '', 0, 0, 0
-  job.run_at = now
-  to_waiting(job)
-  for _, suffix in ipairs({ 'r', 'e', 'p' }) do drop_field(job.id, suffix) end
+  requeued[#requeued + 1] = job
   return true
 end
 
@@ -82,12 +74,16 @@ for i = 1, #ids do
     done[#done + 1] = job.id
   end
 end
+for i = 1, #requeued do
+  if revive then wait_again(requeued[i]) else call('UNLINK', cut_key(requeued[i].id)) end
+end
+if revive then spread_revival(requeued) end
 local changed = #done + #flagged
 if changed > 0 then
   write_audit(actor, action, target, detail .. format('"count":%d}', changed))
 end
 settle_ended()
 flush()
-drop_logs()
+drop_keys()
 close_slots(emptied)
 return { done, flagged, refused }

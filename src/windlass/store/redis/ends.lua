@@ -3,8 +3,9 @@
 -- Output: `end_job`, `settle_ended`, `forget`, and the functions they need.
 -- Relies: an edge is deleted before anything is counted down, so nothing counts twice; at most 256 edges a call inline.
 
+local NOT_TRIGGERED = '{not_triggered}'
 local FINISHED_MODE, STARTED_MODE, PERIOD_MODE = 0, 1, 2
-local EDGE_CANCEL, EDGE_RUN, EDGE_FAIL, EDGE_HOLD = 1, 2, 3, 4
+local EDGE_CANCEL, EDGE_RUN, EDGE_FAIL, EDGE_TRIGGER, EDGE_HOLD = 1, 2, 3, 4, 5
 local INLINE_EDGES = 256
 local ended, budget = {}, INLINE_EDGES
 
@@ -34,15 +35,42 @@ local function free_key(job)
   if packed and sub(packed, 9) == job.id then call('HDEL', KEY.unique, job.key) end
 end
 
--- A blocked job's edges at its parents.
-local function cut_edges(job)
-  if band(job.flags, CHILD) == 0 then return end
-  whole(job)
-  for at = 1, #job.parents, 16 do call('ZREM', edges_key(sub(job.parents, at, at + 15)), job.id) end
+-- The parents that a job was given: by itself, or (`ahead`) by jobs stored after it.
+local function parents_of(job)
+  local parents = {}
+  if band(job.flags, CHILD) > 0 then
+    whole(job)
+    for at = 1, #job.parents, 16 do parents[#parents + 1] = sub(job.parents, at, at + 15) end
+  end
+  if band(job.marks, AHEAD) > 0 then
+    for _, parent in ipairs(call('SMEMBERS', ahead_key(job.id))) do parents[#parents + 1] = parent end
+  end
+  return parents
+end
+
+local function forget_ahead(job)
+  if band(job.marks, AHEAD) > 0 then
+    job.marks = job.marks - AHEAD
+    call('UNLINK', ahead_key(job.id))
+  end
+end
+
+-- Removes a blocked job's open edges; `keep`: remembers them, so that a revival can bring them back.
+local function cut_edges(job, keep)
+  local parents = parents_of(job)
+  for i = 1, #parents do
+    local key = edges_key(parents[i])
+    local policy = call('ZSCORE', key, job.id)
+    if policy then
+      call('ZREM', key, job.id)
+      if keep then call('ZADD', cut_key(job.id), policy, parents[i]) end
+    end
+  end
+  forget_ahead(job)
 end
 
 local function end_job(job, state, reason)
-  if job.state == BLOCKED then cut_edges(job) end
+  if job.state == BLOCKED then cut_edges(job, true) end
   job.state, job.finished, job.reason, job.park, job.marks = state, now, reason, '', 0
   job.waits, job.dirty = 0, true
   free_key(job)
@@ -55,8 +83,17 @@ local function to_waiting(job)
 end
 
 local function unblock(job)
-  job.run_at, job.dirty, job.moved = max(job.run_at, now), true, true
+  forget_ahead(job)
+  job.run_at, job.waits, job.dirty, job.moved = max(job.run_at, now), 0, true, true
   if job.run_at > now then job.state = DELAYED else to_waiting(job) end
+end
+
+-- A blocked job that its parent's end takes along. Its edges are remembered, and by whom it was ended.
+local function doom(job, policy, parent, state)
+  local words = state == FAILED and ' failed' or ' cancelled'
+  end_job(job, policy == EDGE_FAIL and FAILED or CANCELLED, 'parent ' .. uuid(parent) .. words)
+  call('ZADD', cut_key(job.id), policy, parent)
+  call('SADD', doomed_key(parent), job.id)
 end
 
 -- A child whose parent ended in `state`, its edge already deleted.
@@ -64,16 +101,20 @@ local function settle_child(job, policy, parent, state)
   if job.state ~= BLOCKED then return end
   if state == COMPLETED or policy == EDGE_RUN then
     job.waits, job.dirty = max(job.waits - 1, 0), true
-    if job.waits == 0 then unblock(job) end
+    if job.waits == 0 then
+      if policy == EDGE_TRIGGER then end_job(job, CANCELLED, NOT_TRIGGERED) else unblock(job) end
+    end
+  elseif policy == EDGE_TRIGGER then
+    cut_edges(job, false)
+    unblock(job)
   else
-    local words = state == FAILED and ' failed' or ' cancelled'
-    end_job(job, policy == EDGE_FAIL and FAILED or CANCELLED, 'parent ' .. uuid(parent) .. words)
+    doom(job, policy, parent, state)
   end
 end
 
 -- Settles edges of one ended parent within the budget; what is left goes into the durable `settle` set. True when done.
 local function settle_parent(parent, state)
-  local key, last = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_FAIL
+  local key, last = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_TRIGGER -- failed: all but held ones
   local edges = budget > 0 and call('ZRANGEBYSCORE', key, 1, last, 'WITHSCORES', 'LIMIT', 0, budget) or {}
   if #edges > 0 then
     local children = {}
@@ -107,21 +148,23 @@ local function settle_ended()
   end
 end
 
-local logs_gone = {}
+local keys_gone = {}
 -- Removes a job with everything that belongs to it. The caller has made sure that nothing waits for it, and
--- calls `drop_logs` at its end.
+-- calls `drop_keys` at its end.
 local SUFFIXES = { '', 'm', 'r', 'e', 't', 'p' }
 local function forget(job)
   job.gone, job.dirty = true, true
   free_key(job)
-  if job.state == BLOCKED then cut_edges(job) end
+  if job.state == BLOCKED then cut_edges(job, false) end
+  keys_gone[#keys_gone + 1] = doomed_key(job.id) -- also of a job that failed once and completed later
+  if job.state == FAILED or job.state == CANCELLED then keys_gone[#keys_gone + 1] = cut_key(job.id) end
   local fields = list_of(fields_gone, segment(job.id))
   local n = #fields
   for s = 1, #SUFFIXES do fields[n + s] = job.id .. SUFFIXES[s] end
-  logs_gone[#logs_gone + 1] = log_key(job.id)
+  keys_gone[#keys_gone + 1] = log_key(job.id)
 end
-local function drop_logs()
-  if #logs_gone > 0 then spread('UNLINK', logs_gone[1], logs_gone) end
+local function drop_keys()
+  if #keys_gone > 0 then spread('UNLINK', keys_gone[1], keys_gone) end
 end
 
 -- Takes the segments that have become empty (of these ids) out of the listing index.

@@ -1,11 +1,11 @@
 -- What it does: stores new jobs; used by enqueue, fire and the follow-up jobs of finish.
 -- Input:  a batch {lanes, items, specials}: lanes {runtime, queue}; items id, record, lane, priority per job; specials by
---         position: {delay, run_at, expires_in, expires_at, edges, unique, who, tail}, false where not given.
+--         position: {delay, run_at, expires_in, expires_at, edges, unique, who, tail, before}, false where not given.
 -- Output: `unknown_parent(batch)`, checked before any write, and `insert(batch)`, which answers {position, holder, ...}.
 -- Relies: prelude.lua, ends.lua. Jobs go in the order of the call, so they see each other's unique keys.
 
 local PER_JOB = 4
-local S_DELAY, S_RUN_AT, S_EXPIRES_IN, S_EXPIRES_AT, S_EDGES, S_UNIQUE, S_WHO, S_TAIL = 1, 2, 3, 4, 5, 6, 7, 8
+local S_DELAY, S_RUN_AT, S_EXPIRES_IN, S_EXPIRES_AT, S_EDGES, S_UNIQUE, S_WHO, S_TAIL, S_BEFORE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 -- The first of the parents that is not stored (a binary id), or nil. A child that is known already needs none: its call is
 -- a repeat.
@@ -60,36 +60,57 @@ local function replace(holder, fresh, special)
   end
 end
 
--- Hangs a new job under its parents; answers {policy, parent} when one of them ended otherwise than in completion.
+-- Hangs a new job under its parents; what its ended ones mean for it: {policy, parent} of the first that ended otherwise than
+-- in completion, and whether its edges are triggers.
 local function hang(job, edges, renamed, fresh)
-  local doom
+  local fallen, triggers
   for at = 1, #edges, 17 do
     local id, policy = sub(edges, at, at + 15), byte(edges, at + 16)
     id = renamed[id] or id
+    triggers = policy == EDGE_TRIGGER
     local parent = jobs[id] or not fresh[id] and get(id) -- a plain job of this call has no table and is not over
     local over = parent and is_final(parent.state)
     if (parent or fresh[id]) and not (over and parent.state == COMPLETED) then
       if not over or policy == EDGE_HOLD then
         if call('ZADD', edges_key(id), policy, job.id) == 1 then job.waits = job.waits + 1 end
-      elseif policy ~= EDGE_RUN and not doom then
-        doom = { policy = policy, parent = parent }
+      elseif policy ~= EDGE_RUN and not fallen then
+        fallen = { policy = policy, parent = parent }
       end
     end
   end
-  return doom
+  return fallen, triggers
 end
 
-local function settle_new(job, doom)
-  if doom then
-    job.state = BLOCKED -- so that its open edges are cut
-    local words = doom.parent.state == FAILED and ' failed' or ' cancelled'
-    end_job(job, doom.policy == EDGE_FAIL and FAILED or CANCELLED, 'parent ' .. uuid(doom.parent.id) .. words)
-  elseif job.waits > 0 then
-    job.state = BLOCKED
+local function settle_new(job, fallen, triggers)
+  job.state = BLOCKED
+  if fallen and fallen.policy == EDGE_TRIGGER then
+    cut_edges(job, false)
+    job.waits = 0
+  elseif fallen then
+    doom(job, fallen.policy, fallen.parent.id, fallen.parent.state)
+    return
+  elseif triggers and job.waits == 0 then
+    end_job(job, CANCELLED, NOT_TRIGGERED)
+    return
+  end
+  if job.waits > 0 then
+    return
   elseif job.run_at > now then
     job.state = DELAYED
   else
     job.state = WAITING
+  end
+end
+
+-- Makes stored jobs that are still blocked wait for this one too.
+local function put_before(job, before)
+  for at = 1, #before, 17 do
+    local child, policy = get(sub(before, at, at + 15)), byte(before, at + 16)
+    if child and child.state == BLOCKED and call('ZADD', edges_key(job.id), policy, child.id) == 1 then
+      child.waits, child.dirty = child.waits + 1, true
+      call('SADD', ahead_key(child.id), job.id)
+      if band(child.marks, AHEAD) == 0 then child.marks = child.marks + AHEAD end
+    end
   end
 end
 
@@ -166,7 +187,7 @@ local function insert(batch)
       end
       if job then
         job.ord = order(job.priority)
-        hanging[#hanging + 1] = { job, special[S_EDGES] or '' }
+        hanging[#hanging + 1] = { job, special[S_EDGES] or '', special[S_BEFORE] }
       end
       if holder then
         answers[#answers + 1], answers[#answers + 2] = n, holder
@@ -176,6 +197,9 @@ local function insert(batch)
     end
   end
   for h = 1, #hanging do settle_new(hanging[h][1], hang(hanging[h][1], hanging[h][2], renamed, fresh)) end
+  for h = 1, #hanging do
+    if hanging[h][3] then put_before(hanging[h][1], hanging[h][3]) end
+  end
   open_slots(opened)
   for l = 1, #lanes do
     if lanes[l].n then

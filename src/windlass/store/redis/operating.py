@@ -45,7 +45,7 @@ async def command(link: Link, command: Command, where: Where, limit: int, actor:
     done, flagged, refused = await link.run("command", b"".join(ids), _order(command, where, actor))
     why = {id_text(id): text.decode() for id, text in zip(refused[::2], refused[1::2], strict=True)}
     return Commanded(
-        done=tuple(map(id_text, done)),
+        done=tuple(sorted(map(id_text, done))),
         flagged=tuple(map(id_text, flagged)),
         refused={**dict.fromkeys(unknown, "not found"), **why} if where.ids else {},
         more=more,
@@ -74,6 +74,7 @@ def _order(command: Command, where: Where, actor: str) -> bytes:
             actor,
             where.ids[0] if len(where.ids) == 1 else "jobs",
             msgspec.json.encode(detail).decode()[:-1] + ",",
+            command.revive,
         )
     )
 

@@ -14,10 +14,13 @@ local KEY = {
   expiring = P .. 'expiring', unique = P .. 'unique', periods = P .. 'periods', settle = P .. 'settle',
   stages = P .. 'stages', commits = P .. 'commits', minutes = P .. 'minutes', audit = P .. 'audit',
   workers = P .. 'workers', claimed = P .. 'claimed', sessions = P .. 'sessions', mark = P .. 'mark',
-  schedules = P .. 'schedules', lapsing = P .. 'lapsing', versions = P .. 'versions', flagged = P .. 'flagged', idle = P .. 'idle',
+  schedules = P .. 'schedules', lapsing = P .. 'lapsing', versions = P .. 'versions', flagged = P .. 'flagged', reviving = P .. 'reviving', idle = P .. 'idle',
 }
 local function ready_key(runtime) return P .. 'ready:' .. runtime end
 local function edges_key(id) return P .. 'edges:' .. id end
+local function ahead_key(id) return P .. 'ahead:' .. id end
+local function cut_key(id) return P .. 'cut:' .. id end
+local function doomed_key(id) return P .. 'doomed:' .. id end
 local function log_key(id) return P .. 'log:' .. id end
 local function stage_key(tx) return P .. 'stage:' .. tx end
 local function tally_key(minute) return P .. 'tally:' .. format('%.0f', minute) end
@@ -115,7 +118,7 @@ end
 -- The mutable record (field <id>m), absent while a job is as it was born into `waiting`. `park`: the key under which it
 -- waits out of reach, or while it is active the reason of the cancel that flagged it.
 local STATE = '>BBBI6I6I7I7I7I7HHI3Hc0Hc0Hc0'
-local CANCELLING = 1
+local CANCELLING, AHEAD = 1, 2
 local jobs, loaded = {}, {} -- every job of this script by id, and in the order of loading
 local function keep(job)
   jobs[job.id] = job

@@ -1,8 +1,9 @@
--- What it does: what time brings: due jobs become waiting, expired ones end, left-over dependents are settled, committed
+-- What it does: what time brings: due jobs become waiting, expired ones end, left-over dependents are settled and
+--              revived, committed
 --              calls that their caller left half stored are completed.
 -- Input:  ARGV[1] limit for each of these.
 -- Output: {moved, wait or -1, more}.
--- Relies: ends.lua, insert.lua.
+-- Relies: revive.lua, insert.lua.
 
 local limit = tonumber(ARGV[1])
 local ABANDONED = 2000000 -- a caller that lives stores its next chunk far sooner
@@ -31,6 +32,17 @@ local function settle_left()
       return
     end
     if settle_parent(left[i], tonumber(left[i + 1])) then call('HDEL', KEY.settle, left[i]) else more = 1 end
+  end
+end
+
+-- Goes on where a large revival stopped. A parent that has ended badly again has nothing to revive.
+local function revive_left()
+  revival_budget = min(limit, INLINE_EDGES)
+  for _, id in ipairs(call('HKEYS', KEY.reviving)) do
+    if revival_budget <= 0 then break end
+    call('HDEL', KEY.reviving, id)
+    local parent = get(id)
+    if parent and parent.state ~= FAILED and parent.state ~= CANCELLED then spread_revival({ parent }) end
   end
 end
 
@@ -89,9 +101,10 @@ end
 go_on_when_full()
 complete_call()
 settle_left()
+revive_left()
 expire()
 promote_due()
 settle_ended()
 flush()
-if call('EXISTS', KEY.settle) == 1 then more = 1 end
+if call('EXISTS', KEY.settle) == 1 or call('EXISTS', KEY.reviving) == 1 then more = 1 end
 return { moved, next_wait(), more }

@@ -58,7 +58,7 @@ for _, rule in ipairs(cmsgpack.unpack(ARGV[1])) do
   end
 end
 flush()
-drop_logs()
+drop_keys()
 close_slots(emptied)
 
 if ARGV[3] ~= '' then

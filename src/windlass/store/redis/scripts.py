@@ -5,22 +5,24 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from windlass.store.statement import load
+from windlass.job import NOT_TRIGGERED
+from windlass.store.statement import fill, load
 
 _ENDS = ("ends.lua",)
 _INSERT = ("ends.lua", "insert.lua")
+_REVIVE = ("ends.lua", "revive.lua")
 _PARTS: dict[str, tuple[str, ...]] = {
     "claim": _ENDS,
-    "command": _ENDS,
+    "command": _REVIVE,
     "enqueue": _INSERT,
     "finish": _INSERT,
     "fire": _INSERT,
     "load": _ENDS,
-    "promote": _INSERT,
+    "promote": (*_INSERT, "revive.lua"),
     "prune": _ENDS,
     "stage": _INSERT,
 }
-_SHARED = {"prelude.lua", *_INSERT}
+_SHARED = {"prelude.lua", *_INSERT, *_REVIVE}
 
 
 class Script(NamedTuple):
@@ -44,4 +46,5 @@ def script(verb: str) -> Script:
     """The whole script of a verb."""
     files = ("prelude.lua", *_PARTS.get(verb, ()), f"{verb}.lua")
     text = "\n".join(load("windlass.store.redis", file) for file in files)
+    text = fill(text, not_triggered=NOT_TRIGGERED)
     return Script(verb, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
