@@ -14,7 +14,7 @@ from windlass.errors import SettingsError
 
 # No retry inside the client: it would repeat verbs that must not be repeated. Worker and app retry what may be.
 _CALM: dict[str, Any] = {
-    "socket_timeout": 30.0,
+    "socket_timeout": 5.0,  # a connection that fell silent is given up so soon; every script takes milliseconds
     "socket_connect_timeout": 5.0,
     "protocol": 2,
 }

@@ -1,6 +1,7 @@
 """What operators do: commands on jobs, queue settings, schedules, small keyed records, retention."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +19,6 @@ from windlass.store.redis.reading import queue_info, read, scan
 MOST_COMMANDED = 1_000
 """Jobs that one command changes: one script, so one transaction, of some 15 ms. `Commanded.more` says there are others."""
 MOST_PRUNED = 500
-_SCAN = 20_000
 
 
 def sources(action: Action) -> tuple[State, ...]:
@@ -37,9 +37,19 @@ async def command(link: Link, command: Command, where: Where, limit: int, actor:
     most = max(min(limit, MOST_COMMANDED), 0)
     if where.ids:
         ids, unknown, more = await _named(link, where, most)
-    else:
-        ids, more = await _found(link, command.action, where, most)
-        unknown = []
+        return await _act(link, command, where, actor, ids, unknown, more)
+    passed: set[str] = set()
+    while True:
+        ids, more = await _found(link, command, where, most, passed)
+        answer = await _act(link, command, where, actor, ids, (), more)
+        if answer.done or answer.flagged or not ids or not more:
+            return answer
+        passed.update(map(id_text, ids))  # all of these refuse, and would be the first again
+
+
+async def _act(
+    link: Link, command: Command, where: Where, actor: str, ids: Sequence[bytes], unknown: Sequence[str], more: bool
+) -> Commanded:
     if not ids:
         return Commanded(refused=dict.fromkeys(unknown, "not found"), more=more)
     done, flagged, refused = await link.run("command", b"".join(ids), _order(command, where, actor))
@@ -92,26 +102,32 @@ async def _named(link: Link, where: Where, most: int) -> tuple[list[bytes], list
     return list(ids.values())[:most], unknown, len(ids) > most
 
 
-async def _found(link: Link, action: Action, where: Where, most: int) -> tuple[list[bytes], bool]:
-    """Jobs that match and whose state allows the act, newest first; whether there are more."""
-    allowed = sources(action)
+async def _found(
+    link: Link, command: Command, where: Where, most: int, passed: Container[str]
+) -> tuple[list[bytes], bool]:
+    """Jobs that match, whose state allows the act and which it would change, newest first; whether there are more."""
+    allowed = sources(command.action)
     states = tuple(state for state in where.states or allowed if state in allowed)
     if not states:
         return [], False
     chosen: list[bytes] = []
-    narrowed = msgspec.structs.replace(where, states=states)
-    flagging = action is Action.CANCEL
-    async for id, record in scan(link, narrowed, most=_SCAN):
-        if record is None:
-            return chosen, True
-        if flagging and record["cancelling"]:
-            continue  # flagged before: to flag it again would never end
+    # Without a bound: what one call does not reach, no call would, for each begins at the newest.
+    async for id, record in scan(link, msgspec.structs.replace(where, states=states), most=sys.maxsize):
+        if record is None or id in passed or not _changes(command, record):
+            continue
         if len(chosen) == most:
             return chosen, True
         data = id_bytes(id)
         if data is not None:
             chosen.append(data)
     return chosen, False
+
+
+def _changes(command: Command, record: Mapping[str, Any]) -> bool:
+    """Whether the act would leave the job different; else a caller that goes on while there are more would never end."""
+    if command.action is Action.CANCEL:
+        return not record["cancelling"]
+    return command.action is not Action.REPRIORITISE or record["priority"] != command.priority
 
 
 async def put_queue(link: Link, name: str, change: QueueChange, actor: str) -> QueueInfo:
