@@ -124,13 +124,12 @@ class Model:
     # time
 
     def promote(self) -> None:
-        for job in list(self.jobs.values()):
-            if self._expired(job):
-                self._end(job, State.CANCELLED)
         due = [j for j in self.jobs.values() if j.state in (State.DELAYED, State.RETRYING) and j.run_at <= self.now]
         for job in sorted(due, key=lambda job: job.run_at):
             job.place = self.next_place()
             self._stand(job, State.WAITING)
+        expired = [job for job in self.jobs.values() if self._expired(job)]
+        self._end_all(expired, State.CANCELLED)
 
     def next_times(self) -> list[Micros]:
         """Instants ahead at which something becomes possible."""
@@ -207,12 +206,18 @@ class Model:
         job.waits = {}
 
     def _end(self, job: ModelJob, state: State) -> None:
-        """Ends spread level by level: all children of one job before theirs."""
-        job.state, job.lease = state, None
-        self._free(job)
-        ended = [job]
+        self._end_all([job], state)
+
+    def _end_all(self, jobs: list[ModelJob], state: State) -> None:
+        """Ends spread level by level: all children of one job before theirs. What several ends in one call set free shares
+        a place: their order is the engine's."""
+        for job in jobs:
+            job.state, job.lease = state, None
+            self._free(job)
+        ended = list(jobs)
+        shared = self.next_place() if len(jobs) > 1 else 0
         for parent in ended:
-            place = self.next_place()
+            place = shared or self.next_place()
             for child in [other for other in self.jobs.values() if parent.id in other.waits]:
                 if self._settle_edge(child, parent, place):
                     ended.append(child)
