@@ -17,7 +17,7 @@ def recoveries(book: Ledger) -> tuple[list[float], list[float]]:
         hindered = book.deadline(fault.t, 0.0) > fault.t + book.lease
         for job, leases in book.leases.items():
             held = [lease for lease in leases if lease.pid == fault.pid and lease.t <= fault.t]
-            if held and book.outcome(job, held[-1].token) != "accepted":
+            if held and job not in book.shaken and book.outcome(job, held[-1].token) != "accepted":
                 again = (lease.t for lease in leases if lease.token > held[-1].token and lease.how == "claim")
                 found[hindered].extend([t - fault.t for t in again][:1])
     return sorted(found[0]), sorted(found[1])
@@ -40,6 +40,7 @@ def summary(outcome: Outcome) -> str:
         f"{plan.engine}, seed {plan.seed}, {plan.seconds:g} s, lease {plan.lease:g} s",
         f"  jobs        {len(book.kept):,}: " + ", ".join(f"{n:,} {state}" for state, n in sorted(states.items())),
         "  faults      " + ", ".join(f"{n} {kind}" for kind, n in sorted(faults.items())),
+        *(f"    exit      {fault.note}" for fault in book.faults if fault.kind == "exit"),
         f"  rescues     {rescues:,}; late ends refused: {refused:,}",
         f"  ran twice   {sum(why.values()):,}" + "".join(f"; {n} {reason}" for reason, n in sorted(why.items())),
     ]

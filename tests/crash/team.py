@@ -22,6 +22,7 @@ class Team(Crew):
         self.stopped: set[Process] = set()
         self._over: set[Process] = set()
         self._numbers = itertools.count(1)
+        self._logs: dict[Process, Path] = {}
 
     @property
     def alive(self) -> list[Process]:
@@ -29,7 +30,8 @@ class Team(Crew):
         return [one for one in self.processes if one.returncode is None and one not in self.stopped]
 
     async def start(self, *arguments: str, **environment: object) -> Process:
-        with (self.folder / f"worker-{next(self._numbers)}.log").open("wb") as log:
+        path = self.folder / f"worker-{next(self._numbers)}.log"
+        with path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "tests.crash.program", *arguments),
@@ -39,6 +41,7 @@ class Team(Crew):
                 stderr=log,
             )
         self.processes.append(process)
+        self._logs[process] = path
         return process
 
     async def strike(self, process: Process) -> None:
@@ -54,7 +57,8 @@ class Team(Crew):
         fallen = [one for one in self.processes if one.returncode is not None and one not in self._over]
         for one in fallen:
             self._over.add(one)
-            self.record(Fault(now(), "exit", now(), one.pid, f"exit code {one.returncode}"))
+            last = self._logs[one].read_text("utf-8", "replace").strip().rpartition("\n")[2]
+            self.record(Fault(now(), "exit", now(), one.pid, f"{one.returncode}: {last}"[:300]))
         return fallen
 
     async def freeze(self, process: Process, seconds: float) -> None:
