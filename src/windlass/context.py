@@ -6,15 +6,27 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from windlass.capture import MOST_LINES, Sink, fit
 from windlass.clock import Micros, host_now, moment
 from windlass.errors import InvalidOption
-from windlass.job import Claim, Job
+from windlass.handler import Handler
+from windlass.job import Claim, Job, NewJob
+from windlass.outcome import Membership
+from windlass.parents import NO_PARENTS, Parents
+from windlass.ref import JobRef
 from windlass.states import State
+from windlass.store.protocol import Store
+
+if TYPE_CHECKING:
+    from windlass.batch import Batch
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LONGEST_NOTE = 1_000
@@ -44,6 +56,25 @@ class Desk(Sink, Protocol):
     def log(self, level: str, text: str) -> Ack: ...
 
     def is_stopping(self) -> bool: ...
+
+    @property
+    def parents(self) -> Parents:
+        """What the job's parents returned."""
+        ...
+
+    @property
+    def batch(self) -> tuple[str, Membership | None] | None:
+        """The id of the batch that the job is a callback or member of; of a member also what further ones need."""
+        ...
+
+    @property
+    def store(self) -> Store | None:
+        """The worker's store, where the handler shares its event loop."""
+        ...
+
+    def hand_over(self, job: NewJob[Any]) -> None:
+        """Store this job together with the attempt's completion."""
+        ...
 
 
 class Context:
@@ -152,6 +183,34 @@ class Context:
         told = "".join(f" {name}={value!r}" for name, value in fields.items())
         return self.desk.log(level, f"{text}{told}")
 
+    @property
+    def parents(self) -> Parents:
+        """The results of the job's parents, read before the handler started."""
+        return self.desk.parents
+
+    @property
+    def batch(self) -> "Batch":
+        """The batch whose callback or member this job is; `LookupError` when there is none."""
+        from windlass.batch import Batch  # few handlers ask
+
+        found = self.desk.batch
+        if found is None:
+            raise LookupError(f"job {self._claim.id} belongs to no batch")
+        id, membership = found
+        return Batch(id, membership, self._claim.workflow or "", self.desk.store, self)
+
+    def enqueue(self, handler: Handler[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]:
+        """Store a job together with this attempt's completion: in one transaction, and not at all if the attempt ends
+        otherwise. It joins this job's workflow."""
+        return self.hand_over(handler.job(*args, **kwargs))
+
+    def hand_over(self, job: NewJob[R]) -> JobRef[R]:
+        """As `enqueue`, with a job that `handler.job(...)` made; it may wait for this one: `options(after=[ctx.id])`."""
+        if job.workflow is None and self._claim.workflow is not None:
+            job = replace(job, workflow=self._claim.workflow)
+        self.desk.hand_over(job)
+        return JobRef(job.id, job.kind)
+
     def cost(self, usd: float) -> None:
         """Adds what this attempt spent elsewhere, in US dollars."""
         if not math.isfinite(usd) or usd < 0:
@@ -190,6 +249,10 @@ class Notebook:
         self.partial = ""
         self.progressed: list[tuple[float, str | None]] = []
         self.lines: list[tuple[str, str]] = []
+        self.jobs: list[NewJob[Any]] = []
+        self.parents = NO_PARENTS
+        self.batch: tuple[str, Membership | None] | None = None
+        self.store: Store | None = None
         self.stopping = False
 
     def progress(self, percent: float, note: str | None) -> Ack:
@@ -206,6 +269,9 @@ class Notebook:
 
     def is_stopping(self) -> bool:
         return self.stopping
+
+    def hand_over(self, job: NewJob[Any]) -> None:
+        self.jobs.append(job)
 
 
 def _job_of(claim: Claim) -> Job:

@@ -10,6 +10,7 @@ WindlassError
 ├── DuplicateKind            one app declares a kind twice
 ├── JobNotFound              no such job (or no longer)
 ├── UnknownParent            `after=` names a job that does not exist
+├── InvalidWorkflow          a workflow is empty, goes in a circle, or holds a job twice
 ├── JobFailed                the awaited job ended in `failed`
 ├── JobCancelled             the awaited job ended in `cancelled`
 ├── ResultTimeout            the awaited job did not end in time (also a TimeoutError)
@@ -17,11 +18,13 @@ WindlassError
 ├── InsideLoop               a blocking call was made where an event loop runs
 ├── LeaseLost                this attempt no longer owns its job
 ├── ScheduleError            a schedule cannot be read or never fires
+│   └── ScheduleNotFound     no schedule has this key
 └── StoreError
     ├── StoreUnavailable     the store cannot be reached or stays busy
     ├── StoreFull            no space left in the store
     ├── StoreReadOnly        the store refuses writes
-    └── SchemaMismatch       the store's schema is newer or older than this version
+    ├── SchemaMismatch       the store's schema is newer or older than this version
+    └── WorkersAlive         the act needs the store's workers stopped
 
 Errors are data: `code` is stable text, `facts` holds every number and name of the message.
 Signals that handlers raise (`Retry`, `Fail`, ...) live in `outcome.py` and are not part of this tree.
@@ -102,6 +105,12 @@ class UnknownParent(WindlassError, LookupError):
     code = "unknown-parent"
 
 
+class InvalidWorkflow(WindlassError, ValueError):
+    """`jobs`: the ids that make it impossible."""
+
+    code = "invalid-workflow"
+
+
 class JobFailed(WindlassError):
     """`id`, `kind`, and `error`: the last attempt's `ErrorInfo` as a dict."""
 
@@ -138,6 +147,12 @@ class ScheduleError(WindlassError, ValueError):
     code = "schedule"
 
 
+class ScheduleNotFound(ScheduleError, LookupError):
+    """`key`."""
+
+    code = "schedule-not-found"
+
+
 class StoreError(WindlassError):
     code = "store"
 
@@ -158,3 +173,9 @@ class SchemaMismatch(StoreError):
     """`found` and `known`: schema versions; `mend`: the command to run."""
 
     code = "schema-mismatch"
+
+
+class WorkersAlive(StoreError):
+    """`workers`: the ids of those that live."""
+
+    code = "workers-alive"

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from windlass.codec import convert, decoder, encode
 from windlass.errors import InvalidArgs, InvalidOption
 from windlass.ids import new_id
+from windlass.inputs import bind_promises, promises_in
 from windlass.job import NewJob, Runtime
-from windlass.options import Asked, Declared, HandlerOptions, JobOptions, declare, refine, run_text
-from windlass.outcome import RunOptions, RunRules
+from windlass.options import Asked, Declared, HandlerOptions, JobOptions, declare, join_edges, refine, run_text
+from windlass.outcome import Membership, RunOptions, RunRules
 from windlass.ref import JobRef
 from windlass.signature import Binder, Bound, read_hints, read_parameters
 
@@ -46,6 +47,10 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     run: RunRules
     version: int
     plan: str | None = None
+    child: bool = False
+    inputs: Mapping[str, str] | None = None
+    batch: Membership | None = None
+    callback: str | None = None
 
 
 class Handler(Generic[P, R]):
@@ -75,11 +80,24 @@ class Handler(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """A job not yet stored, for `app.enqueue_many` and `after=`; checks its arguments like `enqueue`."""
-        text = self._binder.bind(args, kwargs, self._door.args_limit)
+        try:
+            text = self._binder.bind(args, kwargs, self._door.args_limit)
+        except InvalidArgs:
+            if not promises_in(args, kwargs):
+                raise
+            return self._with_promises(args, kwargs)
         if self._unique is None:
             return cast("NewJob[R]", replace(self._start, id=new_id(), args=text))
         key = self._unique.key_for(self.kind, msgspec.json.decode(text))
         return cast("NewJob[R]", replace(self._start, id=new_id(), args=text, unique=key))
+
+    def _with_promises(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob[R]:
+        """A job that waits for the jobs whose results are its arguments."""
+        text, inputs = bind_promises(self._binder, args, kwargs, self._door.args_limit)
+        key = self._unique and self._unique.key_for(self.kind, msgspec.json.decode(text))
+        options = run_text(replace(self._asked.run, child=True, inputs=inputs))
+        after = join_edges(self._start.after, inputs.values(), self._start.on_failure)
+        return cast("NewJob[R]", replace(self._start, id=new_id(), args=text, options=options, after=after, unique=key))
 
     def options(self, **options: Unpack[JobOptions]) -> "Handler[P, R]":
         """A copy whose jobs carry these options; raises `InvalidOption` at once. The copy is not callable as a function."""
@@ -154,6 +172,10 @@ class Handler(Generic[P, R]):
             ),
             version=own.version,
             plan=own.plan,
+            child=own.child,
+            inputs=own.inputs,
+            batch=own.batch,
+            callback=own.callback,
         )
 
     def _upcast(self, args: str, version: int) -> str:

@@ -15,6 +15,9 @@ RUNTIMES: tuple[Runtime, ...] = ("async", "thread", "process")
 OnFailure: TypeAlias = Literal["cancel", "run", "hold", "fail", "trigger"]
 POLICIES: tuple[OnFailure, ...] = ("cancel", "run", "hold", "fail", "trigger")
 
+GATE = "windlass.gate"
+"""The kind of the job that keeps the callbacks of an open batch waiting. Any worker completes it without a handler."""
+
 NOT_TRIGGERED = "no parent failed"
 """Why a job whose edges are `trigger` ended cancelled: every parent completed."""
 

@@ -1,6 +1,6 @@
 """The options of jobs: what `@app.job(...)` declares and what `handler.options(...)` says for one job, read and checked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from windlass.clock import Duration, instant, micros, seconds
 from windlass.errors import InvalidOption
 from windlass.failure import Category, Rule
-from windlass.job import RUNTIMES, Edge, NewJob, OnFailure, Runtime, UniqueKey
+from windlass.job import POLICIES, RUNTIMES, Edge, NewJob, OnFailure, Runtime, UniqueKey
 from windlass.outcome import DEFAULT_RESCUES, RunOptions
 from windlass.priority import check_priority
 from windlass.queue import check_name
@@ -184,13 +184,12 @@ def refine(asked: Asked, given: Mapping[str, Any]) -> Asked:
     if "after" in given:
         changes["after"] = _read_edges(given["after"], on_failure)
     elif "on_failure" in given:
-        if not job.after:
-            raise _bad("on_failure", on_failure, "only together with after=", "name the parents with after=[...]")
         changes["after"] = tuple(Edge(edge.parent, on_failure) for edge in job.after)
+    changes["on_failure"] = on_failure
+    run = replace(run, child=bool(changes.get("after", job.after)))
     runs = {field: read(given[field], field) for field, read in _RUN_FIELDS.items() if field in given}
-    if runs:
-        run = replace(run, **runs)
-        changes["options"] = run_text(run)
+    run = replace(run, **runs)
+    changes["options"] = run_text(run)
     if "unique" in given:
         unique = read_unique(given["unique"])
     return Asked(replace(job, **changes), run, unique, on_failure)
@@ -301,10 +300,19 @@ def _read_edges(parents: Any, on_failure: OnFailure) -> tuple[Edge, ...]:
     return tuple(Edge(id, on_failure) for id in ids)
 
 
+def join_edges(edges: tuple[Edge, ...], parents: Iterable[str], on_failure: OnFailure) -> tuple[Edge, ...]:
+    """`edges` and those to further `parents`; each parent once, the first mention counts."""
+    by_parent = {edge.parent: edge for edge in edges}
+    for parent in parents:
+        if parent not in by_parent:
+            by_parent[parent] = Edge(parent, on_failure)
+    return tuple(by_parent.values())
+
+
 def _read_policy(value: Any) -> OnFailure:
-    if value in ("cancel", "run", "hold", "fail"):
+    if value in POLICIES:
         return value
-    raise _bad("on_failure", value, "cancel|run|hold|fail", "use 'cancel'")
+    raise _bad("on_failure", value, "|".join(POLICIES), "use 'cancel'")
 
 
 def _read_tags(value: Any, field: str = "tags") -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import msgspec
 
 from windlass.clock import SECOND, Duration, Micros, seconds
 from windlass.failure import Category, Rule, classify, describe, retry_after, safe_text
-from windlass.job import Claim, ErrorInfo, NewJob, Trail
+from windlass.job import Claim, ErrorInfo, NewJob, OnFailure, Trail
 from windlass.retry import DEFAULT_BACKOFF, Backoff, BackoffLike, delay_after
 from windlass.states import Event
 
@@ -67,6 +67,13 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str | None = None
 
 
+class Membership(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A batch, and what further members are to run before: its callbacks, each with its edges' policy."""
+
+    id: str
+    ahead: tuple[tuple[str, OnFailure], ...] = ()
+
+
 class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What one job says about its runs, stored with it; None leaves it to the kind's declaration in the worker."""
 
@@ -80,8 +87,10 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """It has parents: a handler that takes the context gets their results."""
     inputs: dict[str, str] | None = None
     """Parameters that are results of parents: name -> job id."""
-    batch: str | None = None
-    """The batch it is a member or callback of."""
+    batch: Membership | None = None
+    """The batch it is a member of."""
+    callback: str | None = None
+    """The batch it is a callback of."""
     flow: Flow | None = None
     """On the first job of a workflow: what the whole is."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from windlass.errors import BatchTooLarge, InvalidArgs, StoreError, WindlassError
+from windlass.errors import BatchTooLarge, InvalidArgs, InvalidOption, StoreError, WindlassError
 from windlass.job import Enqueued, NewJob
 from windlass.store.protocol import Store
 
@@ -141,6 +141,14 @@ def check_batch(jobs: Sequence[NewJob[Any]]) -> None:
 def check_job(job: object) -> NewJob[Any]:
     """`job`, if `handler.job(...)` made it."""
     if isinstance(job, NewJob):
+        if job.on_failure != "cancel" and not job.after:  # pyright: ignore[reportUnknownMemberType]
+            raise InvalidOption(
+                f"on_failure is {job.on_failure!r}, but the job waits for nobody",
+                field="on_failure",
+                value=job.on_failure,
+                limit="only together with parents",
+                mend="name the parents with after=[...], or put the job behind others in a chain",
+            )
         return job  # pyright: ignore[reportUnknownVariableType]
     raise InvalidArgs(
         f"{job!r:.100} is not a job", field="jobs", mend="make jobs with handler.job(...), without calling the function"

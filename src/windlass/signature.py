@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from types import SimpleNamespace
@@ -98,7 +98,7 @@ class Binder:
             except TypeError as error:
                 raise self._misfit(args, kwargs, error) from None
         else:
-            made = self._spread(args, kwargs)
+            made = self.spread(args, kwargs)
         try:
             text = encode(made, "", limit)
             shape.read(text)
@@ -150,7 +150,18 @@ class Binder:
         self._shape = _Shape(self.kind, self.parameters, self._hints())
         return self._shape
 
-    def _spread(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def check_part(self, text: str, absent: Collection[str]) -> None:
+        """Refuse arguments that would not fit even with the `absent` ones; raises `InvalidArgs`."""
+        shape = self._shape or self._build()
+        try:
+            shape.read(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            # The decoder looks at what is there first, so a missing one comes last.
+            if complaint(error)[0] not in absent or "missing" not in str(error):
+                raise self._refusal(error) from error
+
+    def spread(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's values under the names they are stored by, without defaults."""
         try:
             bound = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:

@@ -26,6 +26,7 @@ from windlass.context import Ack, Context
 from windlass.handler import Handler
 from windlass.job import Claim
 from windlass.outcome import DEFAULT_RULES, Finish, judge
+from windlass.parents import Parents
 from windlass.worker import wire
 from windlass.worker.lifeline import die_with
 from windlass.worker.plain import PlainCall
@@ -80,6 +81,8 @@ class _Pipe:
 class _UpNotes:
     """The `Notes` of a child: straight up the pipe."""
 
+    store = None
+
     def __init__(self, pipe: _Pipe) -> None:
         self._pipe = pipe
 
@@ -97,7 +100,7 @@ class _Child:
         self._pipe = pipe
         self._worker = setup.worker
         self._notes = _UpNotes(pipe)
-        self._inbox: SimpleQueue[Claim | None] = SimpleQueue()
+        self._inbox: SimpleQueue[wire.Start | None] = SimpleQueue()
         self._run: Run | None = None
         self._handlers: dict[str, Handler[Any, Any]] = {}
         self._faults: dict[str, str] = {}
@@ -115,8 +118,8 @@ class _Child:
             signal.signal(signal.SIGTERM, self._on_term)
             threading.Thread(target=self._listen, name="windlass-pipe", daemon=True).start()
             self._pipe.send(wire.Ready())
-            while (claim := self._inbox.get()) is not None:
-                self._pipe.send(wire.Ended(self._attempt(claim)))
+            while (start := self._inbox.get()) is not None:
+                self._pipe.send(wire.Ended(self._attempt(start.claim, start.parents)))
 
     def _listen(self) -> None:
         while True:
@@ -127,7 +130,7 @@ class _Child:
                 self._inbox.put(None)
                 return
             if isinstance(message, wire.Start):
-                self._inbox.put(message.claim)
+                self._inbox.put(message)
             elif isinstance(message, wire.Halt) and (run := self._run) is not None:
                 run.why = Why(message.why)
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
@@ -139,12 +142,14 @@ class _Child:
             run.ended = True  # once; the parent kills what does not unwind
             raise Stopped
 
-    def _attempt(self, claim: Claim) -> Finish | None:
+    def _attempt(self, claim: Claim, parents: wire.Family | None) -> Finish | None:
         handler = self._handlers.get(claim.kind)
         if handler is None:
             fault = HandlerNotImportable(self._faults.get(claim.kind, f"this child does not know {claim.kind!r}"))
             return judge(claim, fault, DEFAULT_RULES, self._worker, 0)
         run = Run(claim, handler, handler.rules(claim.options), self._notes, 0.0)
+        if parents is not None:
+            run.parents = Parents(parents.jobs, parents.count)
         call = PlainCall(self._open, cast("Windlass", handler.door).around_sync, self._worker)
         finish: Finish | None = None
         try:

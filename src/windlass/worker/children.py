@@ -15,6 +15,7 @@ from typing import Any
 
 from windlass.handler import Handler
 from windlass.outcome import Finish, judge
+from windlass.parents import NO_PARENTS
 from windlass.worker import wire
 from windlass.worker.run import STOP_GRACE, Ended, Run, Why, stopped_end
 
@@ -167,7 +168,9 @@ class _Child:
 
     def start(self, run: Run) -> None:
         self.run = run
-        self._send(wire.Start(run.claim))
+        parents = run.parents
+        family = None if parents is NO_PARENTS else wire.Family(parents.known, parents.count)
+        self._send(wire.Start(run.claim, family))
 
     def halt(self, why: Why) -> None:
         self._send(wire.Halt(why))

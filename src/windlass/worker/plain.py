@@ -6,7 +6,7 @@ from typing import Any
 
 from windlass.capture import CURRENT, flush_partial
 from windlass.context import Context
-from windlass.outcome import Finish, completed
+from windlass.outcome import Finish
 from windlass.worker.run import Run, raised_end
 
 Open = Callable[[Run], Context]
@@ -28,7 +28,7 @@ class PlainCall:
             result = None if value is None else run.handler.encode_result(value)
         except BaseException as error:
             return raised_end(run, error, self.worker)
-        return completed(run.claim, result, run.took())
+        return run.completed(result)
 
     def _call(self, run: Run) -> Any:
         CURRENT.set(run)

@@ -28,7 +28,7 @@ class Reporter:
     """The `Notes` of a worker. Notes are kept while the store is away, the newest 20,000 of them."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._loop = asyncio.get_running_loop()
         self._notes: deque[_Entry] = deque(maxlen=_MOST_KEPT)
         self._armed = False
@@ -54,7 +54,7 @@ class Reporter:
             while self._notes:
                 batch = [self._notes.popleft() for _ in range(min(_MOST_REPORTED, len(self._notes)))]
                 try:
-                    await self._store.report(_notes_of(batch))
+                    await self.store.report(_notes_of(batch))
                 except StoreError:  # told by the beats and finishes, which fail as well
                     self._keep(batch)
                     self._arm()

@@ -7,14 +7,23 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, cast
 
+from msgspec.structs import replace
+
 from windlass.capture import MOST_LINES, fit
 from windlass.context import Ack
+from windlass.errors import BatchTooLarge
 from windlass.handler import Effective, Handler
-from windlass.job import Claim
-from windlass.outcome import Finish, Signal, aborted, judge, released
+from windlass.job import Claim, NewJob
+from windlass.outcome import Finish, Membership, Signal, aborted, completed, judge, released
+from windlass.parents import NO_PARENTS
+from windlass.store.protocol import Store
 
 STOP_GRACE = 5.0
 """Seconds an attempt has to unwind after it was told to stop; then it is abandoned or killed."""
+
+
+MOST_HANDED = 1_000
+"""Jobs that one attempt may hand over with its completion."""
 
 
 class Why(StrEnum):
@@ -41,6 +50,11 @@ class Notes(Protocol):
 
     def line(self, claim: Claim, level: str, text: str) -> Ack: ...
 
+    @property
+    def store(self) -> Store | None:
+        """The worker's store, where handlers run on its loop."""
+        ...
+
 
 class Run:
     """A claimed job from the claim to the commit of its end. It is the `Desk` of its context.
@@ -58,6 +72,8 @@ class Run:
         "handler",
         "lines",
         "notes",
+        "outbox",
+        "parents",
         "partial",
         "renewed",
         "rules",
@@ -85,6 +101,8 @@ class Run:
         self.coroutine: Any = None
         self.lines = 0
         self.partial = ""
+        self.parents = NO_PARENTS
+        self.outbox: list[NewJob[Any]] | None = None
 
     def took(self) -> int:
         return int((monotonic() - self.started) * 1e6) if self.started else 0
@@ -110,6 +128,34 @@ class Run:
 
     def is_stopping(self) -> bool:
         return self.why is not None
+
+    @property
+    def batch(self) -> tuple[str, Membership | None] | None:
+        rules = self.rules
+        if rules.callback is not None:
+            return rules.callback, None
+        return None if rules.batch is None else (rules.batch.id, rules.batch)
+
+    @property
+    def store(self) -> Store | None:
+        return self.notes.store if self.handler.runtime == "async" else None
+
+    def hand_over(self, job: NewJob[Any]) -> None:
+        if self.outbox is None:
+            self.outbox = []
+        if len(self.outbox) >= MOST_HANDED:
+            raise BatchTooLarge(
+                f"this attempt has handed over {MOST_HANDED:,} jobs, which is the most",
+                count=MOST_HANDED,
+                limit=MOST_HANDED,
+                mend="store large numbers with app.enqueue_many, or hand over one job that makes the others",
+            )
+        self.outbox.append(job)
+
+    def completed(self, result: str | None) -> Finish:
+        """The end of an attempt whose handler returned, with the jobs it handed over."""
+        end = completed(self.claim, result, self.took())
+        return end if self.outbox is None else replace(end, follow=tuple(self.outbox))
 
 
 class Lane(Protocol):

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
+from windlass.errors import StoreError
 from windlass.handler import Handler
-from windlass.job import Claim, Runtime
-from windlass.outcome import DEFAULT_RULES, Finish, Verdict, judge, released
+from windlass.job import GATE, Claim, Runtime
+from windlass.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, released
 from windlass.states import Event
+from windlass.worker.family import fill_inputs, read_parents, wants_parents
 from windlass.worker.finisher import Finisher
 from windlass.worker.run import Lane, Notes, Run, Why, stopped_end
 
@@ -35,6 +38,8 @@ class Runner:
         self._freed: Callable[[], None] = lambda: None
         self._empty = asyncio.Event()
         self._empty.set()
+        self._reading: list[Run] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def connect(
         self, finisher: Finisher, lanes: dict[Runtime, Lane], breathe: Callable[[], None], freed: Callable[[], None]
@@ -49,12 +54,19 @@ class Runner:
         """How many jobs of each runtime could start now (and, for async, soon)."""
         if self.draining or (self._finisher is not None and self._finisher.unsettled > _MOST_UNSETTLED):
             return {}
-        return {runtime: free for runtime, lane in self.lanes.items() if (free := lane.free()) > 0}
+        if not self._reading:
+            return {runtime: free for runtime, lane in self.lanes.items() if (free := lane.free()) > 0}
+        soon = Counter(run.handler.runtime for run in self._reading if not run.ended)
+        return {name: free for name, lane in self.lanes.items() if (free := lane.free() - soon[name]) > 0}
 
     def take(self, claims: Iterable[Claim], sent: float) -> None:
         """Start these jobs, leased by a claim that was sent at monotonic `sent`."""
+        unread: list[Run] = []
         for claim in claims:
             handler = self._handlers.get(claim.kind)
+            if handler is None and claim.kind == GATE:
+                self._finish(completed(claim, None, 0))
+                continue
             if handler is None:
                 self._finish(released(claim, self._worker, "kind unknown to the worker", park=f"kind:{claim.kind}"))
                 continue
@@ -68,9 +80,17 @@ class Runner:
                 continue
             run = Run(claim, handler, rules, self._notes, sent)
             self.held[claim.id] = run
-            self.lanes[handler.runtime].put(run)
+            if (rules.child or rules.inputs is not None) and wants_parents(run):
+                unread.append(run)
+            else:
+                self.lanes[handler.runtime].put(run)
             if claim.cancelling:
                 self.stop([claim.id], Why.CANCELLED)
+        if unread:
+            self._reading += unread
+            task = asyncio.create_task(self._read_parents(unread), name="windlass-parents")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         if self.held:
             self._empty.clear()
 
@@ -131,6 +151,31 @@ class Runner:
     async def quiet(self) -> None:
         """Until nothing is held: every end is settled."""
         await self._empty.wait()
+
+    async def _read_parents(self, runs: list[Run]) -> None:
+        """Start these once it is known what their parents returned."""
+        error: Exception | None = None
+        try:
+            assert self._notes.store is not None
+            await read_parents(self._notes.store, runs)
+        except Exception as trouble:
+            error = trouble
+        for run in runs:
+            self._reading.remove(run)
+            if run.ended:
+                continue
+            try:
+                if isinstance(error, StoreError) or self.draining:
+                    why = "worker shut down" if self.draining else "what its parents returned could not be read"
+                    self._unrun(run, released(run.claim, self._worker, why))
+                    continue
+                if error is not None:
+                    raise error
+                fill_inputs(run)
+            except Exception as own:
+                self._unrun(run, judge(run.claim, own, run.rules.run, self._worker, 0))
+            else:
+                self.lanes[run.handler.runtime].put(run)
 
     def _unrun(self, run: Run, finish: Finish | None) -> None:
         """It never starts: lanes pass over what has ended."""

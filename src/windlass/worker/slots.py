@@ -17,7 +17,7 @@ from typing import Any
 
 from windlass.capture import CURRENT, flush_partial
 from windlass.context import Context
-from windlass.outcome import Finish, completed, released
+from windlass.outcome import Finish, released
 from windlass.worker.run import STOP_GRACE, Ended, Run, Why, raised_end, stopped_end
 
 log = logging.getLogger("windlass.worker")
@@ -225,7 +225,7 @@ class AsyncLane:
         if run.why is Why.LOST:
             self._end(run, None)
         else:
-            self._end(run, completed(run.claim, result, run.took()))
+            self._end(run, run.completed(result))
 
     def _raised(self, run: Run, error: BaseException, task: "asyncio.Task[None]") -> None:
         if run.ended:

@@ -4,7 +4,7 @@ import struct
 
 import msgspec
 
-from windlass.job import Claim
+from windlass.job import Claim, Job
 from windlass.outcome import Finish
 
 LENGTH = struct.Struct(">I")
@@ -22,10 +22,18 @@ class Setup(msgspec.Struct, tag=True):
     main_path: str | None = None
 
 
+class Family(msgspec.Struct):
+    """A job's parents as its handler sees them."""
+
+    jobs: tuple[Job, ...]
+    count: int
+
+
 class Start(msgspec.Struct, tag=True):
     """Run this."""
 
     claim: Claim
+    parents: Family | None = None
 
 
 class Halt(msgspec.Struct, tag=True):
