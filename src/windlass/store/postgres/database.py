@@ -1,6 +1,7 @@
 """What the verbs run on: connections, statements, and what is done again by itself when nothing had happened."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -87,7 +88,9 @@ class Database:
                 told = await work(connection)
             except BaseException:
                 if not connection.is_closed():
-                    await transaction.rollback()
+                    # A rollback that fails (the pool then drops the connection) must not hide why it was asked for.
+                    with contextlib.suppress(*DRIVER_ERRORS):
+                        await transaction.rollback()
                 raise
             await transaction.commit()
             return told
