@@ -86,16 +86,21 @@ class Jobs:
     async def requeue(
         self,
         *,
-        ids: Iterable[JobId] = (),
+        ids: Iterable[JobId] | None = None,
         keep_attempts: bool = False,
         actor: str = "app",
         **filters: Unpack[JobFilter],
     ) -> Acted:
         """Run ended jobs again, from attempt one unless `keep_attempts`. A filter that names no state means failed jobs."""
-        every = tuple(ids)
-        if not every and filters.get("state") is None:
+        command = Command(action=Action.REQUEUE, keep_attempts=keep_attempts)
+        every = None if ids is None else tuple(ids)
+        if every is None and filters.get("state") is None:
             filters["state"] = State.FAILED
-        return await self._act(Command(action=Action.REQUEUE, keep_attempts=keep_attempts), every, filters, actor)
+        if every == () and not filters:  # a list that turned out to be empty is no wish to requeue everything
+            return Acted((), (), {})
+        if every == ():
+            raise _bad("ids", [], "ids or filters, not both", "leave one of them out")
+        return await self._act(command, every or (), filters, actor)
 
     async def run_now(self, *ids: JobId, actor: str = "app", **filters: Unpack[JobFilter]) -> Acted:
         """Run delayed and retrying jobs without waiting for their time."""
@@ -188,6 +193,11 @@ def read_filter(given: JobFilter) -> Where:
         raise _bad("filter", unknown[0], "|".join(JobFilter.__annotations__), "correct its name")
     texts = ("user", "project", "group", "workflow", "unique")
     plain: dict[str, Any] = {name: given.get(name) for name in texts if given.get(name) is not None}
+    for name in ("state", "queue", "kind", "tags", *texts):
+        value = given.get(name)
+        # A list that turned out to be empty must not widen the filter to every job.
+        if value is not None and not value:
+            raise _bad(name, value, "one or more values", "leave it out to mean any")
     for name in ("created_from", "created_to", "finished_from", "finished_to"):
         at = given.get(name)
         if at is not None:

@@ -1,6 +1,8 @@
 """`app.jobs` and `app.queues`: looking and acting, with the actor in the audit."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -111,6 +113,36 @@ async def test_acts_by_filter_reach_all(app: Windlass) -> None:
         with pytest.raises(InvalidOption, match="not both"):
             await app.jobs.delete(refs[0], queue="default")
         assert await app.jobs.delete(state=["cancelled"]) == 1_300
+
+
+async def test_a_list_that_is_empty_never_means_every_job(app: Windlass) -> None:
+    work = declared(app)
+    async with app:
+        good, bad = await work.enqueue(1), await work.enqueue(-1)
+        await app.drain()
+        waiting = await work.enqueue(2)
+        none: list[str] = []
+        assert await app.jobs.requeue(ids=none) == 0
+        acts: list[Callable[..., Awaitable[object]]] = [
+            app.jobs.cancel,
+            app.jobs.run_now,
+            app.jobs.delete,
+            partial(app.jobs.fail, reason="no"),
+            partial(app.jobs.reprioritise, 9),
+            app.jobs.requeue,
+            app.jobs.list,
+        ]
+        for act in acts[:5]:
+            with pytest.raises(InvalidOption, match="every job"):
+                await act(*none)
+        with pytest.raises(InvalidOption, match="not both"):
+            await app.jobs.requeue(ids=none, queue="default")
+        for act in acts:
+            for empty in ({"state": []}, {"queue": ()}, {"kind": []}, {"tags": []}, {"user": ""}, {"unique": ""}):
+                with pytest.raises(InvalidOption, match="leave it out"):
+                    await act(**{"queue": "default", **empty})
+        assert [(await ref.job()).state for ref in (good, bad, waiting)] == ["completed", "failed", "waiting"]
+        assert await (await app.store()).audit() == []
 
 
 async def test_queues(app: Windlass) -> None:

@@ -102,3 +102,17 @@ def test_what_is_not_there_is_exit_4_and_what_cannot_be_done_is_1(shop: Shell) -
 def test_no_ids_on_stdin_is_nothing_to_do(shop: Shell) -> None:
     assert shop.ok("jobs", "cancel", *A, "-", stdin="").out == "0 jobs cancelled\n"
     assert len(shop.ok("jobs", "ls", *A, "-o", "ids").lines) == 7
+
+
+def test_an_empty_value_never_means_every_job(shop: Shell) -> None:
+    acts = (["jobs", "rm", "--yes"], ["jobs", "retry"], ["dead", "purge", "--yes"], ["jobs", "cancel"])
+    tries = [(words, "--kind") for words in acts] + [(acts[-1], option) for option in ("--queue", "--tag", "--user")]
+    for words, option in tries:
+        others = () if option == "--queue" else ("--queue", "mail")
+        answer = shop.run(*words, *A, *others, option, "")
+        assert answer.code == 2, answer
+        assert f"{option} is empty" in answer.err
+    assert shop.run("jobs", "cancel", *A, "").code == 4
+    assert shop.ok("dead", "purge", *A, "-", stdin="\n").out.startswith("0 jobs")
+    listed = shop.ok("jobs", "ls", *A, "-o", "json").json["items"]
+    assert sorted(job["state"] for job in listed) == ["completed"] * 3 + ["delayed", "failed", "waiting", "waiting"]

@@ -21,7 +21,7 @@ from tests.store.kit import (
 )
 from tests.store.standing import stand
 from windlass.clock import SECOND, moment
-from windlass.job import UniqueKey
+from windlass.job import Edge, UniqueKey
 from windlass.lease import LogLine, Progress
 from windlass.query import Action, Command, Where
 from windlass.queue import QueueChange
@@ -223,6 +223,34 @@ async def test_by_filter_in_bounded_steps(store: Store, action: Action) -> None:
     assert sorted(done) == sorted(ids), "each once"
     target = TARGET[action]
     assert await counted(store) == ({target: 25} if target else {})
+
+
+async def until_no_more(store: Store, command: Command, where: Where, limit: int) -> list[str]:
+    """Every id that a command by filter changes, asked again while there are more; it must come to an end."""
+    done: list[str] = []
+    for _ in range(30):
+        answer = await store.command(command, where, limit, "ops")
+        done += answer.done
+        if not answer.more:
+            return done
+    raise AssertionError("there are always more")
+
+
+async def test_reprioritise_by_filter_reaches_every_job_once(store: Store) -> None:
+    ids = await put(store, *(new(priority=n % 2) for n in range(9)))
+    command = Command(action=Action.REPRIORITISE, priority=1)
+    assert sorted(await until_no_more(store, command, Where(queues=("default",)), 2)) == sorted(ids[::2])
+    assert {(await get(store, id)).priority for id in ids} == {1}
+
+
+async def test_jobs_that_refuse_do_not_keep_a_filter_from_the_others(store: Store) -> None:
+    parents = await put(store, *(new(queue="q") for _ in range(3)))
+    free = await put(store, *(new(queue="q") for _ in range(2)))
+    parents += await put(store, *(new(queue="q") for _ in range(3)))
+    await put(store, *(new(after=(Edge(id),)) for id in parents))
+    done = await until_no_more(store, Command(action=Action.DELETE), Where(queues=("q",)), 1)
+    assert sorted(done) == sorted(free)
+    assert await states_of(store, *parents) == [State.WAITING] * 6
 
 
 async def test_cancel_by_filter_flags_running_jobs(store: Store) -> None:

@@ -17,14 +17,28 @@ def where(
     user: str | None = None,
     tag: Sequence[str] | None = None,
 ) -> Where:
-    """The filter of the shared options; lists may be given twice or with commas."""
+    """The filter of the shared options; lists may be given twice or with commas. An empty value is refused: a shell's
+    variable that is not set must not widen the filter to every job."""
+    if user is not None and not user.strip():
+        raise _empty("user")
     return Where(
-        states=tuple(_state(name) for name in words(state)),
-        queues=words(queue),
-        kinds=words(kind),
+        states=tuple(_state(name) for name in _some("state", state)),
+        queues=_some("queue", queue),
+        kinds=_some("kind", kind),
         user=user,
-        tags=words(tag),
+        tags=_some("tag", tag),
     )
+
+
+def _some(option: str, given: Sequence[str] | None) -> tuple[str, ...]:
+    found = words(given)
+    if given and not found:
+        raise _empty(option)
+    return found
+
+
+def _empty(option: str) -> InvalidOption:
+    return InvalidOption(f"--{option} is empty", field=option, value="", mend=f"name a {option}, or leave it out")
 
 
 def words(given: Sequence[str] | None) -> tuple[str, ...]:
