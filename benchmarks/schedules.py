@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from tests.unit.cron_oracle import EXPRESSIONS, ZONES, span, walk
+
 from windlass.clock import SECOND
 from windlass.cron import due_times, read_cron, read_zone
 

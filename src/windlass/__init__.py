@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RateLimitExceeded,
         ResultTimeout,
         ScheduleError,
+        ScheduleNotFound,
         SchemaMismatch,
         SettingsError,
         StoreError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from windlass.query import Page
     from windlass.ref import JobRef
     from windlass.retry import Backoff, RetryPolicy, exponential, fixed, linear
+    from windlass.schedules import Schedule
     from windlass.settings import Settings
     from windlass.states import State
 
@@ -58,6 +60,7 @@ _HOMES = {
         "RateLimitExceeded",
         "ResultTimeout",
         "ScheduleError",
+        "ScheduleNotFound",
         "SchemaMismatch",
         "SettingsError",
         "StoreError",
@@ -78,6 +81,7 @@ _HOMES = {
     "query": ("Page",),
     "ref": ("JobRef",),
     "retry": ("Backoff", "RetryPolicy", "exponential", "fixed", "linear"),
+    "schedules": ("Schedule",),
     "settings": ("Settings",),
     "states": ("State",),
 }
@@ -113,7 +117,9 @@ __all__ = [
     "ResultTimeout",
     "Retry",
     "RetryPolicy",
+    "Schedule",
     "ScheduleError",
+    "ScheduleNotFound",
     "SchemaMismatch",
     "Settings",
     "SettingsError",

@@ -26,10 +26,12 @@ from windlass.options import HandlerOptions
 from windlass.producer import check_job
 from windlass.ref import JobRef, make_ref
 from windlass.results import value_of
+from windlass.schedules import Schedules
 from windlass.settings import SettingFlags, Settings, load_settings
 from windlass.store.protocol import Store
 from windlass.stores import Stores
 from windlass.sync import Sync
+from windlass.timetable import DeclareOptions, H, Timetable, calling_module
 from windlass.views import Jobs, Queues
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Windlass:
         self.kinds = Kinds(self, self.handlers, accept=self.settings.unknown_kinds == "accept")
         self.jobs = Jobs(self.store)
         self.queues = Queues(self.store)
+        self.schedules = Schedules(self.store, self.submit)
+        self.timetable = Timetable(calling_module(2))
         self.sync = Sync(self)
         self.args_limit: int = self.settings.args_limit
         self.result_limit: int = self.settings.result_limit
@@ -117,6 +121,11 @@ class Windlass:
     ) -> Handler[..., Any]:
         """A kind that other programs run, so that this one can enqueue it; `params` None takes any arguments."""
         return self.kinds.declare(name, params, options)
+
+    def schedule(self, cron: str | None = None, **options: Unpack[DeclareOptions]) -> Callable[[H], H]:
+        """Run a job again and again: `@app.schedule("0 6 * * *", timezone="Europe/Berlin")` above `@app.job`; also `every="5m"`,
+        `at=datetime`. Workers write it to the store when they start. Raises `ScheduleError`, `InvalidOption`, `InvalidArgs`."""
+        return self.timetable.declare(cron, options)
 
     def resource(self, fn: F) -> F:
         """A resource that each worker opens once: an async generator that yields it, or an async context manager function.

@@ -19,6 +19,9 @@ from windlass.store.protocol import Store
 from windlass.suggest import similar
 
 SPACE = "kind"
+BUILT_IN = "windlass."
+"""Kinds of this prefix come with every worker: nobody is told of them."""
+
 _FRESH = 60.0
 _KINDS: Mapping[Any, Literal["plain", "first", "named", "rest", "extra"]] = {
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "plain",
@@ -103,6 +106,10 @@ class Kinds:
             return self.declare(name, None, {})
         raise self.unknown(name, texts)
 
+    def own(self) -> tuple[str, ...]:
+        """The names of the kinds that this app runs, without the built-in ones."""
+        return tuple(sorted(name for name in self._handlers if not name.startswith(BUILT_IN)))
+
     def unknown(self, name: str, published: Iterable[str] = ()) -> UnknownKind:
         """The error for a kind that nobody names."""
         known = sorted({*self._handlers, *self._declared, *self._published, *published})
@@ -117,7 +124,7 @@ class Kinds:
 
     async def publish(self, store: Store) -> int:
         """Write this app's kinds to the store where they differ; how many were written."""
-        infos = {name: msgspec.json.encode(describe(handler)).decode() for name, handler in self._handlers.items()}
+        infos = {name: msgspec.json.encode(describe(self._handlers[name])).decode() for name in self.own()}
         if not infos:
             return 0
         there = {record.key: record.text for record in await store.records(SPACE, tuple(infos))}

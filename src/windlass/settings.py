@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_completed: float | None = 86_400.0
     keep_failed: float | None = 90 * 86_400.0
     keep_cancelled: float | None = 7 * 86_400.0
+    maintenance: bool = True
 
     @property
     def retention(self) -> Retention:
@@ -59,6 +60,7 @@ class SettingFlags(TypedDict, total=False):
     keep_completed: Duration | Literal["forever"] | None
     keep_failed: Duration | Literal["forever"] | None
     keep_cancelled: Duration | Literal["forever"] | None
+    maintenance: bool | None
 
 
 def load_settings(
@@ -211,6 +213,14 @@ def _read_unknown(value: Any, name: str) -> str:
     raise _bad(name, value, "refuse|accept", "use 'refuse'")
 
 
+def _read_switch(value: Any, name: str) -> bool:
+    known = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+    found = value if isinstance(value, bool) else known.get(str(value).strip().lower())
+    if found is None:
+        raise _bad(name, value, "on|off", "use 'off'")
+    return found
+
+
 def _bad(field: str, value: Any, limit: str, mend: str) -> InvalidOption:
     shown = repr(value)[:100]
     return InvalidOption(f"{field} is {shown}; it must be {limit}", field=field, value=shown, limit=limit, mend=mend)
@@ -234,4 +244,5 @@ _READERS: Mapping[str, Any] = {
     "keep_completed": _read_keep,
     "keep_failed": _read_keep,
     "keep_cancelled": _read_keep,
+    "maintenance": _read_switch,
 }

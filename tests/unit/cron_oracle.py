@@ -108,9 +108,7 @@ def _numbers(field: str, low: int, high: int) -> set[int]:
     for part in field.split(","):
         body, _, step = part.partition("/")
         first, _, last = ("*" if body == "*" else body).partition("-")
-        if first == "*":
-            numbers = range(low, high + 1)
-        else:
-            numbers = range(int(first), int(last or (high if step else first)) + 1)
-        found.update(numbers[:: int(step or 1)])
+        begin = low if first == "*" else int(first)
+        end = high if first == "*" or (step and not last) else int(last or first)
+        found.update(range(begin, end + 1, int(step or 1)))
     return found

@@ -29,6 +29,12 @@ def stretches(zone: str) -> Iterator[tuple[int, int]]:
     yield begin, begin + 40 * _DAY
 
 
+def walked(text: str, zone: str, start: int, end: int) -> list[int]:
+    """The due times in [start, end), in seconds."""
+    times = due_times(read_cron(text), read_zone(zone), start * SECOND - 1)
+    return [at // SECOND for at, _ in takewhile(lambda due: due[0] < end * SECOND, times)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("zone", ZONES)
@@ -36,9 +42,7 @@ def test_due_times_are_those_of_the_oracle(zone: str) -> None:
     for start, end in stretches(zone):
         expected = walk(zone, EXPRESSIONS, start, end)
         for text in EXPRESSIONS:
-            walked = due_times(read_cron(text), read_zone(zone), start * SECOND - 1)
-            found = [at // SECOND for at, _ in takewhile(lambda due: due[0] < end * SECOND, walked)]
-            assert found == expected[text], f"{text} in {zone}"
+            assert walked(text, zone, start, end) == expected[text], f"{text} in {zone}"
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -55,8 +59,8 @@ def test_walking_on_from_any_instant_gives_the_same_times(zone: str) -> None:
 
 
 def due(text: str, zone: str, after: datetime, count: int) -> list[tuple[str, str | None]]:
-    walked = due_times(read_cron(text), read_zone(zone), instant(after))
-    return [(moment(at).astimezone(read_zone(zone)).isoformat(" "), mark) for at, mark in islice(walked, count)]
+    times = due_times(read_cron(text), read_zone(zone), instant(after))
+    return [(moment(at).astimezone(read_zone(zone)).isoformat(" "), mark) for at, mark in islice(times, count)]
 
 
 def test_a_gap_moves_a_named_time_to_the_first_minute_after_it() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import msgspec
 
+from windlass import maintenance
 from windlass.capture import capturing
 from windlass.clock import Duration, host_now, micros, seconds
 from windlass.context import Context
@@ -27,6 +28,7 @@ from windlass.worker.children import ProcessLane
 from windlass.worker.claimer import Claimer
 from windlass.worker.every import every
 from windlass.worker.finisher import Finisher
+from windlass.worker.firing import Firing
 from windlass.worker.pulse import Heartbeat
 from windlass.worker.reporter import Reporter
 from windlass.worker.resources import opened
@@ -120,7 +122,11 @@ class Worker:
 
     async def _run(self, until_idle: bool, handle_signals: bool) -> int:
         store = await self._app.store()
+        maintenance.install(self._app)
         await self._app.publish_kinds()
+        await self._app.timetable.deploy(store)
+        if not until_idle:  # one that only works off what is there leaves the store's house-keeping to others
+            await maintenance.deploy(self._app, store)
         async with AsyncExitStack() as stack:
             self._resources = await stack.enter_async_context(opened(self._app))
             stack.enter_context(capturing())
@@ -172,7 +178,8 @@ class Worker:
 
         heartbeat = Heartbeat(app.open_sibling, describe, runner, _News(self, runner, claimer))
         upkeep = Upkeep(store, self.id, self._lease, app.handlers, app.settings.retention, finish, claimer.news)
-        return _Parts(runner, finisher, reporter, claimer, heartbeat, upkeep, children, threads)
+        firing = Firing(store, app.stores.observers, claimer.news)
+        return _Parts(runner, finisher, reporter, claimer, heartbeat, upkeep, firing, children, threads)
 
     def _describe_once(self, session: str) -> WorkerInfo:
         return WorkerInfo(
@@ -183,7 +190,7 @@ class Worker:
             version=version("windlass"),
             started_at=host_now(),
             queues=self._queues,
-            kinds=tuple(sorted(self._app.handlers)),
+            kinds=self._app.kinds.own(),
             slots={"async": self._concurrency, "thread": self._threads, "process": self._processes},
             lease=self._lease,
         )
@@ -201,6 +208,7 @@ class Worker:
             asyncio.create_task(self._stopping.wait()),
             asyncio.create_task(parts.claimer.run()),
             asyncio.create_task(parts.upkeep.run()),
+            asyncio.create_task(parts.firing.run()),
             asyncio.create_task(every(0.25, self._look_around, "watching the worker")),
         ]
         if until_idle:
@@ -228,8 +236,8 @@ class Worker:
             await parts.runner.quiet()
 
     async def _quietly(self, parts: "_Parts") -> bool:
-        delay = await parts.upkeep.promote()
-        return delay == 0.0
+        fired = await parts.firing.step()
+        return 0.0 in (fired, await parts.upkeep.promote())
 
     async def _look_around(self) -> None:
         """Prefetched jobs that found no slot go back to other workers; stuck threads may mean the end."""
@@ -335,6 +343,7 @@ class _Parts(msgspec.Struct):
     claimer: Claimer
     heartbeat: Heartbeat
     upkeep: Upkeep
+    firing: Firing
     children: ProcessLane
     threads: ThreadLane
 
