@@ -10,6 +10,7 @@ import redis
 from tests.servers import RedisServer
 from tests.store.kit import HOUR, LEASE, T0, Hand, act, end, new, put
 from windlass.clock import SECOND
+from windlass.errors import InvalidOption, WorkersAlive
 from windlass.job import Ahead, Edge, UniqueKey
 from windlass.lease import LogLine, Progress
 from windlass.query import Action, Retention, Swap
@@ -121,3 +122,35 @@ async def test_what_ends_leaves_nothing_behind(server: RedisServer) -> None:
         left = {key.removeprefix(b"{empty}:").decode() for key in client.scan_iter("{empty}:*")}
     await store.close()
     assert left == {"schema", "seq", "lease", "queues", "ready:0", "idle"}
+
+
+async def test_erasing_leaves_nothing_of_the_namespace_and_all_of_others(server: RedisServer) -> None:
+    other, store = RedisStore(server.url, "erase-not"), RedisStore(server.url, "erase")
+    await other.open()
+    await store.open()
+    (kept,) = await put(other, new())
+    await put(store, *(new() for _ in range(2_500)))
+    hand = Hand(store)
+    await hand.beat()
+    with pytest.raises(WorkersAlive) as refused:
+        await store.erase()
+    assert refused.value.workers == [hand.name]
+    await store.erase(force=True)
+    with redis.Redis.from_url(server.url) as client:
+        assert list(client.scan_iter("{erase}:*")) == []
+    assert (await other.job(kept)) is not None
+    await other.close()
+    again = store.sibling()
+    await again.open()
+    assert await again.counts() == []
+    await again.close()
+
+
+async def test_nothing_joins_a_foreign_transaction(server: RedisServer) -> None:
+    store = RedisStore(server.url, "joins")
+    with pytest.raises(InvalidOption):
+        await store.enqueue_on(object(), [new()])
+    with pytest.raises(InvalidOption):
+        store.enqueue_on_sync(object(), [new()])
+    with pytest.raises(InvalidOption):
+        store.transaction()

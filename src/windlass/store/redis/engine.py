@@ -1,10 +1,11 @@
 """`RedisStore`: the store on Redis 6.2 or newer, or Valkey. One script a call; docs/design/redis.md tells the layout."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from windlass.clock import Micros
-from windlass.errors import SchemaMismatch
+from windlass.errors import InvalidOption, SchemaMismatch, WorkersAlive
 from windlass.job import Claim, Enqueued, Job, NewJob
 from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
 from windlass.metrics import MetricQuery, Point
@@ -68,6 +69,23 @@ class RedisStore:
 
     async def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
         return await produce.enqueue(self._link, jobs)
+
+    async def enqueue_on(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        raise self._no_transactions("connection")
+
+    def enqueue_on_sync(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        raise self._no_transactions("connection")
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        raise self._no_transactions("transaction")
+
+    def _no_transactions(self, field: str) -> InvalidOption:
+        return InvalidOption(
+            f"{self.url} has no transactions to share with your tables",
+            field=field,
+            limit="SQLite or PostgreSQL",
+            mend="enqueue after your commit, or keep jobs in the database that holds your tables",
+        )
 
     # run
 
@@ -159,6 +177,19 @@ class RedisStore:
 
     async def load(self, snapshots: Sequence[Snapshot]) -> int:
         return await copying.load(self._link, snapshots)
+
+    async def erase(self, *, force: bool = False) -> None:
+        alive = [] if force else [worker.id for worker in await self.workers()]
+        if alive:
+            raise WorkersAlive(
+                f"{len(alive)} workers run on {self.url}",
+                workers=alive,
+                mend="stop them first; one that was killed counts for ten leases",
+            )
+        cursor = b"0"
+        while (cursor := await self._link.run("erase", cursor)) != b"0":
+            pass
+        await self.close()
 
     def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
         return self._link.ears.listen(topics, wake)
