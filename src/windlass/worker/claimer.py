@@ -118,18 +118,14 @@ class Claimer:
             return sent, claimed
 
     async def _sleep(self, hungry: bool) -> None:
-        limit: float | None = None
-        if hungry:
-            limit = POLL if self._wait is None else min(POLL, self._wait / SECOND)
-        if await self._rest(limit):
+        wait = POLL if self._wait is None or not hungry else min(POLL, self._wait / SECOND)
+        if await self._rest(wait):
             self._news = True
 
-    async def _rest(self, limit: float | None) -> bool:
+    async def _rest(self, limit: float) -> bool:
         """Sleep until woken; True if the time ran out first."""
-        if limit is not None and limit <= 0.001:
-            limit = 0.001
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(max(limit, 0.001)):
                 await self._wake.wait()
         except TimeoutError:
             return True

@@ -38,6 +38,9 @@ class Finisher:
         self._flights: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.room = asyncio.Event()
+        """Cleared while a full batch waits for a flight: jobs that ended then would only wait longer for their commit."""
+        self.room.set()
         self._backoff = Backoff("committing finished jobs")
 
     def add(self, finish: Finish, now: float) -> bool:
@@ -51,6 +54,8 @@ class Finisher:
             return False
         if len(pending) >= MOST_FINISHED or now - self._oldest >= COMPANY:
             self._start()
+            if len(self._pending) >= MOST_FINISHED:
+                self.room.clear()
             return True
         return False
 
@@ -80,6 +85,8 @@ class Finisher:
             flight = self._loop.create_task(self._fly(batch))
             self._flights.add(flight)
             flight.add_done_callback(self._landed)
+            if len(self._pending) < MOST_FINISHED:
+                self.room.set()
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)

@@ -105,6 +105,7 @@ class Runner:
     def settled(self, finish: Finish, verdict: Verdict | None) -> None:
         """The finisher says what the store made of an end."""
         self._drop(finish.id, finish.lease)
+        self._freed()  # too many unsettled ends hold back claims, and no handler may be left to end and say so
         if verdict is Verdict.STALE:
             log.info("job %s: its lease was lost, its end (%s) does not count", finish.id, finish.event.value)
         elif finish.event is not Event.RELEASE and not finish.rescued:

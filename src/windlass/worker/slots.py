@@ -33,13 +33,22 @@ class AsyncLane:
     """`size` slots and a bounded prefetch that grows with the rate at which jobs end."""
 
     def __init__(
-        self, size: int, prefetch: int, open_context: Open, around: Sequence[Around], ended: Ended, worker: str
-    ):
+        self,
+        size: int,
+        prefetch: int,
+        open_context: Open,
+        around: Sequence[Around],
+        ended: Ended,
+        room: asyncio.Event,
+        worker: str,
+    ) -> None:
+        """`room`: set while the ends of jobs find their way to the store; while it is not, no further job starts."""
         self._size = size
         self._prefetch = prefetch
         self._open = open_context
         self._around = around
         self._ended = ended
+        self._room = room
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Run] = deque()
@@ -138,7 +147,7 @@ class AsyncLane:
             now = monotonic()
             if self._breathe or now - turn >= BURST:
                 self._breathe = False
-                await asyncio.sleep(0)
+                await (asyncio.sleep(0) if self._room.is_set() else self._room.wait())
                 now = turn = monotonic()
                 if not queue:  # given back meanwhile
                     break

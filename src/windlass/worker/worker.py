@@ -158,7 +158,9 @@ class Worker:
         reporter = Reporter(store)
         runner = Runner(app.handlers, self.id, reporter)
         finisher = Finisher(store, reporter, runner.settled)
-        slots = AsyncLane(self._concurrency, self._prefetch, self._open, app.around, runner.ended, self.id)
+        slots = AsyncLane(
+            self._concurrency, self._prefetch, self._open, app.around, runner.ended, finisher.room, self.id
+        )
         threads = ThreadLane(self._threads, self._open, app.around_sync, runner.ended, self.id)
         children = ProcessLane(self._processes, app.handlers, runner.ended, self.id)
         request = ClaimRequest(
