@@ -15,8 +15,9 @@ from windlass.outcome import Verdict, completed
 from windlass.query import Retention, Where
 from windlass.schedule import ScheduleRow
 from windlass.states import Event, State
-from windlass.store.redis.engine import SCHEMA, RedisStore
+from windlass.store.redis.engine import RedisStore
 from windlass.store.redis.faults import translate
+from windlass.store.redis.migrate import STEPS, known
 
 
 @pytest.fixture
@@ -197,19 +198,19 @@ async def test_jobs_lost_to_eviction_are_stepped_over(server: RedisServer) -> No
 async def test_another_schema_is_refused(server: RedisServer) -> None:
     store = await opened(server)
     with admin(server) as client:
-        client.set("{n}:schema", SCHEMA + 1)
+        client.set("{n}:schema", known() + 1)
     hand = Hand(store)
     assert (await hand.beat()).stop, "an old worker is told to finish and leave"
     await store.close()
     with pytest.raises(SchemaMismatch) as refused:
         await opened(server)
-    assert (refused.value.found, refused.value.known) == (SCHEMA + 1, SCHEMA)
+    assert (refused.value.found, refused.value.known) == (known() + 1, known())
 
 
 async def test_an_empty_namespace_migrates_itself_once(server: RedisServer) -> None:
     store = RedisStore(server.url, "fresh")
-    assert await store.schema() == (0, SCHEMA)
-    assert await store.migrate() == ["0001"]
+    assert await store.schema() == (0, known())
+    assert await store.migrate() == [step.name for step in STEPS]
     assert await store.migrate() == []
     await store.open()
     await store.close()

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from windlass.clock import Micros
-from windlass.errors import InvalidOption, SchemaMismatch, WorkersAlive
+from windlass.errors import InvalidOption, WorkersAlive
 from windlass.job import Claim, Enqueued, Job, NewJob
 from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
 from windlass.metrics import MetricQuery, Point
@@ -14,10 +14,8 @@ from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, 
 from windlass.queue import QueueChange, QueueInfo, check_name
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
-from windlass.store.redis import condition, copying, leasing, operating, produce, reading
+from windlass.store.redis import condition, copying, leasing, migrate, operating, produce, reading
 from windlass.store.redis.connection import Link
-
-SCHEMA = 1
 
 
 class RedisStore:
@@ -33,28 +31,23 @@ class RedisStore:
 
     async def open(self) -> None:
         self._link.open()
-        found, _ = await self._link.run("schema", SCHEMA, "1")
-        if found != SCHEMA:
+        try:
+            await migrate.check(self._link)
+        except BaseException:
             await self.close()
-            raise SchemaMismatch(
-                f"the keys at {self.url} have schema {found}, this version knows {SCHEMA}",
-                found=found,
-                known=SCHEMA,
-                mend="run `windlass migrate up`" if found < SCHEMA else "upgrade windlass",
-            )
+            raise
 
     async def close(self) -> None:
         await self._link.close()
 
     async def migrate(self) -> list[str]:
         self._link.open()
-        _, written = await self._link.run("schema", SCHEMA, "1")
-        return [f"{written:04d}"] if written else []
+        return await migrate.migrate(self._link)
 
     async def schema(self) -> tuple[int, int]:
         self._link.open()
-        found, _ = await self._link.run("schema", SCHEMA, "0")
-        return found, SCHEMA
+        version, _ = await migrate.found(self._link)
+        return version, migrate.known()
 
     def sibling(self) -> "RedisStore":
         return RedisStore(self._given, self._namespace)
@@ -93,7 +86,7 @@ class RedisStore:
         return await leasing.claim(self._link, request)
 
     async def heartbeat(self, beat: Beat) -> Pulse:
-        return await leasing.heartbeat(self._link, beat, SCHEMA)
+        return await leasing.heartbeat(self._link, beat, migrate.known())
 
     async def report(self, notes: Sequence[Note]) -> None:
         await leasing.report(self._link, notes)

@@ -72,7 +72,7 @@ async def heartbeat(link: Link, beat: Beat, known_schema: int) -> Pulse:
         lost=tuple(lost),
         cancelled=tuple(map(id_text, flagged)),
         quiet=told in (b"quiet", b"stop"),
-        stop=told == b"stop" or int(schema or 0) > known_schema,
+        stop=told == b"stop" or int((schema or b"0").split()[-1]) > known_schema,
     )
 
 
