@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
 
 from tests.crash.places import ENGINES
@@ -16,6 +18,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lease", type=float, default=2.0)
     given = parser.parse_args(arguments)
+    # Cancels the run, which then ends its workers and servers.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     wrong = 0
     for engine in given.engine or ENGINES:
         outcome = asyncio.run(run(Plan(engine, given.seconds, given.seed, given.lease)))

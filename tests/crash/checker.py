@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from tests.crash.history import Ended, Wanted, read_events
@@ -20,6 +21,9 @@ RESCUE = 2.0
 ALLOWED = 0.010
 """Seconds after a handler's end in which its commit must be on its way; what ended in this time before a kill may run twice,
 and so may what was part of the commit under way."""
+
+STALL = 0.25
+"""Seconds for which a busy machine may give a worker no turn at all: its handler's end is then the last it was heard of."""
 
 CLOCKS = 0.05
 """Seconds by which the stores' wall clocks and the histories' monotonic one may drift apart in a run."""
@@ -315,6 +319,8 @@ def _why(book: Ledger, rules: Rules, effect: Ended) -> str:
         since = book.unanswered_since(lease.pid, kill.t)
         if effect.t >= since - ALLOWED - rules.noise:
             return "killed within 10 ms" if since == kill.t else "killed with its commit under way"
+        if book.last_word[lease.pid] - effect.t <= ALLOWED and kill.t - effect.t <= STALL:
+            return "killed while it had no turn"
         if not _lapsed(book, rules, effect, kill.t):
             return ""
     elif not _lapsed(book, rules, effect, float("inf")):
@@ -345,6 +351,15 @@ def unexplained(book: Ledger, rules: Rules) -> Iterator[Violation]:
             )
 
 
+def slow_commits(book: Ledger, rules: Rules) -> Iterator[Violation]:
+    """The commit of an end is on its way at once; half of them at least, whatever the store and the machine go through."""
+    departures = book.departures()
+    if departures and (usual := median(departures)) > ALLOWED:
+        yield Violation(
+            "slow-commits", "-", f"commits leave {usual * 1e3:.1f} ms after the end, {ALLOWED * 1e3:g} are allowed"
+        )
+
+
 CHECKS: tuple[Check, ...] = (
     lost,
     phantom,
@@ -363,6 +378,7 @@ CHECKS: tuple[Check, ...] = (
     twins,
     counters,
     unexplained,
+    slow_commits,
 )
 
 

@@ -73,6 +73,7 @@ class Ledger:
         self.faults: list[Fault] = []
         self.kept: dict[str, Kept] = {}
         self.sums: list[Summed] = []
+        self.last_word: dict[int, float] = {}
         self._by_token: dict[tuple[str, int], Lease] = {}
         self._flights: dict[tuple[int, int], list[Commit]] = {}
         self._rescues: dict[tuple[int, int], float] = {}
@@ -87,6 +88,8 @@ class Ledger:
     # reading
 
     def _read(self, event: Event) -> None:
+        if isinstance(event, Asks | Granted | Renewed | Ending | Judged | Began | Ended):
+            self.last_word[event.pid] = event.t
         match event:
             case Asked():
                 for job in event.jobs:

@@ -79,7 +79,7 @@ class Story:
         """Claimed, run and completed."""
         self.claim(job, lease, t, pid=pid, attempt=attempt)
         self.run(job, lease, t + 0.01, pid=pid, attempt=attempt)
-        self.finish(job, lease, t + 0.03, pid=pid)
+        self.finish(job, lease, t + 0.022, pid=pid)
 
     def fault(self, kind: str, t: float, until: float, pid: int = 2) -> None:
         self.events.append(Fault(t, kind, until, pid))
@@ -134,7 +134,7 @@ def sound() -> Story:
         at = 2.0 + attempt
         story.claim("doomed", 10 + attempt, at, attempt=attempt)
         story.run("doomed", 10 + attempt, at + 0.1, attempt=attempt, good=False)
-        story.finish("doomed", 10 + attempt, at + 0.2, event="fail" if attempt == 4 else "retry")
+        story.finish("doomed", 10 + attempt, at + 0.115, event="fail" if attempt == 4 else "retry")
     story.keep("doomed", 14, state="failed", attempt=4)
     story.enqueue("orphaned", parents=("doomed",))
     story.keep("orphaned", None, state="cancelled", attempt=0)
@@ -363,6 +363,16 @@ def run_twice_for_nothing(story: Story) -> None:
     story.keep("x", 32)
 
 
+def commit_late(story: Story) -> None:
+    for n in range(20):
+        job = f"x{n}"
+        story.enqueue(job)
+        story.claim(job, 50 + n, 5.0)
+        story.run(job, 50 + n, 5.1)
+        story.finish(job, 50 + n, 5.15)
+        story.keep(job, 50 + n)
+
+
 PLANTED: list[tuple[str, Callable[[Story], None]]] = [
     ("lost", lose_a_job),
     ("lost", leave_a_job_unfinished),
@@ -392,6 +402,7 @@ PLANTED: list[tuple[str, Callable[[Story], None]]] = [
     ("counters", count_wrong),
     ("counters", find_a_stray_by_the_audit),
     ("duplicate", run_twice_for_nothing),
+    ("slow-commits", commit_late),
 ]
 
 
@@ -424,6 +435,17 @@ def test_a_commit_under_way_explains_a_second_run() -> None:
     )  # a full flight that was never answered
     assert story.violations() == []
     assert Duplicate("x", 30, "killed with its commit under way") in duplicates(story.book(), RULES)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_worker_without_a_turn_explains_a_second_run(busy: bool) -> None:
+    story = sound()
+    run_twice_for_nothing(story)
+    story.events = [e for e in story.events if not (isinstance(e, Fault) and e.t > 5.0)]
+    story.fault("kill", 5.31, 5.32)
+    if busy:
+        story.run("plain", 1, 5.2, pid=2)  # it had a turn, and used it for something else
+    assert [v.check for v in story.violations() if v.job == "x"] == (["duplicate"] if busy else [])
 
 
 def test_a_claim_that_nobody_heard_of_may_lapse_too() -> None:
