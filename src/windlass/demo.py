@@ -12,7 +12,9 @@ from pathlib import Path
 
 from windlass import Context, Fail, Windlass, fixed
 
-app = Windlass(os.environ.get("WINDLASS_DEMO_URL", "sqlite:///windlass-demo.db"), namespace="windlass")
+app = Windlass(
+    os.environ.get("WINDLASS_DEMO_URL", "sqlite:///windlass-demo.db"), namespace="windlass", maintenance=False
+)
 
 Facts = dict[str, str | int]
 

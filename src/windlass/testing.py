@@ -22,7 +22,7 @@ from windlass.outcome import completed, judge
 from windlass.stores import Stores
 
 IN_MEMORY = "sqlite://:memory:"
-_MOST_STEPS = 10_000
+_MOST_STEPS = 100_000
 _DUE_AT_ONCE = 500
 
 
@@ -71,20 +71,23 @@ class Box:
         return await self.app.drain()
 
     async def advance(self, duration: Duration) -> int:
-        """Let time pass, running what becomes due at its own time (a retry, then the job it enqueues, ...); how many ran."""
+        """Let time pass, running what becomes due at its own time (a retry, then the job it enqueues, a schedule's next
+        time, ...); how many ran."""
         store = await self.app.store()
         target = await store.now() + micros(duration, "duration")
         ran = await self.drain()
         for _ in range(_MOST_STEPS):
             promoted = await store.promote(_DUE_AT_ONCE)
-            if promoted.moved or promoted.more:
+            now = await store.now()
+            scheduled = [row.due for row in await store.schedules(target + 1) if row.due is not None]
+            if promoted.moved or promoted.more or min(scheduled, default=target + 1) <= now:
                 ran += await self.drain()
                 continue
-            now = await store.now()
-            if promoted.wait is None or now + promoted.wait > target:
+            ahead = [*scheduled, *([] if promoted.wait is None else [now + max(promoted.wait, 1)])]
+            if min(ahead, default=target + 1) > target:
                 await store.hold_time(target)
                 return ran + await self.drain()
-            await store.hold_time(now + max(promoted.wait, 1))
+            await store.hold_time(min(ahead))
         raise AssertionError(f"jobs kept becoming due {_MOST_STEPS} times; a job that retries at once for ever?")
 
     def saw(self, jobs: Sequence[NewJob[Any]], answers: Sequence[Enqueued]) -> None:

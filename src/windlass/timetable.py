@@ -66,7 +66,7 @@ class Timetable:
     def _add(self, handler: Handler[..., Any], own: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         if not isinstance(handler, Handler):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(
-                f"{handler!r:.100} is not a job", field="schedule", mend="write @app.schedule(...) above @app.job"
+                f"{handler!r:.100} is not a job; write @app.schedule(...) above @app.job", field="schedule"
             )
         key = read_key(own["key"] or handler.kind)
         if key in self._declared:

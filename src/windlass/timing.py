@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, TypedDict, cast
 
+from msgspec.structs import replace
+
 from windlass.clock import Duration, Micros, instant, micros
 from windlass.errors import InvalidOption
 from windlass.job import NewJob
@@ -89,14 +91,14 @@ def _read_when(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _repeatable(job: object) -> NewJob[Any]:
-    """A job that may be made again and again: without parents and without instants of its own."""
+    """A job that may be made again and again: without an id, parents and instants of its own."""
     if not isinstance(job, NewJob):
         raise _bad("job", job, "a job", "make it with handler.job(...)")
     once = cast("NewJob[Any]", job)
     for name, value in (("after", once.after), ("run_at", once.run_at), ("expires", once.expires_at)):
         if value:
             raise _bad(name, value, "left out of a scheduled job, or a duration", "each run has its own time")
-    return once
+    return replace(once, id="")
 
 
 def _read_zone(zone: object) -> str:

@@ -13,7 +13,7 @@ async def noop(item: dict[str, Any]) -> dict[str, int]:
 
 def build(url: str | None = None, namespace: str | None = None) -> Windlass:
     """An app that has the job. Without arguments it goes by the environment, as the benchmark's workers do."""
-    made = Windlass(url, namespace=namespace)
+    made = Windlass(url, namespace=namespace, maintenance=False)
     made.job(queue="bench")(noop)
     return made
 
