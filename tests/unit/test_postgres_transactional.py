@@ -18,11 +18,10 @@ from sqlalchemy.orm import Session
 from tests.store.kit import Hand, counted, fresh_id, get, new, promote_all, put, state_of
 from tests.store.places import postgres_server as postgres
 from tests.waiting import until
-from windlass.errors import SchemaMismatch, SettingsError, StoreUnavailable, UnknownParent
+from windlass.errors import InvalidArgs, InvalidOption, SchemaMismatch, SettingsError, StoreUnavailable, UnknownParent
 from windlass.job import Edge, Enqueued, UniqueKey
 from windlass.states import State
 from windlass.store.postgres.engine import PostgresStore
-from windlass.store.postgres.transactional import enqueue_on, enqueue_on_sync
 
 _numbers = itertools.count(1)
 
@@ -289,16 +288,84 @@ async def test_the_commit_wakes_a_listener() -> None:
 async def test_a_namespace_without_a_schema_says_so() -> None:
     async with on_asyncpg() as (connection, _, _):
         with pytest.raises(SchemaMismatch):
-            await enqueue_on(connection, [new()], "nowhere")
+            await PostgresStore(url(), "nowhere").enqueue_on(connection, [new()])
+        assert await connection.fetchval("SELECT 1") == 1  # the transaction is whole
+
+
+async def test_a_store_of_the_same_name_in_another_database_is_refused() -> None:
+    admin = await asyncpg.connect(url())
+    await admin.execute("CREATE DATABASE elsewhere")
+    await admin.close()
+    there = url().removesuffix("postgres") + "elsewhere"
+    async with opened() as store:
+        other = PostgresStore(there, store._namespace)
+        await other.open()
+        connection = await asyncpg.connect(there)
+        try:
+            async with connection.transaction():
+                for _ in range(2):
+                    with pytest.raises(SettingsError, match="'elsewhere'") as refused:
+                        await store.enqueue_on(connection, [new()])
+                    assert refused.value.field == "connection"
+                assert await other.enqueue_on(connection, [new()])
+            assert await counted(other) == {State.WAITING: 1}
+        finally:
+            await connection.close()
+            await other.close()
+        assert await counted(store) == {}
+
+
+async def test_a_pool_of_connections_is_looked_at_once_a_connection() -> None:
+    async with opened() as store, asyncpg.create_pool(url(), min_size=1, max_size=1) as pool:
+        asked: list[str] = []
+        for _ in range(3):
+            async with pool.acquire() as connection:
+                with connection.query_logger(lambda record: asked.append(record.query)):
+                    async with connection.transaction():
+                        await store.enqueue_on(connection, [new()])
+        assert sum("current_database" in query for query in asked) == 1
+        assert await counted(store) == {State.WAITING: 3}
+
+
+async def test_nul_is_refused_before_it_can_spoil_the_transaction() -> None:
+    async with opened() as store, on_asyncpg() as (connection, commit, _):
+        with pytest.raises(InvalidArgs, match="NUL"):
+            await store.enqueue_on(connection, [new(user="a\0b")])
+        await store.enqueue_on(connection, [new()])
+        await commit()
+        assert await counted(store) == {State.WAITING: 1}
+
+
+async def test_two_that_want_each_others_keys_end_with_a_clear_error() -> None:
+    """PostgreSQL ends a deadlock by an error; here that is the same refusal, and both transactions stay usable."""
+    async with opened() as store, on_asyncpg() as (one, commit, _), on_asyncpg() as (two, commit_two, _):
+        await store.enqueue_on(one, [new(unique=UniqueKey(key="a"))])
+        await store.enqueue_on(two, [new(unique=UniqueKey(key="b"))])
+        ends = await asyncio.gather(
+            store.enqueue_on(one, [new(unique=UniqueKey(key="b"))]),
+            store.enqueue_on(two, [new(unique=UniqueKey(key="a"))]),
+            return_exceptions=True,
+        )
+        assert any(isinstance(end, StoreUnavailable) and "another open transaction" in str(end) for end in ends), ends
+        assert all(isinstance(end, StoreUnavailable) for end in ends)
+        await commit()
+        await commit_two()
+        assert await counted(store) == {State.WAITING: 2}
 
 
 async def test_no_jobs_is_no_statement() -> None:
-    assert await enqueue_on(object(), []) == []
-    assert enqueue_on_sync(object(), []) == []
+    store = PostgresStore(url())
+    assert await store.enqueue_on(object(), []) == []
+    assert store.enqueue_on_sync(object(), []) == []
 
 
 async def test_a_connection_of_an_unknown_kind_is_named() -> None:
-    with pytest.raises(SettingsError, match=r"builtins\.object"):
-        await enqueue_on(object(), [new(id=fresh_id())])
-    with pytest.raises(SettingsError, match="blocking"):
-        enqueue_on_sync(object(), [new()])
+    store = PostgresStore(url())
+    with pytest.raises(InvalidOption, match=r"builtins\.object"):
+        await store.enqueue_on(object(), [new(id=fresh_id())])
+    with pytest.raises(InvalidOption, match="asyncpg, psycopg"):
+        store.enqueue_on_sync(object(), [new()])
+    connection = await asyncpg.connect(url())
+    with pytest.raises(InvalidOption, match="async"):
+        store.enqueue_on_sync(connection, [new()])
+    await connection.close()

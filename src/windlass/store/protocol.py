@@ -9,7 +9,8 @@ Bounds that every engine keeps: 200 jobs a claim or finish, 500 jobs a step of e
 is why `enqueue`, `claim` and `finish` may be repeated as they are.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from windlass.clock import Micros
@@ -26,6 +27,19 @@ MOST_CLAIMED = 200
 MOST_FINISHED = 200
 MOST_ENQUEUED = 100_000
 INLINE_EDGES = 256
+
+
+class Transaction(Protocol):
+    """An open transaction of the store's own, on the user's tables beside ours. Ends with its block."""
+
+    def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement now; its rows. Raises what the database's driver raises."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be worked in."""
+        ...
 
 
 class Store(Protocol):
@@ -71,6 +85,23 @@ class Store(Protocol):
         the new job's `on_conflict`; jobs of one call see each other's keys in order. A parent of the same call that turns
         out to be a duplicate stands for its key's holder: the edge, and `parents`, name the holder. `NewJob.before` adds an
         edge from the new job to a stored one if that is still blocked, and nothing otherwise; `parents` do not list it."""
+        ...
+
+    async def enqueue_on(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        """`enqueue` inside the open transaction of `connection`: the jobs exist if and only if the caller commits. The
+        connection is the caller's own to the database that holds this store, or a `transaction()` of this store. Refusals
+        leave the caller's transaction as it was: `InvalidOption` for what this engine cannot enqueue on, `SettingsError`
+        when the connection leads to another database or namespace (looked up once a connection), `StoreUnavailable` when
+        another open transaction holds a unique key (after two seconds at most). A blocking connection blocks."""
+        ...
+
+    def enqueue_on_sync(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        """The same on a blocking connection, in the thread of the caller; the store was opened, perhaps elsewhere."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction on the store's own connection, where the users' tables are in the same database file; committed at
+        the end of the block, rolled back by an error. Raises `InvalidOption` on engines to which users bring a connection."""
         ...
 
     # run
@@ -208,6 +239,11 @@ class Store(Protocol):
     async def load(self, snapshots: Sequence[Snapshot]) -> int:
         """Store jobs as dumped elsewhere; how many were new. A known id is left alone, so a broken move can be repeated.
         An active job becomes waiting. The engine's sequence moves past every `order` it is given."""
+        ...
+
+    async def erase(self, *, force: bool = False) -> None:
+        """Drop everything of this namespace, the schema too, and close this handle; opening again begins with nothing.
+        Raises `WorkersAlive` while workers live, unless forced. Other handles must be closed before."""
         ...
 
     def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:

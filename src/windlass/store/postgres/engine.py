@@ -1,10 +1,11 @@
 """The PostgreSQL engine: every verb of the store, each one statement or one transaction in a schema of its own."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from windlass.clock import Micros
-from windlass.errors import StoreUnavailable
+from windlass.errors import InvalidOption, StoreUnavailable, WorkersAlive
 from windlass.job import Claim, Enqueued, Job, NewJob
 from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
 from windlass.metrics import MetricQuery, Point
@@ -13,7 +14,7 @@ from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, 
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
-from windlass.store.postgres import migrate, transactional
+from windlass.store.postgres import migrate
 from windlass.store.postgres.address import check_namespace, read_url
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.ending import Finisher
@@ -22,8 +23,9 @@ from windlass.store.postgres.leasing import Claimer, Keeper
 from windlass.store.postgres.moving import Mover
 from windlass.store.postgres.operating import Commander, Settings
 from windlass.store.postgres.produce import Producer
+from windlass.store.postgres.transactional import Home, Joiner
 from windlass.store.postgres.upkeep import Upkeep
-from windlass.store.protocol import Store
+from windlass.store.protocol import Store, Transaction
 
 
 class _Opened:
@@ -50,6 +52,7 @@ class PostgresStore:
         self._namespace = check_namespace(namespace)
         self._address = read_url(url)
         self.url = self._address.shown
+        self._joiner = Joiner(namespace, self.url)
         self._opened: _Opened | None = None
 
     # lifecycle
@@ -60,6 +63,7 @@ class PostgresStore:
         database = Database(self._address, self._namespace)
         try:
             await database.run(lambda connection: migrate.check(connection, self._namespace, self.url))
+            self._joiner.home = Home(*await database.row("operate.home"))
         except BaseException:
             await database.close()
             raise
@@ -105,12 +109,18 @@ class PostgresStore:
         return await self._open.producer.enqueue(jobs)
 
     async def enqueue_on(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
-        """Enqueue inside the transaction of the caller's own async connection: the jobs exist if and only if it commits."""
-        return await transactional.enqueue_on(connection, jobs, self._namespace)
+        return await self._joiner.enqueue(connection, jobs)
 
     def enqueue_on_sync(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
-        """The same on the caller's own blocking connection, in the caller's thread."""
-        return transactional.enqueue_on_sync(connection, jobs, self._namespace)
+        return self._joiner.enqueue_sync(connection, jobs)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        raise InvalidOption(
+            f"{self.url} joins transactions of your own connection",
+            field="transaction",
+            limit="SQLite",
+            mend="begin one on your connection and pass it: handler.options(connection=conn).enqueue(...)",
+        )
 
     # run
 
@@ -202,6 +212,17 @@ class PostgresStore:
 
     async def load(self, snapshots: Sequence[Snapshot]) -> int:
         return await self._open.mover.load(snapshots)
+
+    async def erase(self, *, force: bool = False) -> None:
+        alive = [] if force else [worker.id for worker in await self.workers()]
+        if alive:
+            raise WorkersAlive(
+                f"{len(alive)} workers run on {self.url}",
+                workers=alive,
+                mend="stop them first; one that was killed counts for ten leases",
+            )
+        await self._open.database.write(lambda connection: migrate.drop(connection, self._namespace))
+        await self.close()
 
     def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
         return self._open.database.bell.listen(topics, wake)

@@ -46,7 +46,9 @@ def translate(error: BaseException, place: str) -> WindlassError:
             f"{place} refuses writes: {text}", mend="connect to the primary (target_session_attrs=read-write)", **facts
         )
     if state in _MISSING:
-        return SchemaMismatch(f"the schema on {place} is not this version's: {text}", mend="windlass migrate", **facts)
+        return SchemaMismatch(
+            f"the schema on {place} is not this version's: {text}", mend="run `windlass migrate up`", **facts
+        )
     if state == "42501":
         return StoreError(f"{place} does not allow it: {text}", mend="grant the role what the message names", **facts)
     if state in ("22021", "22P05") or _unencodable(error):

@@ -37,7 +37,7 @@ async def check(connection: Connection, schema: str, place: str) -> None:
             f"the schema {schema!r} on {place} is version {version}; this Windlass writes {known()}",
             found=version,
             known=known(),
-            mend="windlass migrate",
+            mend="run `windlass migrate up`",
         )
     if version > known():
         breaking = await connection.fetchval(
@@ -97,3 +97,9 @@ async def set_clock(connection: Connection, schema: str, at: int | None) -> None
     sql = statements(schema)
     reading = sql["clock.real"] if at is None else f"{at}::bigint"
     await connection.execute(sql["clock.clock"].replace("{reading}", reading))
+
+
+async def drop(connection: Connection, schema: str) -> None:
+    """Remove the schema with everything in it, not while somebody migrates it."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"windlass migrate {schema}")
+    await connection.execute(filled("DROP SCHEMA IF EXISTS {schema} CASCADE", schema))

@@ -3,12 +3,13 @@
 import asyncio
 import functools
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import apsw
 
 from windlass.clock import Micros
-from windlass.errors import BatchTooLarge, StoreReadOnly, StoreUnavailable
+from windlass.errors import BatchTooLarge, InvalidOption, StoreReadOnly, StoreUnavailable, WorkersAlive
 from windlass.job import Claim, Enqueued, Job, NewJob
 from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
 from windlass.metrics import MetricQuery, Point
@@ -18,7 +19,7 @@ from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
 from windlass.store.protocol import MOST_ENQUEUED, Store
-from windlass.store.sqlite import finishing, leasing, migrate, moving, operating, produce, reading, upkeep
+from windlass.store.sqlite import block, finishing, leasing, migrate, moving, operating, produce, reading, upkeep
 from windlass.store.sqlite.address import names, read_url
 from windlass.store.sqlite.connection import Connection, connect, size_of
 from windlass.store.sqlite.database import Database, database
@@ -146,6 +147,21 @@ class SqliteStore:
         except Uneven:
             return await self._writer().run_in_slices(lambda tx: produce.enqueue_in_steps(tx, jobs, careful=True))
 
+    async def enqueue_on(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        if not isinstance(connection, block.Block) or connection.writer is not self._writer():
+            raise _foreign(connection)
+        if not jobs:
+            return []
+        return connection.apply(
+            lambda tx: produce.enqueue(tx, jobs), lambda tx: produce.enqueue(tx, jobs, careful=True)
+        )
+
+    def enqueue_on_sync(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        raise _foreign(connection)
+
+    def transaction(self) -> AbstractAsyncContextManager[block.Block]:
+        return block.opened(self._writer(), self._place)
+
     # run
 
     async def claim(self, request: ClaimRequest) -> Claimed:
@@ -249,6 +265,20 @@ class SqliteStore:
     async def load(self, snapshots: Sequence[Snapshot]) -> int:
         return await self._write(lambda tx: moving.load(tx, snapshots)) if snapshots else 0
 
+    async def erase(self, *, force: bool = False) -> None:
+        def drop(tx: Tx) -> None:
+            alive = [] if force else [worker.id for worker in reading.workers(tx)]
+            if alive:
+                raise WorkersAlive(
+                    f"{len(alive)} workers run on {self._place}",
+                    workers=alive,
+                    mend="stop them first; one that was killed counts for ten leases",
+                )
+            migrate.drop(tx.db, self._namespace)
+
+        await self._write(drop)
+        await self.close()
+
     def listen(self, topics: Collection[str], wake: Callable[[], None]) -> Callable[[], None]:
         if self._open_watch is None:
             raise self._closed()
@@ -323,3 +353,14 @@ class SqliteStore:
 
 def _bytes(view: View) -> int:
     return view.db.execute("pragma page_count").fetchall()[0][0] * view.db.execute("pragma page_size").fetchall()[0][0]
+
+
+def _foreign(connection: object) -> InvalidOption:
+    kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
+    return InvalidOption(
+        f"connection is a {kind}; a SQLite store enqueues on its own transactions",
+        field="connection",
+        value=kind,
+        limit="what app.transaction() gives",
+        mend="use `async with app.transaction() as tx:` and tx.execute(...) for your tables in the same file",
+    )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from windlass.clock import host_now
 from windlass.errors import SchemaMismatch
-from windlass.store.sqlite.address import names
+from windlass.store.sqlite.address import TABLES, names
 from windlass.store.sqlite.connection import Connection
 from windlass.store.sqlite.statements import PACKAGE
 from windlass.store.statement import fill, load
@@ -90,3 +90,9 @@ def migrate(connection: Connection, namespace: str) -> list[str]:
             connection.execute("rollback")
         raise
     return [f"{step.version:04d}_{step.name}" for step in missing]
+
+
+def drop(connection: Connection, namespace: str) -> None:
+    """Remove every table of a namespace, inside a transaction."""
+    for table in TABLES:
+        connection.execute(f"drop table if exists {names(namespace)[table]}")

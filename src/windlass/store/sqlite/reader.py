@@ -35,6 +35,9 @@ class Reader:
 
     async def scan(self, what: Callable[[View], T]) -> T:
         """A look that may take long."""
+        block = self._writer.block
+        if block is not None and block.is_mine:
+            return what(block.view())
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._scan, what)
 
     def _scan(self, what: Callable[[View], T]) -> T:

@@ -8,12 +8,13 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import TypeVar
 
 import apsw
 
 from windlass.errors import StoreUnavailable
+from windlass.store.sqlite.block import Block
 from windlass.store.sqlite.connection import Connection
 from windlass.store.sqlite.database import Database, forked
 from windlass.store.sqlite.faults import translate
@@ -37,12 +38,15 @@ class Writer:
         self._line = shared.line
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self.block: Block | None = None
         if shared.checkpointer is not None:
             wrote = shared.checkpointer.wrote
             connection.set_wal_hook(lambda _connection, _name, pages: (wrote(pages), apsw.SQLITE_OK)[1])
 
     async def run(self, work: Callable[[Tx], T]) -> T:
         """One transaction. It begins, works and commits without a pause, so a cancelled caller cannot lose its outcome."""
+        if self.block is not None and self.block.is_mine:
+            return self.block.apply(work)
         if not self._waiting and self._begin():
             return self._transact(work)
         self._waiting += 1
@@ -55,6 +59,8 @@ class Writer:
 
     async def run_in_slices(self, work: Callable[[Tx], Generator[None, None, T]]) -> T:
         """One long transaction that lets the loop breathe wherever `work` yields. Other writes wait their turn."""
+        if self.block is not None and self.block.is_mine:
+            return self.block.apply(lambda tx: _to_the_end(work(tx)))
         self._waiting += 1
         try:
             async with self._turn:
@@ -82,9 +88,40 @@ class Writer:
         finally:
             self._waiting -= 1
 
+    async def hold(self) -> Block:
+        """A transaction of the user's own; it ends with `let_go`."""
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+            try:
+                await self._begin_patiently()
+            except BaseException:
+                self._turn.release()
+                raise
+        except BaseException:
+            self._waiting -= 1
+            raise
+        self.block = Block(self, self._place)
+        return self.block
+
+    def let_go(self, topics: Collection[str]) -> None:
+        """The user's transaction is over; `topics`: whom its commit wakes."""
+        self.block = None
+        self._lock.release()
+        self._line.moved_on()
+        self._turn.release()
+        self._waiting -= 1
+        self._shared.wake(topics)
+
+    def new_tx(self) -> Tx:
+        """For work inside a transaction that is open."""
+        return Tx(self.connection, self._sql, self._shared.now())
+
     def try_look(self, look: Callable[[View], T]) -> tuple[T] | None:
-        """`look` on this connection if it is free right now, in a tuple; else None."""
+        """`look` on this connection if it is free right now or inside the caller's transaction, in a tuple; else None."""
         self._check_process()
+        if self.block is not None and self.block.is_mine:
+            return (look(self.block.view()),)
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -172,3 +209,11 @@ class Writer:
     def _check_process(self) -> None:
         if os.getpid() != self._shared.pid:
             raise forked(self._place)
+
+
+def _to_the_end(steps: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

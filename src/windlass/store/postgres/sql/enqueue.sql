@@ -67,7 +67,10 @@ BEGIN
         IF k_keys IS NOT NULL THEN
             BEGIN
                 SELECT h.held_keys, h.holders INTO held_keys, holders FROM {schema}.hold_keys(k_keys, k_ids, k_modes, k_ttls, at) h;
-            EXCEPTION WHEN lock_not_available THEN
+            EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+                IF SQLSTATE = '40P01' AND channel IS NULL THEN
+                    RAISE; -- our own statement: the caller makes it again
+                END IF;
                 RETURN QUERY SELECT 0, k_keys[1], 'busy'::text;
                 RETURN;
             END;

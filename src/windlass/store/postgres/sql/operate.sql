@@ -28,3 +28,6 @@ WHERE key = $1 AND due = $2 RETURNING key
 
 -- name: fired
 UPDATE {schema}.schedule SET last_job = $2 WHERE key = $1
+
+-- name: home
+SELECT current_database(), (extract(epoch FROM min(applied_at)) * 1000000)::bigint FROM {schema}.migration
