@@ -70,13 +70,13 @@ def retry_after(error: BaseException) -> float | None:
     """Seconds that the error itself asks to wait: a `retry_after` attribute or a numeric Retry-After header."""
     headers = _look(_look(error, "response"), "headers")
     read = _look(headers, "get")
-    asked: list[Any] = [_look(error, "retry_after")]
+    asked: list[Callable[[], Any]] = [lambda: _look(error, "retry_after")]
     if callable(read):
-        asked += [read("retry-after"), read("Retry-After")]
-    for value in asked:
+        asked += [lambda: read("retry-after"), lambda: read("Retry-After")]
+    for ask in asked:
         try:
-            wait = float(value)
-        except (TypeError, ValueError, OverflowError):
+            wait = float(ask())
+        except Exception:  # nothing, a date, or headers that are not a mapping: the error does not say
             continue
         if 0 <= wait <= 30 * 86_400:
             return wait
@@ -88,7 +88,7 @@ def describe(error: BaseException, category: Category = Category.TEMPORARY, *, r
     name = type(error).__name__
     return ErrorInfo(
         type=safe_text(name, 200),
-        message=safe_text(_message(error), LONGEST_MESSAGE),
+        message=safe_text(message_of(error), LONGEST_MESSAGE),
         category=category,
         traceback=safe_text(_trace(error), LONGEST_TRACE),
         fingerprint=fingerprint(name, error.__traceback__),
@@ -119,7 +119,8 @@ def fingerprint(name: str, trace: TracebackType | None) -> str:
     return hashlib.sha256("\n".join([name, *frames[-20:]]).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """The text of an exception, or that it has none to give."""
     try:
         return str(error)
     except Exception as broken:

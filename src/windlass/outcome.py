@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from windlass.clock import SECOND, Duration, Micros, seconds
-from windlass.failure import Category, Rule, classify, describe, retry_after, safe_text
+from windlass.failure import Category, Rule, classify, describe, message_of, retry_after, safe_text
 from windlass.job import Claim, ErrorInfo, NewJob, OnFailure, Trail
 from windlass.retry import DEFAULT_BACKOFF, Backoff, BackoffLike, delay_after
 from windlass.states import Event
@@ -166,7 +166,20 @@ def completed(claim: Claim, result: str | None, took: Micros) -> Finish:
 
 
 def judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, took: Micros) -> Finish:
-    """What follows when the handler raised `error` (a `Signal` or any exception, a timeout included)."""
+    """What follows when the handler raised `error` (a `Signal` or any exception, a timeout included).
+
+    Never raises: a slot whose attempt has no end would hold its job for ever. An error that cannot even be looked at
+    (properties, comparisons, texts that raise) counts as temporary.
+    """
+    try:
+        return _judge(claim, error, rules, worker, took)
+    except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit) as broken:
+        text = f"a {type(error).__name__} that cannot be looked at: {type(broken).__name__}"
+        plain = RuntimeError(text).with_traceback(error.__traceback__)
+        return _judge(claim, plain, DEFAULT_RULES, worker, took)
+
+
+def _judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, took: Micros) -> Finish:
     end = _Ended(claim, worker, took)
     if isinstance(error, Snooze):
         return end.as_(Event.SNOOZE, delay=error.delay, reason=_reason(error), spends=False)
@@ -263,7 +276,7 @@ def _category(error: BaseException, rule: Rule | None) -> Category:
 
 
 def _reason(error: BaseException) -> str | None:
-    return safe_text(str(error), LONGEST_REASON) or None
+    return safe_text(message_of(error), LONGEST_REASON) or None
 
 
 def _text(value: msgspec.Struct) -> str:

@@ -1,5 +1,7 @@
 """What follows from how an attempt ended: `judge` and its kin, decision by decision."""
 
+from dataclasses import dataclass
+
 import msgspec
 import pytest
 
@@ -185,3 +187,54 @@ def test_options_travel_as_json_and_leave_out_what_is_plain() -> None:
     assert msgspec.json.encode(RunOptions()) == b"{}"
     options = RunOptions(timeout=3.5, backoff=fixed("9s"), max_rescues=2, version=3, plan="pro", trace={"a": "b"})
     assert msgspec.json.decode(msgspec.json.encode(options), type=RunOptions) == options
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+
+
+class Mute(Fail):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class MuteForGood(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class OddStatus(Exception):
+    class status_code(int):
+        def __eq__(self, other: object) -> bool:
+            raise ZeroDivisionError
+
+        __hash__ = int.__hash__
+
+    status = status_code(429)
+
+
+class OddHeaders(Exception):
+    class response:
+        class headers:
+            @staticmethod
+            def get(name: str) -> str:
+                raise TypeError("takes no arguments")
+
+
+@pytest.mark.parametrize(
+    ("broken", "event", "text"),
+    [
+        (Frozen(3), Event.RETRY, ""),
+        (Mute("x"), Event.FAIL, "<Mute whose text cannot be made: RuntimeError>"),
+        (MuteForGood(), Event.RETRY, "a MuteForGood that cannot be looked at: KeyboardInterrupt"),
+        (OddStatus(), Event.RETRY, "a OddStatus that cannot be looked at: ZeroDivisionError"),
+        (OddHeaders(), Event.RETRY, ""),
+    ],
+)
+def test_an_error_that_resists_being_looked_at_still_ends_its_attempt(
+    broken: BaseException, event: Event, text: str
+) -> None:
+    end = judge(claim(), broken, RULES, "w", 1)
+    assert end.event is event
+    assert text in error(end).message

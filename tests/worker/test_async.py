@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -403,3 +404,55 @@ async def test_prefetched_jobs_that_find_no_slot_go_back(app: Windlass, monkeypa
 
 def test_constants_are_shared() -> None:
     assert slots.STOP_GRACE == run.STOP_GRACE == 5.0
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An exception that refuses to have its traceback set."""
+
+    code: int
+
+
+async def test_exceptions_that_are_frozen_or_mute_do_not_stop_the_lane(app: Windlass) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    @app.job(max_attempts=1)
+    async def at_once(mute: bool) -> None:
+        raise Mute if mute else Frozen(1)
+
+    @app.job(max_attempts=1)
+    async def later(mute: bool) -> None:
+        await asyncio.sleep(0)
+        raise Mute if mute else Frozen(1)
+
+    @app.job(max_attempts=1)
+    def threaded(mute: bool) -> None:
+        raise Mute if mute else Frozen(1)
+
+    async with app, working(app, threads=1):
+        refs = await app.enqueue_many([kind.job(mute) for mute in (False, True) for kind in (at_once, later, threaded)])
+        for ref, type in zip(refs, ["Frozen"] * 3 + ["RuntimeError"] * 3, strict=True):
+            job = await ended(app, ref.id)
+            assert job.state == "failed"
+            assert job.error is not None
+            assert job.error.type == type
+
+
+async def test_a_result_whose_encoding_exits_does_not_stop_the_lane(app: Windlass) -> None:
+    class Odd:
+        def model_dump(self, mode: str) -> dict[str, int]:
+            raise SystemExit(3)
+
+    @app.job(max_attempts=1)
+    async def odd() -> Any:
+        return Odd()
+
+    @app.job
+    async def fine() -> int:
+        return 1
+
+    async with app, working(app):
+        assert (await ended(app, (await odd.enqueue()).id)).state == "failed"
+        assert (await ended(app, (await fine.enqueue()).id)).state == "completed"

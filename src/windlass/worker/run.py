@@ -206,7 +206,8 @@ def raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:
     """The end of an attempt whose handler raised. A signal (`Retry`, `Fail`, ...) counts even after a stop."""
     if run.why is not None and not isinstance(error, Signal):
         return stopped_end(run, error, worker)
-    error.__traceback__ = own_frames(error.__traceback__)
+    # Not by assignment: the exceptions that are frozen dataclasses refuse it.
+    error.with_traceback(own_frames(error.__traceback__))
     return judge(run.claim, error, run.rules.run, worker, run.took())
 
 

@@ -228,7 +228,7 @@ class AsyncLane:
             return
         try:
             result = None if value is None else run.handler.encode_result(value)
-        except Exception as error:
+        except BaseException as error:  # it runs code of the result's class: nothing of it may end the slot
             self._end(run, raised_end(run, error, self._worker))
             return
         if run.why is Why.LOST:
