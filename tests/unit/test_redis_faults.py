@@ -122,6 +122,18 @@ async def test_a_crash_of_the_server_loses_no_acknowledged_job(server: RedisServ
     await store.close()
 
 
+async def test_a_lease_is_never_given_twice_though_the_counter_was_lost(server: RedisServer) -> None:
+    store = await opened(server)
+    await put(store, new(), new())
+    hand = Hand(store)
+    before = await hand.one()
+    with admin(server) as client:
+        client.delete("{n}:lease")
+    after = await hand.one()
+    assert 0 < before.lease < after.lease < 2**53
+    await store.close()
+
+
 async def test_a_listener_hears_again_after_a_restart(server: RedisServer) -> None:
     store = await opened(server)
     woken: list[int] = []

@@ -32,7 +32,7 @@ local function lease_fresh(id, c, ord, line)
   local flags = byte(c, 9)
   local head = fresh_heads[flags]
   if not head then
-    head = pack('>BBBI6I6', ACTIVE, flags, 0, token, 0)
+    head = pack('>BBBI7I7', ACTIVE, flags, 0, token, 0)
     fresh_heads[flags] = head
   end
   local fields, n, m = list_of(fields_set, segment(id)), #line.gone, #leased
@@ -46,7 +46,7 @@ end
 
 -- The jobs of an earlier claim whose reply was lost.
 local function again(packed)
-  local _, old, _, at = parse('>I6I6I7', packed)
+  local _, old, _, at = parse('>I6I7I7', packed)
   local ids = {}
   before = old
   for from = at, #packed, 16 do ids[#ids + 1] = sub(packed, from, from + 15) end
@@ -195,7 +195,7 @@ else
   end
 end
 if #rows > 0 and not repeated then
-  local held = { pack('>I6I6I7', number, token, now) }
+  local held = { pack('>I6I7I7', number, token, now) }
   for i = 1, #rows, 4 do held[#held + 1] = rows[i] end
   call('HSET', KEY.sessions, session, table.concat(held))
   call('HSET', KEY.claimed, worker, text(now))

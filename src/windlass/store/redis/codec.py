@@ -24,7 +24,7 @@ _RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
 """By the two bits of the flags; the fourth does not occur."""
 
 _HEAD = struct.Struct(">BBH")
-_STATE = struct.Struct(">BBB6s6s7s7s7s7sHH3s")
+_STATE = struct.Struct(">BBB7s7s7s7s7s7sHH3s")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _JSON = msgspec.json.Encoder().encode
@@ -337,7 +337,7 @@ def read_state(m: bytes) -> Standing:
 
 def write_state(standing: Standing) -> bytes:
     """A mutable record, for jobs that come from another engine."""
-    numbers = (n.to_bytes(size, "big") for n, size in zip(standing[3:9], (6, 6, 7, 7, 7, 7), strict=True))
+    numbers = (n.to_bytes(7, "big") for n in standing[3:9])
     head = _STATE.pack(
         NUMBER[standing.state],
         standing.flags,

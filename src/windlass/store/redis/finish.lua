@@ -10,21 +10,21 @@ local NARROW, WIDE, MOST_TRAIL = 5, 13, 50
 local completions, others = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
 local letters, seen, clean = {}, {}, true
 
--- What the lease of an item is worth against its job's mutable record (its bytes 4 to 15 are lease and settled lease).
+-- What the lease of an item is worth against its job's mutable record (its bytes 4 to 17 are lease and settled lease).
 local lease_bytes = {}
 local function judge(id, lease, m)
   if not m then return 's' end
   if seen[id] == lease then return 'r' end
   local packed = lease_bytes[lease]
   if not packed then
-    packed = pack('>I6', lease)
+    packed = pack('>I7', lease)
     lease_bytes[lease] = packed
   end
-  if byte(m) == ACTIVE and sub(m, 4, 9) == packed then
+  if byte(m) == ACTIVE and sub(m, 4, 10) == packed then
     seen[id] = lease
     return 'a'
   end
-  return sub(m, 10, 15) == packed and lease > 0 and 'r' or 's'
+  return sub(m, 11, 17) == packed and lease > 0 and 'r' or 's'
 end
 
 local function judge_all(items, width)
@@ -95,12 +95,12 @@ local function complete(id, m, took, queue, result)
     commit(open_job(id, nil, m, queue), COMPLETED, true, false, took, 0, false, false, result, false, false)
     return
   end
-  local home, fields, lease, attempt = home_of(queue), list_of(fields_set, segment(id)), sub(m, 4, 9), sub(m, 44, 45)
-  local n, f, high, low = #fields, #home.final, byte(m, 51, 52)
+  local home, fields, lease, attempt = home_of(queue), list_of(fields_set, segment(id)), sub(m, 4, 10), sub(m, 46, 47)
+  local n, f, high, low = #fields, #home.final, byte(m, 53, 54)
   attempt = attempt == '\0\0' and ONE or pack('>H', min(parse('>H', attempt) + 1, 65535))
   fields[n + 1] = id .. 'm'
-  fields[n + 2] = char(COMPLETED, flags, 0) .. lease .. lease .. sub(m, 16, 29) .. pack('>I7', now - took) .. NOW_BYTES
-    .. attempt .. sub(m, 46, 52 + high * 256 + low) .. '\0\0\0\0'
+  fields[n + 2] = char(COMPLETED, flags, 0) .. lease .. lease .. sub(m, 18, 31) .. pack('>I7', now - took) .. NOW_BYTES
+    .. attempt .. sub(m, 48, 54 + high * 256 + low) .. '\0\0\0\0'
   if result then fields[n + 3], fields[n + 4] = id .. 'r', result end
   home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
   leased[#leased + 1] = id

@@ -11,7 +11,7 @@ for at = 1, #held, 2 do ids[#ids + 1] = held[at] end
 local states = fetch(ids, 'm')
 for i = 1, #ids do
   local state, lease, _
-  if states[i] then state, _, _, lease = parse('>BBBI6', states[i]) end
+  if states[i] then state, _, _, lease = parse('>BBBI7', states[i]) end
   if state == ACTIVE and lease == held[2 * i] then
     extend[#extend + 1], extend[#extend + 2] = now + lease_for, ids[i]
   else

@@ -68,7 +68,13 @@ local function next_seq()
 end
 local PRIORITY = 35184372088832 -- 2^45: see windlass.priority.order
 local function order(priority) return (100 - priority) * PRIORITY + next_seq() end
-local function new_lease() return call('INCR', KEY.lease) end
+-- A token is never given twice, even if a crash of the server took the last second of its counter along: it is no smaller
+-- than the time.
+local function new_lease()
+  local token = max(tonumber(call('GET', KEY.lease) or '0') + 1, server_time())
+  call('SET', KEY.lease, text(token))
+  return token
+end
 
 -- The segment of an id: the 64 ms of its creation, out of its first 42 bits: a window of 65.5 s (8 hex digits, as the id
 -- begins) and one of its 1,024 slots (3 hex digits).
@@ -117,7 +123,7 @@ end
 
 -- The mutable record (field <id>m), absent while a job is as it was born into `waiting`. `park`: the key under which it
 -- waits out of reach, or while it is active the reason of the cancel that flagged it.
-local STATE = '>BBBI6I6I7I7I7I7HHI3Hc0Hc0Hc0'
+local STATE = '>BBBI7I7I7I7I7I7HHI3Hc0Hc0Hc0'
 local CANCELLING, AHEAD = 1, 2
 local jobs, loaded = {}, {} -- every job of this script by id, and in the order of loading
 local function keep(job)

@@ -102,7 +102,7 @@ for i = 1, #workers, 2 do
 end
 local sessions = call('HRANDFIELD', KEY.sessions, 10) -- those of dead workers go bit by bit
 for i = 1, #sessions do
-  local _, _, at = parse('>I6I6I7', call('HGET', KEY.sessions, sessions[i]))
+  local _, _, at = parse('>I6I7I7', call('HGET', KEY.sessions, sessions[i]))
   if at < now - WORKER_LIFE then call('HDEL', KEY.sessions, sessions[i]) end
 end
 return gone

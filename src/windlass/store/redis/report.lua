@@ -9,7 +9,7 @@ for at = 1, #notes, 4 do ids[#ids + 1] = notes[at] end
 local states = fetch(ids, 'm')
 for i = 1, #ids do
   local at, state, lease, _ = i * 4 - 3, nil, nil, nil
-  if states[i] then state, _, _, lease = parse('>BBBI6', states[i]) end
+  if states[i] then state, _, _, lease = parse('>BBBI7', states[i]) end
   if state == ACTIVE and lease == notes[at + 1] then
     kept = kept + 1
     local line, progress = notes[at + 2], notes[at + 3]
