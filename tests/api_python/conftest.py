@@ -16,6 +16,13 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield place
 
 
+@pytest.fixture(params=chosen_engines(processes=True))
+def shared(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A store of this test's own that other apps and processes reach."""
+    with place_for(request.param) as place:
+        yield place
+
+
 @pytest.fixture
 def app(place: Place) -> Windlass:
     return Windlass(place.url, namespace=place.namespace)

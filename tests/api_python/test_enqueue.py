@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.store.kit import Place
 from windlass import (
     BatchTooLarge,
     InvalidArgs,
@@ -159,9 +160,8 @@ async def test_kinds_by_name(app: Windlass) -> None:
             await app.enqueue("add", "x")
 
 
-async def test_kinds_that_workers_published(tmp_path: Any) -> None:
-    url = f"sqlite:///{tmp_path}/jobs.db"
-    worker, producer = Windlass(url), Windlass(url)
+async def test_kinds_that_workers_published(shared: Place) -> None:
+    worker, producer = (Windlass(shared.url, namespace=shared.namespace) for _ in range(2))
 
     @worker.job(queue="images", priority=5, max_attempts=9, version=2, expires="1h", tags=["t"])
     async def resize(path: str, /, width: int, *more: int, fast: bool = False) -> list[int]:
@@ -208,8 +208,8 @@ async def test_a_kind_that_is_only_named(app: Windlass) -> None:
         assert caught.value.field == "size"
 
 
-async def test_unknown_kinds_may_be_accepted(url: str) -> None:
-    app = Windlass(url, unknown_kinds="accept")
+async def test_unknown_kinds_may_be_accepted(place: Place) -> None:
+    app = Windlass(place.url, namespace=place.namespace, unknown_kinds="accept")
     async with app:
         ref = await app.enqueue("anything", 1, "b", c=[2])
         assert (await ref.job()).args == {"*": [1, "b"], "c": [2]}

@@ -7,11 +7,11 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.store.kit import Place
 from windlass import Context, InsideLoop, Windlass
 
 
@@ -59,8 +59,8 @@ async def test_two_first_uses_open_one_store(app: Windlass) -> None:
     await app.close()
 
 
-async def test_what_was_handed_in_is_stored_before_closing(tmp_path: Path) -> None:
-    app = Windlass(f"sqlite:///{tmp_path}/jobs.db")
+async def test_what_was_handed_in_is_stored_before_closing(shared: Place) -> None:
+    app = Windlass(shared.url, namespace=shared.namespace)
     echo = declared(app)
     async with app:
         task = asyncio.ensure_future(echo.enqueue(5))
@@ -168,12 +168,12 @@ async def test_the_blocking_door_refuses_inside_a_loop(app: Windlass) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_prefork_server(tmp_path: Path) -> None:
+def test_a_prefork_server(shared: Place) -> None:
     """The master imports the app and its door has run; a child enqueues through the same app object."""
     program = f"""
 import os
 from windlass import Windlass
-app = Windlass("sqlite:///{tmp_path}/jobs.db")
+app = Windlass({shared.url!r}, namespace={shared.namespace!r})
 
 @app.job
 async def echo(n: int) -> int:
@@ -194,11 +194,11 @@ assert app.sync.run(app.drain()) == 3
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_script_that_closes_nothing_ends(tmp_path: Path) -> None:
+def test_a_script_that_closes_nothing_ends(shared: Place) -> None:
     program = f"""
 import asyncio
 from windlass import Windlass
-app = Windlass("sqlite:///{tmp_path}/jobs.db")
+app = Windlass({shared.url!r}, namespace={shared.namespace!r})
 
 @app.job
 async def echo(n: int) -> int:
@@ -209,5 +209,5 @@ async def main():
     await echo.enqueue(1)
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from windlass import Context, Fail, Windlass
 
-app = Windlass("sqlite:///shop.db", namespace="windlass")
+app = Windlass(URL, namespace=NAMESPACE)
 
 
 @app.job
@@ -69,9 +69,9 @@ class Answer:
 class Shell:
     """A folder with `shop.py` in it, in which commands are run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "sqlite:///shop.db", namespace: str = "windlass") -> None:
         self.folder = folder
-        (folder / "shop.py").write_text(SHOP)
+        (folder / "shop.py").write_text(SHOP.replace("URL", repr(url)).replace("NAMESPACE", repr(namespace)))
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("WINDLASS_", "REDIS_"))}
         self.environment = {**kept, "COLUMNS": "80", "PYTHONUNBUFFERED": "1"}
         self.environment.pop("NO_COLOR", None)

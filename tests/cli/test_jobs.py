@@ -2,7 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.cli.terminal import Shell
+from tests.store.places import chosen_engines
+
+pytestmark = pytest.mark.parametrize("engine", chosen_engines(processes=True), indirect=True)
 
 A = ("-A", "shop")
 

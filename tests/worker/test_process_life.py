@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.store.places import chosen_engines
 from tests.waiting import until
 from tests.worker import jobs
 from tests.worker.crew import ROOT, crew_of
@@ -16,7 +17,7 @@ from windlass.app import Windlass
 from windlass.errors import InvalidOption
 from windlass.worker.supervisor import Supervisor, read_processes, wanted
 
-FILE_ENGINES = pytest.mark.parametrize("app", ["sqlite-file"], indirect=True)
+BETWEEN_PROCESSES = pytest.mark.parametrize("app", chosen_engines(processes=True), indirect=True)
 
 
 def kind(app: Windlass, name: str):
@@ -24,7 +25,7 @@ def kind(app: Windlass, name: str):
     return app.handlers[name]
 
 
-@FILE_ENGINES
+@BETWEEN_PROCESSES
 async def test_sigterm_lets_run_and_exits_0(app: Windlass, tmp_path: Path) -> None:
     async with app, crew_of(app, tmp_path) as crew:
         refs = await app.enqueue_many([kind(app, "async").job(seconds=0.3) for _ in range(5)])
@@ -35,7 +36,7 @@ async def test_sigterm_lets_run_and_exits_0(app: Windlass, tmp_path: Path) -> No
         assert [(await app.jobs.get(ref.id)).state for ref in refs] == ["completed"] * 5
 
 
-@FILE_ENGINES
+@BETWEEN_PROCESSES
 @pytest.mark.parametrize("runtime", ["async", "thread", "process"])
 async def test_the_second_signal_means_now_and_nothing_is_spent(app: Windlass, tmp_path: Path, runtime: str) -> None:
     async with app, crew_of(app, tmp_path, GRACE=600) as crew:
@@ -55,7 +56,7 @@ def command() -> list[str]:
     return [sys.executable, "-m", "tests.worker.jobs"]
 
 
-@FILE_ENGINES
+@BETWEEN_PROCESSES
 async def test_a_dead_worker_is_replaced_and_all_leave_together(app: Windlass, tmp_path: Path) -> None:
     async with app, crew_of(app, tmp_path) as crew:
         supervisor = Supervisor(command(), (2, 2), environment=crew.environment)
@@ -80,7 +81,7 @@ async def _without(two, pid: int) -> list[int]:
     return [] if pid in found else found
 
 
-@FILE_ENGINES
+@BETWEEN_PROCESSES
 async def test_workers_leave_when_their_supervisor_is_killed(app: Windlass, tmp_path: Path) -> None:
     script = (
         "import asyncio, sys; from windlass.worker.supervisor import Supervisor; "
@@ -103,7 +104,7 @@ async def test_workers_leave_when_their_supervisor_is_killed(app: Windlass, tmp_
         assert await store.workers() == []
 
 
-@FILE_ENGINES
+@BETWEEN_PROCESSES
 async def test_until_idle_workers_are_not_replaced(app: Windlass, tmp_path: Path) -> None:
     async with app, crew_of(app, tmp_path) as crew:
         refs = await app.enqueue_many([kind(app, "async").job(seconds=0) for _ in range(100)])
