@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         InsideLoop,
         InvalidArgs,
         InvalidOption,
+        InvalidWorkflow,
         JobCancelled,
         JobFailed,
         JobNotFound,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
         WindlassError,
     )
     from windlass.failure import Category
+    from windlass.flow import FlowGraph, FlowState, WorkflowRef
     from windlass.handler import Handler
+    from windlass.inputs import result_of
     from windlass.job import Attempt, ErrorInfo, Job, NewJob
     from windlass.options import HandlerOptions, JobOptions, Unique
     from windlass.outcome import Cancel, Fail, RateLimited, Retry, Signal, Snooze
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from windlass.schedules import Schedule
     from windlass.settings import Settings
     from windlass.states import State
+    from windlass.workflow import Workflow, batch, chain, group
 
 _HOMES = {
     "app": ("Windlass",),
@@ -53,6 +57,7 @@ _HOMES = {
         "InsideLoop",
         "InvalidArgs",
         "InvalidOption",
+        "InvalidWorkflow",
         "JobCancelled",
         "JobFailed",
         "JobNotFound",
@@ -73,7 +78,9 @@ _HOMES = {
         "WindlassError",
     ),
     "failure": ("Category",),
+    "flow": ("FlowGraph", "FlowState", "WorkflowRef"),
     "handler": ("Handler",),
+    "inputs": ("result_of",),
     "job": ("Attempt", "ErrorInfo", "Job", "NewJob"),
     "options": ("HandlerOptions", "JobOptions", "Unique"),
     "outcome": ("Cancel", "Fail", "RateLimited", "Retry", "Signal", "Snooze"),
@@ -84,6 +91,7 @@ _HOMES = {
     "schedules": ("Schedule",),
     "settings": ("Settings",),
     "states": ("State",),
+    "workflow": ("Workflow", "batch", "chain", "group"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -97,11 +105,14 @@ __all__ = [
     "DuplicateKind",
     "ErrorInfo",
     "Fail",
+    "FlowGraph",
+    "FlowState",
     "Handler",
     "HandlerOptions",
     "InsideLoop",
     "InvalidArgs",
     "InvalidOption",
+    "InvalidWorkflow",
     "Job",
     "JobCancelled",
     "JobFailed",
@@ -136,9 +147,15 @@ __all__ = [
     "UnknownParent",
     "Windlass",
     "WindlassError",
+    "Workflow",
+    "WorkflowRef",
+    "batch",
+    "chain",
     "exponential",
     "fixed",
+    "group",
     "linear",
+    "result_of",
 ]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, 
 
 from windlass.clock import Duration, seconds
 from windlass.errors import DuplicateKind, InvalidOption, StoreError
+from windlass.flow import WorkflowRef
 from windlass.handler import (
     AsyncCtxHandler,
     AsyncHandler,
@@ -18,7 +19,7 @@ from windlass.handler import (
     SyncHandler,
     make_handler,
 )
-from windlass.job import Job, NewJob
+from windlass.job import Enqueued, Job, NewJob
 from windlass.kinds import KindInfo, Kinds
 from windlass.lease import WorkerInfo
 from windlass.named import NamedHandler
@@ -33,6 +34,8 @@ from windlass.stores import Stores
 from windlass.sync import Sync
 from windlass.timetable import DeclareOptions, H, Timetable, calling_module
 from windlass.views import Jobs, Queues
+from windlass.workflow import Node, parents_first
+from windlass.workflows import Workflows
 
 if TYPE_CHECKING:
     from windlass.context import Context
@@ -73,6 +76,7 @@ class Windlass:
         self.kinds = Kinds(self, self.handlers, accept=self.settings.unknown_kinds == "accept")
         self.jobs = Jobs(self.store)
         self.queues = Queues(self.store)
+        self.workflows = Workflows(self)
         self.schedules = Schedules(self.store, self.submit)
         self.timetable = Timetable(calling_module(2))
         self.sync = Sync(self)
@@ -154,9 +158,15 @@ class Windlass:
         """
         producer = (await self.stores.here()).producer
         every = [check_job(job) for job in jobs] if atomic else _Tee(jobs)
+        if isinstance(every, list) and any(job.after for job in every):
+            parents_first(every)  # refuses circles, whose jobs would wait for ever
         answers = await (producer.atomic(every) if isinstance(every, list) else producer.stream(every))
         kinds: Iterable[str] = [job.kind for job in every] if isinstance(every, list) else every.kinds
         return [make_ref(answer.id, kind, answer.created, self) for kind, answer in zip(kinds, answers, strict=True)]
+
+    async def run(self, workflow: Node[R]) -> WorkflowRef[R]:
+        """Store a workflow in one atomic call, up to 10,000 jobs or 16 MB, and return its reference at once."""
+        return await self.workflows.run(workflow)
 
     def kind(self, name: str) -> Handler[..., Any]:
         """A kind by name, for its options: `app.kind("add").options(delay="5m").enqueue(3, b=4)`. One that this app does
@@ -255,6 +265,10 @@ class Windlass:
         opened = await self.stores.here()
         answer = await opened.producer.one(check_job(job))
         return make_ref(answer.id, job.kind, answer.created, self)
+
+    async def store_jobs(self, jobs: list[NewJob[Any]]) -> list[Enqueued]:
+        """Store jobs, all or nothing."""
+        return await (await self.stores.here()).producer.atomic([check_job(job) for job in jobs])
 
     async def enqueue_any(self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any) -> JobRef[Any]:
         """`enqueue`, with the call's arguments as they are."""

@@ -23,7 +23,7 @@ from windlass.states import State
 from windlass.store.protocol import Store
 
 if TYPE_CHECKING:
-    from windlass.batch import Batch
+    from windlass.membership import Batch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -191,7 +191,7 @@ class Context:
     @property
     def batch(self) -> "Batch":
         """The batch whose callback or member this job is; `LookupError` when there is none."""
-        from windlass.batch import Batch  # few handlers ask
+        from windlass.membership import Batch  # few handlers ask
 
         found = self.desk.batch
         if found is None:

@@ -88,11 +88,13 @@ class Jobs:
         *,
         ids: Iterable[JobId] | None = None,
         keep_attempts: bool = False,
+        revive: bool = False,
         actor: str = "app",
         **filters: Unpack[JobFilter],
     ) -> Acted:
-        """Run ended jobs again, from attempt one unless `keep_attempts`. A filter that names no state means failed jobs."""
-        command = Command(action=Action.REQUEUE, keep_attempts=keep_attempts)
+        """Run ended jobs again, from attempt one unless `keep_attempts`. A filter that names no state means failed jobs.
+        `revive` also brings back what their failure ended, down the workflow, to wait for them again."""
+        command = Command(action=Action.REQUEUE, keep_attempts=keep_attempts, revive=revive)
         every = None if ids is None else tuple(ids)
         if every is None and filters.get("state") is None:
             filters["state"] = State.FAILED
@@ -134,22 +136,26 @@ class Jobs:
         where = read_filter(filters)
         if not names and where == Where():
             raise _bad(str(command.action), "every job", "given ids or a filter", "name ids, a queue, a state ...")
-        store = await self._store()
         steps = [replace(where, ids=tuple(names[i : i + _STEP])) for i in range(0, len(names), _STEP)] or [where]
-        done: dict[str, None] = {}
-        flagged: dict[str, None] = {}
-        refused: dict[str, str] = {}
-        for step in steps:
-            more = True
-            while more:
-                answer = await store.command(command, step, _STEP, actor)
-                reached = {*answer.done, *answer.flagged}
-                # A filter that goes on matching what was just changed must not run for ever.
-                more = answer.more and not reached <= {*done, *flagged}
-                done.update(dict.fromkeys(answer.done))
-                flagged.update(dict.fromkeys(answer.flagged))
-                refused.update(answer.refused)
-        return Acted(done, [id for id in flagged if id not in done], refused)
+        return await act_on(await self._store(), command, steps, actor)
+
+
+async def act_on(store: Store, command: Command, steps: Sequence[Where], actor: str) -> Acted:
+    """Act on everything that one of the filters matches, 500 jobs a call."""
+    done: dict[str, None] = {}
+    flagged: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    for step in steps:
+        more = True
+        while more:
+            answer = await store.command(command, step, _STEP, actor)
+            reached = {*answer.done, *answer.flagged}
+            # A filter that goes on matching what was just changed must not run for ever.
+            more = answer.more and not reached <= {*done, *flagged}
+            done.update(dict.fromkeys(answer.done))
+            flagged.update(dict.fromkeys(answer.flagged))
+            refused.update(answer.refused)
+    return Acted(done, [id for id in flagged if id not in done], refused)
 
 
 class Queues:

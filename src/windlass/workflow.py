@@ -5,7 +5,7 @@ Nothing here touches a store. A job object stands at one place of a workflow; it
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 import msgspec
@@ -82,7 +82,7 @@ def chain(*nodes: *tuple[*tuple[Node[Any], ...], Node[R]]) -> Workflow[R]:
     if not parts:
         raise InvalidWorkflow("a chain needs at least one job", jobs=[], mend="chain(a.job(), b.job())")
     jobs = list(parts[0].jobs)
-    for before, part in zip(parts, parts[1:], strict=False):
+    for before, part in pairwise(parts):
         jobs += _behind(part, before.ends)
     return Workflow(jobs, parts[0].starts, parts[-1].ends, parts[-1].shape)
 
