@@ -253,6 +253,17 @@ async def test_jobs_that_refuse_do_not_keep_a_filter_from_the_others(store: Stor
     assert await states_of(store, *parents) == [State.WAITING] * 6
 
 
+async def test_named_jobs_that_do_not_match_the_other_fields_are_refused(store: Store) -> None:
+    wanted, other = await put(store, new(queue="a"), new(queue="b"))
+    gone = fresh_id()
+    where = Where(ids=(wanted, other, gone), queues=("a",), states=(State.WAITING,))
+    answer = await store.command(Command(action=Action.CANCEL), where, 10, "ops")
+    assert answer.done == (wanted,)
+    assert answer.refused == {other: "does not match", gone: "not found"}
+    answer = await store.command(Command(action=Action.DELETE), Where(ids=(wanted,), states=(State.FAILED,)), 10, "ops")
+    assert (answer.done, answer.refused) == ((), {wanted: "does not match"})
+
+
 async def test_cancel_by_filter_flags_running_jobs(store: Store) -> None:
     ids = await put(store, *(new() for _ in range(4)))
     claims = await Hand(store).take(2)

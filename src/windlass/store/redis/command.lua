@@ -70,7 +70,9 @@ for i = 1, #ids do
     refuse(ids[i], 'not found')
   elseif not sources[job.state] then
     refuse(job.id, 'is ' .. WORDS[job.state])
-  elseif (not asked or asked[job.state]) and acts[action](job) then
+  elseif asked and not asked[job.state] then
+    refuse(job.id, 'does not match') -- changed since it was found
+  elseif acts[action](job) then
     done[#done + 1] = job.id
   end
 end

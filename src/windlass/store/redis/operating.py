@@ -36,28 +36,34 @@ def sources(action: Action) -> tuple[State, ...]:
 async def command(link: Link, command: Command, where: Where, limit: int, actor: str) -> Commanded:
     most = max(min(limit, MOST_COMMANDED), 0)
     if where.ids:
-        ids, unknown, more = await _named(link, where, most)
-        return await _act(link, command, where, actor, ids, unknown, more)
+        ids, refused, more = await _named(link, where, most)
+        return await _act(link, command, where, actor, ids, refused, more)
     passed: set[str] = set()
     while True:
         ids, more = await _found(link, command, where, most, passed)
-        answer = await _act(link, command, where, actor, ids, (), more)
+        answer = await _act(link, command, where, actor, ids, {}, more)
         if answer.done or answer.flagged or not ids or not more:
             return answer
         passed.update(map(id_text, ids))  # all of these refuse, and would be the first again
 
 
 async def _act(
-    link: Link, command: Command, where: Where, actor: str, ids: Sequence[bytes], unknown: Sequence[str], more: bool
+    link: Link,
+    command: Command,
+    where: Where,
+    actor: str,
+    ids: Sequence[bytes],
+    refused: Mapping[str, str],
+    more: bool,
 ) -> Commanded:
     if not ids:
-        return Commanded(refused=dict.fromkeys(unknown, "not found"), more=more)
-    done, flagged, refused = await link.run("command", b"".join(ids), _order(command, where, actor))
-    why = {id_text(id): text.decode() for id, text in zip(refused[::2], refused[1::2], strict=True)}
+        return Commanded(refused=refused, more=more)
+    done, flagged, refusing = await link.run("command", b"".join(ids), _order(command, where, actor))
+    why = {id_text(id): text.decode() for id, text in zip(refusing[::2], refusing[1::2], strict=True)}
     return Commanded(
         done=tuple(sorted(map(id_text, done))),
         flagged=tuple(map(id_text, flagged)),
-        refused={**dict.fromkeys(unknown, "not found"), **why} if where.ids else {},
+        refused={**refused, **why} if where.ids else {},
         more=more,
     )
 
@@ -89,17 +95,17 @@ def _order(command: Command, where: Where, actor: str) -> bytes:
     )
 
 
-async def _named(link: Link, where: Where, most: int) -> tuple[list[bytes], list[str], bool]:
-    """Jobs given by name: (those to act on, those unknown, whether there are more). Other filters narrow them."""
+async def _named(link: Link, where: Where, most: int) -> tuple[list[bytes], dict[str, str], bool]:
+    """Jobs given by name: (those to act on, why not the others, whether there are more). Other filters narrow them."""
     names = list(dict.fromkeys(where.ids))
     ids = {name: data for name in names if (data := id_bytes(name)) is not None}
-    unknown = [name for name in names if name not in ids]
+    refused = {name: "not found" for name in names if name not in ids}
     if where != Where(ids=where.ids):
         there = {record["id"] for record in await read(link, list(ids.values()), "")}
-        unknown += [name for name in ids if name not in there]
         fitting = {record["id"] async for _, record in scan(link, where, most=len(names) + 1) if record is not None}
+        refused |= {name: "does not match" if name in there else "not found" for name in ids if name not in fitting}
         ids = {name: data for name, data in ids.items() if name in fitting}
-    return list(ids.values())[:most], unknown, len(ids) > most
+    return list(ids.values())[:most], refused, len(ids) > most
 
 
 async def _found(
