@@ -15,6 +15,7 @@ from windlass.context import Context
 from windlass.outcome import Cancel, Fail, RateLimited, Retry, Snooze
 from windlass.retry import fixed
 from windlass.worker import run, slots
+from windlass.worker.worker import Worker
 
 secret: contextvars.ContextVar[str] = contextvars.ContextVar("secret", default="clean")
 
@@ -321,6 +322,26 @@ async def test_exceptions_that_are_not_exceptions_do_not_end_the_worker(app: Win
         assert await ref.result(timeout=1) == "still here"
         job = await app.jobs.get(gone.id)
         assert job.state == "failed" and job.error is not None and job.error.type == "SystemExit"
+
+
+async def test_a_keyboard_interrupt_that_no_key_caused_fails_its_job(app: Windlass) -> None:
+    """Given back unspent it would end one worker after another."""
+
+    @app.job(max_attempts=1)
+    async def at_once() -> None:
+        raise KeyboardInterrupt
+
+    @app.job(max_attempts=1)
+    async def later() -> None:
+        await asyncio.sleep(0)
+        raise KeyboardInterrupt
+
+    async with app:
+        refs = [await at_once.enqueue(), await later.enqueue()]
+        await Worker(app, processes=0).run(until_idle=True, handle_signals=True)
+        for ref in refs:
+            job = await app.jobs.get(ref.id)
+            assert job.state == "failed" and job.error is not None and job.error.type == "KeyboardInterrupt"
 
 
 async def test_unknown_kinds_are_parked_unspent_until_a_worker_knows_them(app: Windlass) -> None:

@@ -50,6 +50,8 @@ class AsyncLane:
         self._ended = ended
         self._room = room
         self._worker = worker
+        self.owns_signals = False
+        """Ctrl-C comes to the worker as a signal, so a `KeyboardInterrupt` is the handler's own: its failure."""
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Run] = deque()
         self._slots: set[asyncio.Task[None]] = set()
@@ -239,10 +241,16 @@ class AsyncLane:
     def _raised(self, run: Run, error: BaseException, task: "asyncio.Task[None]") -> None:
         if run.ended:
             return
-        if run.why is None and _from_outside(error, task):
+        if run.why is None and self._from_outside(error, task):
             self._end(run, released(run.claim, self._worker, "worker shut down"))
             raise error
         self._end(run, raised_end(run, error, self._worker))
+
+    def _from_outside(self, error: BaseException, task: "asyncio.Task[None]") -> bool:
+        """Whether it is not the handler's own: the loop is being torn down, or the user pressed Ctrl-C."""
+        if isinstance(error, KeyboardInterrupt):
+            return not self.owns_signals
+        return isinstance(error, asyncio.CancelledError) and task.cancelling() > 0
 
     def _end(self, run: Run, finish: Finish | None) -> None:
         if run.partial:
@@ -270,11 +278,6 @@ def _bind(middleware: Around, ctx: Context, call: Callable[[], Any]) -> Callable
         return middleware(ctx, call)
 
     return bound
-
-
-def _from_outside(error: BaseException, task: "asyncio.Task[None]") -> bool:
-    """Whether it is not the handler's own: the loop is being torn down, or the user pressed Ctrl-C."""
-    return isinstance(error, KeyboardInterrupt) or (isinstance(error, asyncio.CancelledError) and task.cancelling() > 0)
 
 
 @types.coroutine

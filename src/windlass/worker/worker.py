@@ -132,7 +132,7 @@ class Worker:
             stack.enter_context(capturing())
             if handle_signals:
                 stack.enter_context(self._signals())
-            self._parts = parts = self._build(store)
+            self._parts = parts = self._build(store, handle_signals)
             await parts.heartbeat.start(store)
             try:
                 await self._work(parts, until_idle)
@@ -153,7 +153,7 @@ class Worker:
 
     # assembly
 
-    def _build(self, store: Store) -> "_Parts":
+    def _build(self, store: Store, owns_signals: bool) -> "_Parts":
         app = self._app
         reporter = Reporter(store)
         runner = Runner(app.handlers, self.id, reporter)
@@ -161,6 +161,7 @@ class Worker:
         slots = AsyncLane(
             self._concurrency, self._prefetch, self._open, app.around, runner.ended, finisher.room, self.id
         )
+        slots.owns_signals = owns_signals
         threads = ThreadLane(self._threads, self._open, app.around_sync, runner.ended, self.id)
         children = ProcessLane(self._processes, app.handlers, runner.ended, self.id)
         request = ClaimRequest(
