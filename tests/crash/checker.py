@@ -201,13 +201,13 @@ def late_rescue(book: Ledger, rules: Rules) -> Iterator[Violation]:
     for fault in book.faults:
         if fault.kind == "kill" or (fault.kind == "stop" and fault.until - fault.t > rules.lease + RESCUE):
             limit = book.deadline(fault.t, RESCUE + CLOCKS)
-            for job, leases in book.leases.items():
-                held = [lease for lease in leases if lease.pid == fault.pid and lease.t <= fault.t]
-                given_back = bool(held) and book.outcome(job, held[-1].token) == "accepted"
-                after = book.next_lease(held[-1]) if held and not given_back else None
-                if after is not None and after.how == "rescue" and after.t > limit and job not in book.shaken:
+            for lease in book.held_at(fault.pid, fault.t):
+                after = book.next_lease(lease)
+                if after is not None and after.how == "rescue" and after.t > limit and lease.job not in book.shaken:
                     late = after.t - fault.t
-                    yield Violation("late-rescue", job, f"was rescued {late:.2f} s after its worker's {fault.kind}")
+                    yield Violation(
+                        "late-rescue", lease.job, f"was rescued {late:.2f} s after its worker's {fault.kind}"
+                    )
 
 
 # order and time
@@ -317,9 +317,10 @@ def _why(book: Ledger, rules: Rules, effect: Ended) -> str:
     outcome = book.outcome(effect.job, effect.lease)
     if kill is not None and outcome in ("none", "unknown") and effect.t <= kill.until:
         since = book.unanswered_since(lease.pid, kill.t)
-        if effect.t >= since - ALLOWED - rules.noise:
+        if effect.t >= since - ALLOWED:
             return "killed within 10 ms" if since == kill.t else "killed with its commit under way"
-        if book.last_word[lease.pid] - effect.t <= ALLOWED and kill.t - effect.t <= STALL:
+        no_turn = book.last_word[lease.pid] - effect.t <= ALLOWED and kill.t - effect.t <= STALL
+        if no_turn or effect.t >= since - ALLOWED - rules.noise:
             return "killed while it had no turn"
         if not _lapsed(book, rules, effect, kill.t):
             return ""

@@ -74,6 +74,9 @@ class Ledger:
         self.kept: dict[str, Kept] = {}
         self.sums: list[Summed] = []
         self.last_word: dict[int, float] = {}
+        self._of_worker: dict[int, list[Lease]] = defaultdict(list)
+        self._in_air: dict[int, set[tuple[str, int]]] = defaultdict(set)
+        self._unhindered: list[Ended] = []
         self._by_token: dict[tuple[str, int], Lease] = {}
         self._flights: dict[tuple[int, int], list[Commit]] = {}
         self._rescues: dict[tuple[int, int], float] = {}
@@ -111,6 +114,8 @@ class Ledger:
                 self.began.append(event)
             case Ended():
                 self.ended.append(event)
+                if not self._in_air[event.pid]:
+                    self._unhindered.append(event)
             case Fault():
                 self.faults.append(event)
             case Kept():
@@ -131,6 +136,7 @@ class Ledger:
             lease = Lease(grant.job, grant.lease, event.how, grant.attempt, event.pid, event.sent, event.t, event.sent)
             self._by_token[grant.job, grant.lease] = lease
             self.leases[grant.job].append(lease)
+            self._of_worker[event.pid].append(lease)
 
     def _committed(self, event: Ending | Judged) -> None:
         if isinstance(event, Ending):
@@ -142,9 +148,11 @@ class Ledger:
             for commit in flight:
                 self.commits[commit.job, commit.lease].append(commit)
                 self.of_job[commit.job].append(commit)
+            self._in_air[event.pid].update((end.job, end.lease) for end in event.ends[:1])
             return
         for commit, verdict in zip(self._flights.get((event.pid, event.number), ()), event.verdicts, strict=False):
             commit.verdict, commit.t = verdict, event.t
+            self._in_air[event.pid].discard((commit.job, commit.lease))
 
     # facts
 
@@ -164,11 +172,17 @@ class Ledger:
         """The job's next lease that is known."""
         return next((other for other in self.leases[lease.job] if other.token > lease.token), None)
 
+    def held_at(self, pid: int, at: float) -> list[Lease]:
+        """What a worker held at an instant, as far as it had heard: its last lease of each job, if that was not ended."""
+        last = {lease.job: lease for lease in self._of_worker[pid] if lease.t <= at}
+        return [lease for lease in last.values() if self.outcome(lease.job, lease.token) != "accepted"]
+
     def departures(self) -> list[float]:
-        """Seconds from each handler's end until its commit was on its way, shortest first."""
+        """Seconds until a handler's end was on its way to the store, shortest first; of workers that had no other commit
+        under way, for those may have to wait for it."""
         return sorted(
             min(commit.sent for commit in self.commits[effect.job, effect.lease]) - effect.t
-            for effect in self.ended
+            for effect in self._unhindered
             if (effect.job, effect.lease) in self.commits
         )
 

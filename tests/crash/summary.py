@@ -15,11 +15,10 @@ def recoveries(book: Ledger) -> tuple[list[float], list[float]]:
         if fault.kind != "kill":
             continue
         hindered = book.deadline(fault.t, 0.0) > fault.t + book.lease
-        for job, leases in book.leases.items():
-            held = [lease for lease in leases if lease.pid == fault.pid and lease.t <= fault.t]
-            if held and job not in book.shaken and book.outcome(job, held[-1].token) != "accepted":
-                again = (lease.t for lease in leases if lease.token > held[-1].token and lease.how == "claim")
-                found[hindered].extend([t - fault.t for t in again][:1])
+        for held in book.held_at(fault.pid, fault.t):
+            if held.job not in book.shaken:
+                later = (lease for lease in book.leases[held.job] if lease.token > held.token and lease.how == "claim")
+                found[hindered].extend([lease.t - fault.t for lease in later][:1])
     return sorted(found[0]), sorted(found[1])
 
 
@@ -47,9 +46,7 @@ def summary(outcome: Outcome) -> str:
     lines += _recovery("recovery   ", plainly) + _recovery("store away ", hindered)
     if ways := book.departures():
         p50, p99 = ways[len(ways) // 2], ways[len(ways) * 99 // 100]
-        lines.append(
-            f"  commits     on their way {p50 * 1e3:.1f} ms after the end, p99 {p99 * 1e3:.1f} ms (store trouble included)"
-        )
+        lines.append(f"  commits     on their way {p50 * 1e3:.1f} ms after the end, p99 {p99 * 1e3:.1f} ms")
     if book.shaken:
         gone = sum(stored not in book.kept for _, stored in book.acked.values())
         lines.append(f"  everysec    {len(book.shaken):,} jobs in the last seconds before a kill; {gone} of them lost")
