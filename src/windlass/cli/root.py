@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Look and act": {
         "jobs": Entry("windlass.cli.jobs", "list, show, retry, cancel and remove jobs"),
         "dead": Entry("windlass.cli.dead", "the dead letters: list, retry, purge"),
+        "workflows": Entry("windlass.cli.workflows", "list, show, cancel and retry workflows and batches"),
         "queues": Entry("windlass.cli.queues", "list, pause and resume queues"),
         "workers": Entry("windlass.cli.workers", "which workers are alive and what they do"),
         "kinds": Entry("windlass.cli.kinds", "which kinds of job are known, and their parameters"),
@@ -68,7 +69,7 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, entries in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{name:8}", entry.help) for name, entry in entries.items()])
+                formatter.write_dl([(f"{name:9}", entry.help) for name, entry in entries.items()])
 
 
 app = typer.Typer(

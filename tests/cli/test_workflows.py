@@ -1,0 +1,74 @@
+"""`windlass workflows`: forms, the graph in 80 columns, cancel, retry, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.terminal import Shell
+from tests.store.places import chosen_engines
+
+pytestmark = pytest.mark.parametrize("engine", chosen_engines(processes=True), indirect=True)
+
+A = ("-A", "shop")
+FLOWS = """
+import asyncio
+from shop import add, app, greet, send
+from windlass import batch, chain, group
+
+async def main():
+    async with app:
+        members = [add.job(n) for n in range(40)] + [send.job("nobody")]
+        bad = chain(greet.options(name="x" * 60).job("a"), batch(members, then=greet.job("then"), on_success=greet.job("good"), name="n"))
+        print((await app.run(bad)).id)
+        await app.drain()
+        await app.drain()
+        print((await app.run(batch([chain(add.job(1), add.job(2)), add.job(3)], then=greet.job("b"), name="nightly"))).id)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def ids(shell: Shell) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", FLOWS],
+        cwd=shell.folder,
+        env=shell.environment,
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    return done.stdout.decode().split()
+
+
+def test_listing(shell: Shell, ids: list[str]) -> None:
+    assert shell.ok("workflows", "ls", *A, "-o", "ids").lines == ids[::-1]
+    items = shell.ok("workflows", "ls", *A, "-o", "json").json["items"]
+    assert [(item["state"], item["name"], item["jobs"]) for item in items] == [
+        ("running", "nightly", 4),
+        ("failed", None, 44),
+    ]
+    head, *rows = shell.ok("workflows", "ls", *A).lines
+    assert head.split() == ["ID", "STATE", "NAME", "JOBS", "AGE"]
+    assert [row.split()[0] for row in rows] == ids[::-1]
+
+
+def test_the_graph_fits_eighty_columns(shell: Shell, ids: list[str]) -> None:
+    lines = shell.ok("workflows", "show", *A, ids[0]).lines
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "failed, 44 jobs: 1 cancelled 42 completed 1 failed"
+    text = "\n".join(lines)
+    assert "add x40" in text
+    assert "all completed" in text
+    assert "after 2, 3" in text
+    graph = shell.ok("workflows", "show", *A, ids[0], "-o", "json").json
+    assert (len(graph["nodes"]), len(graph["edges"]), graph["state"]) == (44, 41 + 41 * 2, "failed")
+
+
+def test_cancel_and_retry(shell: Shell, ids: list[str]) -> None:
+    assert shell.run("workflows", "cancel", *A, ids[1]).code == 2
+    assert shell.ok("workflows", "cancel", *A, ids[1], "--yes").lines == ["4 jobs cancelled"]
+    assert shell.ok("workflows", "retry", *A, ids[1]).lines == ["4 jobs will run again"]
+    assert "4 jobs: 2 blocked 2 waiting" in shell.ok("workflows", "show", *A, ids[1]).lines[0]
+    assert shell.run("workflows", "show", *A, "nothing").code == 4
