@@ -32,6 +32,9 @@ LATE: Micros = 60 * SECOND
 TAG = "schedule:"
 """Jobs made by a schedule carry this tag, followed by its key: a schedule's history is a list of jobs."""
 
+DUE = "due:"
+"""And this one, followed by the due time they were made for: `due:2030-01-01T06:00:00+00:00`."""
+
 
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     """`spec`: JSON text that only the core reads (rule, zone, policies, the job to make). `owner`: the application whose
@@ -124,10 +127,12 @@ def plan(rule: Rule, due: Micros, last_due: Micros | None, now: Micros) -> list[
 
 
 def job_for(rule: Rule, key: str, due: Micros, id: str) -> NewJob[Any]:
-    """The job that one fire makes: the rule's, tagged, to run at the due time plus its jitter (and delay, if it has one)."""
+    """The job that one fire makes: the rule's, to run at the due time plus its jitter (and delay, if it has one), tagged
+    with the schedule and the due time."""
     job = rule.job
     at = due + jitter(rule, key, due) + (job.delay or 0)
-    return replace(job, id=id, delay=None, run_at=at, tags=tagged(job.tags, key))
+    tags = (*tagged(job.tags, key), DUE + moment(due).isoformat())
+    return replace(job, id=id, delay=None, run_at=at, tags=tags)
 
 
 def tagged(tags: tuple[str, ...], key: str) -> tuple[str, ...]:

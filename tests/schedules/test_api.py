@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.schedules.kit import hold
 from tests.store.kit import HOUR, T0, Place
 from windlass.app import Windlass
 from windlass.clock import moment
@@ -14,10 +15,6 @@ from windlass.states import State
 
 NOW = moment(T0)
 FULL_HOUR = NOW.replace(minute=0, second=0) + timedelta(hours=1)
-
-
-async def hold(app: Windlass, at: int = T0) -> None:
-    await (await app.store()).hold_time(at)
 
 
 async def test_put_get_list_remove(app: Windlass) -> None:

@@ -9,6 +9,7 @@ import pytest
 from windlass.clock import SECOND, instant, moment
 from windlass.errors import InvalidOption, ScheduleError
 from windlass.job import Edge, NewJob
+from windlass.queue import check_name
 from windlass.schedule import (
     LATE,
     Rule,
@@ -143,7 +144,8 @@ def test_jitter_is_the_same_for_everyone_and_spread() -> None:
 def test_the_job_of_a_fire() -> None:
     job = job_for(rule(), "daily", NOON, "id-1")
     assert (job.id, job.kind, job.queue, job.args, job.run_at) == ("id-1", "report", "reports", '{"a":1}', NOON)
-    assert job.tags == ("x", "schedule:daily")
+    assert job.tags == ("x", "schedule:daily", "due:2026-05-06T12:00:00+00:00")
+    assert all(check_name(tag, "tag") for tag in job.tags)
     delayed = make_rule(NewJob(id="", kind="k", delay=MINUTE), {"cron": "@hourly", "jitter": "10m"})
     at = job_for(delayed, "d", NOON, "i").run_at
     assert at == NOON + MINUTE + jitter(delayed, "d", NOON)
