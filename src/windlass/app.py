@@ -20,6 +20,7 @@ from windlass.handler import (
     make_handler,
 )
 from windlass.job import Enqueued, Job, NewJob
+from windlass.joining import Joining
 from windlass.kinds import KindInfo, Kinds
 from windlass.lease import WorkerInfo
 from windlass.named import NamedHandler
@@ -29,7 +30,7 @@ from windlass.ref import JobRef, make_ref
 from windlass.results import value_of
 from windlass.schedules import Schedules
 from windlass.settings import SettingFlags, Settings, load_settings
-from windlass.store.protocol import Store
+from windlass.store.protocol import Store, Transaction
 from windlass.stores import Stores
 from windlass.sync import Sync
 from windlass.timetable import DeclareOptions, H, Timetable, calling_module
@@ -76,6 +77,7 @@ class Windlass:
         self.kinds = Kinds(self, self.handlers, accept=self.settings.unknown_kinds == "accept")
         self.jobs = Jobs(self.store)
         self.queues = Queues(self.store)
+        self.joining = Joining(self)
         self.workflows = Workflows(self)
         self.schedules = Schedules(self.store, self.submit)
         self.timetable = Timetable(calling_module(2))
@@ -150,23 +152,37 @@ class Windlass:
         """Store one job of a handler, or of a kind by name; raises `UnknownKind` with suggestions, `InvalidArgs`."""
         return await self.enqueue_any(handler, args, kwargs)
 
-    async def enqueue_many(self, jobs: Iterable[NewJob[R]], *, atomic: bool = True) -> list[JobRef[R]]:
+    async def enqueue_many(
+        self, jobs: Iterable[NewJob[R]], *, atomic: bool = True, connection: Any = None
+    ) -> list[JobRef[R]]:
         """Store many jobs, references in the same order. Atomic: all or nothing, up to 10,000 jobs or 16 MB.
 
         `atomic=False` takes any number, also from a generator, and stores them in chunks; an error then says how many
         jobs were stored (`error.stored`).
+        `connection`: in its open transaction, like `handler.options(connection=...)`.
         """
-        producer = (await self.stores.here()).producer
         every = [check_job(job) for job in jobs] if atomic else _Tee(jobs)
         if isinstance(every, list) and any(job.after for job in every):
             parents_first(every)  # refuses circles, whose jobs would wait for ever
+        connection = self.joining.here() if connection is None else connection
+        if connection is not None:
+            joined = await self.joining.put_many(connection, every, atomic)
+            return [make_ref(answer.id, job.kind, answer.created, self) for job, answer in joined]
+        producer = (await self.stores.here()).producer
         answers = await (producer.atomic(every) if isinstance(every, list) else producer.stream(every))
         kinds: Iterable[str] = [job.kind for job in every] if isinstance(every, list) else every.kinds
         return [make_ref(answer.id, kind, answer.created, self) for kind, answer in zip(kinds, answers, strict=True)]
 
-    async def run(self, workflow: Node[R]) -> WorkflowRef[R]:
-        """Store a workflow in one atomic call, up to 10,000 jobs or 16 MB, and return its reference at once."""
-        return await self.workflows.run(workflow)
+    async def run(self, workflow: Node[R], *, connection: Any = None) -> WorkflowRef[R]:
+        """Store a workflow in one atomic call, up to 10,000 jobs or 16 MB, and return its reference at once. `connection`: in its
+        open transaction, like `handler.options(connection=...)`."""
+        return await self.workflows.run(workflow, connection)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """On SQLite: `async with app.transaction() as tx:` commits `tx.execute(...)` on your tables in the same file together
+        with the jobs enqueued in the block, or nothing of it when the block raises. It may last a second: nobody else can
+        write meanwhile. Elsewhere `InvalidOption`: use `handler.options(connection=...)` on a connection of your own."""
+        return self.joining.transaction()
 
     def kind(self, name: str) -> Handler[..., Any]:
         """A kind by name, for its options: `app.kind("add").options(delay="5m").enqueue(3, b=4)`. One that this app does
@@ -262,12 +278,23 @@ class Windlass:
 
     async def submit(self, job: NewJob[R]) -> JobRef[R]:
         """Store one job that `handler.job(...)` made."""
+        joined = self.joining.here()
+        if joined is not None:
+            return await self.submit_on(job, joined)
         opened = await self.stores.here()
         answer = await opened.producer.one(check_job(job))
         return make_ref(answer.id, job.kind, answer.created, self)
 
-    async def store_jobs(self, jobs: list[NewJob[Any]]) -> list[Enqueued]:
-        """Store jobs, all or nothing."""
+    async def submit_on(self, job: NewJob[R], connection: Any) -> JobRef[R]:
+        """The same inside the transaction of a connection."""
+        (answer,) = await self.joining.put(connection, [check_job(job)])
+        return make_ref(answer.id, job.kind, answer.created, self)
+
+    async def store_jobs(self, jobs: list[NewJob[Any]], connection: Any = None) -> list[Enqueued]:
+        """Store jobs, all or nothing; inside the transaction of a connection, if one is given or open here."""
+        connection = self.joining.here() if connection is None else connection
+        if connection is not None:
+            return [answer for _, answer in await self.joining.put_many(connection, jobs, True)]
         return await (await self.stores.here()).producer.atomic([check_job(job) for job in jobs])
 
     async def enqueue_any(self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any) -> JobRef[Any]:

@@ -39,6 +39,8 @@ class Door(Protocol):
 
     async def submit(self, job: NewJob[Any]) -> JobRef[Any]: ...
 
+    async def submit_on(self, job: NewJob[Any], connection: Any) -> JobRef[Any]: ...
+
 
 class Effective(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker goes by for one job: the job's own run options over the kind's declaration."""
@@ -71,15 +73,27 @@ class Handler(Generic[P, R]):
         self.takes_context: bool = False
         self._results: Callable[[Any], Any] | None = None
         self._rules: dict[str, Effective] = {}
+        self.connection: Any = None
+        self._unjoined: Handler[P, R] = self
 
     # for producers
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRef[R]:
         """Store one job of this kind; raises `InvalidArgs` naming the argument, `TooLarge`, `StoreError`."""
-        return await self._door.submit(self.job(*args, **kwargs))
+        job = self._unjoined.job(*args, **kwargs)
+        if self.connection is None:
+            return await self._door.submit(job)
+        return await self._door.submit_on(job, self.connection)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """A job not yet stored, for `app.enqueue_many` and `after=`; checks its arguments like `enqueue`."""
+        if self.connection is not None:
+            raise InvalidOption(
+                "connection= is for enqueue(); a job not yet stored belongs to no transaction",
+                field="connection",
+                limit="only before enqueue()",
+                mend="give it to app.enqueue_many(jobs, connection=...) or app.run(workflow, connection=...)",
+            )
         try:
             text = self._binder.bind(args, kwargs, self._door.args_limit)
         except InvalidArgs:
@@ -104,9 +118,29 @@ class Handler(Generic[P, R]):
         return self._copy(options)
 
     def _copy(self, options: Mapping[str, Any]) -> "Handler[P, R]":
-        copy: Handler[P, R] = Handler(self._door, self._declared, self._binder, refine(self._asked, options))
+        connection = options.get("connection")
+        asked = refine(self._asked, {name: value for name, value in options.items() if name != "connection"})
+        copy = self._like(asked)
+        if connection is None and self.connection is None:
+            return copy
+        joined = self._like(asked)
+        joined.connection = self.connection if connection is None else connection
+        joined._unjoined = copy
+        return joined
+
+    def _like(self, asked: Asked) -> "Handler[P, R]":
+        copy: Handler[P, R] = Handler(self._door, self._declared, self._binder, asked)
         copy.fn, copy.takes_context, copy._results = self.fn, self.takes_context, self._results
         return copy
+
+    async def found(self) -> "Handler[P, R]":
+        """This handler; of a kind known by name only, the one that the store tells of."""
+        return self
+
+    @property
+    def unjoined(self) -> "Handler[P, R]":
+        """The same without its connection, to make jobs with."""
+        return self._unjoined
 
     # for workers
 

@@ -27,10 +27,14 @@ class NamedHandler(Handler[..., Any]):
         super().__init__(door, declare(name, ("async",), {"kind": name}), Binder(name, any_parameters()))
         self._finder = door
         self._given = given
+        connections = [each["connection"] for each in given if each.get("connection") is not None]
+        self.connection = connections[-1] if connections else None
 
     async def enqueue(self, *args: Any, **kwargs: Any) -> JobRef[Any]:
-        found = await self._finder.find_kind(self.kind)
-        return await self._apply(found).enqueue(*args, **kwargs)
+        return await (await self.found()).enqueue(*args, **kwargs)
+
+    async def found(self) -> Handler[..., Any]:
+        return self._apply(await self._finder.find_kind(self.kind))
 
     def job(self, *args: Any, **kwargs: Any) -> NewJob[Any]:
         """Raises `UnknownKind` until this app has learnt the kind: looking it up takes an await (`app.find_kind`)."""

@@ -62,6 +62,7 @@ class JobOptions(TypedDict, total=False):
     tags: Sequence[str]
     after: Sequence[JobRef[Any] | NewJob[Any] | str]
     on_failure: OnFailure
+    connection: Any
 
 
 class HandlerOptions(TypedDict, total=False):

@@ -1,7 +1,9 @@
 """Waiting for results: one watcher per store handle asks for all awaited jobs at once."""
 
 import asyncio
+import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import to_builtins
@@ -17,11 +19,37 @@ _EXISTS_EVERY = 2.0
 _AT_ONCE = 500
 
 
+class Uncommitted:
+    """Ids of jobs that were enqueued in somebody's transaction and have not been seen since: absent, yet not gone."""
+
+    MOST = 10_000
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._ids
+
+    def add(self, ids: Iterable[str]) -> None:
+        """The oldest are forgotten beyond `MOST`; waiting for one of those may then raise `JobNotFound`."""
+        with self._lock:
+            self._ids.update(dict.fromkeys(ids))
+            for id in list(self._ids)[: max(0, len(self._ids) - self.MOST)]:
+                del self._ids[id]
+
+    def discard(self, ids: Iterable[str]) -> None:
+        with self._lock:
+            for id in ids:
+                self._ids.pop(id, None)
+
+
 class Watcher:
     """Hands out final jobs. Woken by the store's `done`, with a poll from 5 ms growing to 250 ms as the fallback."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, uncommitted: Uncommitted) -> None:
         self._store = store
+        self._uncommitted = uncommitted
         self._waiting: dict[str, list[asyncio.Future[Job]]] = {}
         self._fresh: set[str] = set()
         self._wake = asyncio.Event()
@@ -102,18 +130,26 @@ class Watcher:
         return found
 
     async def _prove(self) -> None:
-        """A deleted job would be awaited for ever."""
+        """A deleted job would be awaited for ever. One that is not committed yet comes with the commit."""
         ids = list(self._waiting)
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
             there = {job.id for job in (await self._store.jobs(Where(ids=tuple(some)), limit=_AT_ONCE)).items}
+            self._uncommitted.discard(there)
             for id in some:
-                for future in () if id in there else self._waiting.pop(id, ()):
+                for future in () if id in there or id in self._uncommitted else self._waiting.pop(id, ()):
                     if not future.done():
                         future.set_exception(not_found(id))
 
     async def _too_late(self, id: str, timeout: float | None) -> Exception:
         job = await self._store.job(id)
+        if job is None and id in self._uncommitted:
+            return ResultTimeout(
+                f"job {id} did not end within {timeout:g} s; the transaction that enqueued it has not been committed",
+                id=id,
+                timeout=timeout,
+                state="uncommitted",
+            )
         if job is None:
             return not_found(id)
         return ResultTimeout(

@@ -6,17 +6,17 @@ from collections.abc import AsyncGenerator
 from weakref import WeakKeyDictionary
 
 from windlass.producer import Observer, Producer
-from windlass.results import Watcher
+from windlass.results import Uncommitted, Watcher
 from windlass.store import Store, open_store
 
 
 class Opened:
     """One loop's open store, with what enqueues through it and what waits for results. Closes with its loop at the latest."""
 
-    def __init__(self, store: Store, observers: list[Observer]) -> None:
+    def __init__(self, store: Store, observers: list[Observer], uncommitted: Uncommitted) -> None:
         self.store = store
         self.producer = Producer(store, observers)
-        self.watcher = Watcher(store)
+        self.watcher = Watcher(store, uncommitted)
         self.users = 0
         self._life = self._live()
 
@@ -46,6 +46,7 @@ class Stores:
         self.url = url
         self.namespace = namespace
         self.observers: list[Observer] = []
+        self.uncommitted = Uncommitted()
         self._pid = os.getpid()
         self._origin: Store | None = None
         self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Opened] = WeakKeyDictionary()
@@ -66,7 +67,7 @@ class Stores:
                 store = self.sibling()
                 await store.open()
                 self._forget_closed()
-                opened = Opened(store, self.observers)
+                opened = Opened(store, self.observers, self.uncommitted)
                 await opened.begin()
                 self._opened[loop] = opened
         return opened

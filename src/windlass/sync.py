@@ -6,13 +6,15 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Coroutine, Iterable
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from windlass.clock import Duration
 from windlass.errors import InsideLoop
 from windlass.handler import Handler
-from windlass.job import NewJob
-from windlass.ref import JobRef
+from windlass.job import Job, NewJob
+from windlass.joining import Joining, chunks
+from windlass.ref import JobRef, make_ref
+from windlass.stores import Stores
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,6 +26,9 @@ _CLOSING = 5.0
 class AsyncDoor(Protocol):
     """What the blocking door calls."""
 
+    stores: Stores
+    joining: Joining
+
     async def enqueue_any(
         self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any
     ) -> JobRef[Any]: ...
@@ -31,6 +36,10 @@ class AsyncDoor(Protocol):
     async def enqueue_many(self, jobs: Iterable[NewJob[R]], *, atomic: bool = True) -> list[JobRef[R]]: ...
 
     async def result_of(self, id: str, timeout: Duration | None = None) -> Any: ...
+
+    async def job_of(self, id: str) -> Job: ...
+
+    async def cancel_job(self, id: str) -> bool: ...
 
     async def close(self) -> None: ...
 
@@ -50,11 +59,18 @@ class Sync:
     @overload
     def enqueue(self, handler: str, /, *args: Any, **kwargs: Any) -> JobRef[Any]: ...
     def enqueue(self, handler: Any, /, *args: Any, **kwargs: Any) -> JobRef[Any]:
-        """`app.enqueue`, blocking."""
-        return self.run(self._door.enqueue_any(handler, args, kwargs))
+        """`app.enqueue`, blocking. With `handler.options(connection=...)` the statement runs in this thread."""
+        if isinstance(handler, Handler) and handler.connection is not None:
+            known = self.run(cast("Handler[..., Any]", handler).found())
+            return self._put(known.connection, [[known.unjoined.job(*args, **kwargs)]])[0]
+        return self.run(self._door.enqueue_any(cast("Handler[..., Any] | str", handler), args, kwargs))
 
-    def enqueue_many(self, jobs: Iterable[NewJob[R]], *, atomic: bool = True) -> list[JobRef[R]]:
+    def enqueue_many(
+        self, jobs: Iterable[NewJob[R]], *, atomic: bool = True, connection: Any = None
+    ) -> list[JobRef[R]]:
         """`app.enqueue_many`, blocking."""
+        if connection is not None:
+            return self._put(connection, chunks(jobs, atomic))
         return self.run(self._door.enqueue_many(jobs, atomic=atomic))
 
     def result(self, ref: JobRef[R], timeout: Duration | None = None) -> R:
@@ -75,6 +91,17 @@ class Sync:
         except BaseException:  # a KeyboardInterrupt here must not leave the call running there
             future.cancel()
             raise
+
+    def _put(self, connection: Any, parts: Iterable[list[NewJob[Any]]]) -> list[JobRef[Any]]:
+        """On the caller's connection, which belongs to this thread."""
+        opened = self.run(self._door.stores.here())
+        refs: list[JobRef[Any]] = []
+        for part in parts:
+            answers = self._door.joining.put_blocking(opened, connection, part)
+            refs += [
+                make_ref(each.id, job.kind, each.created, self._door) for job, each in zip(part, answers, strict=True)
+            ]
+        return refs
 
     def close(self) -> None:
         """End the thread and close its store; the next call starts another."""

@@ -44,7 +44,7 @@ class Door(Protocol):
 
     async def store(self) -> Store: ...
 
-    async def store_jobs(self, jobs: list[NewJob[Any]]) -> list[Enqueued]: ...
+    async def store_jobs(self, jobs: list[NewJob[Any]], connection: Any = None) -> list[Enqueued]: ...
 
     async def result_of(self, id: str, timeout: Any = None) -> Any: ...
 
@@ -59,11 +59,11 @@ class Workflows:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def run(self, node: Node[R]) -> WorkflowRef[R]:
+    async def run(self, node: Node[R], connection: Any = None) -> WorkflowRef[R]:
         """Store a workflow in one atomic call and return at once. Raises `InvalidWorkflow`, `BatchTooLarge`, `UnknownParent`."""
         id = new_id()
         jobs, shape = assemble(node, id)
-        answers = await self._door.store_jobs(jobs)
+        answers = await self._door.store_jobs(jobs, connection)
         refs = [make_ref(a.id, job.kind, a.created, self._door) for job, a in zip(jobs, answers, strict=True)]
         stand_in = {job.id: answer.id for job, answer in zip(jobs, answers, strict=True) if answer.id != job.id}
         return make_flow_ref(id, refs, _renamed(shape, stand_in) if stand_in else shape, self)

@@ -2,21 +2,17 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-import psycopg
-import psycopg2
 import pytest
-import sqlalchemy
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
 
 from tests.store.kit import Hand, counted, fresh_id, get, new, promote_all, put, state_of
 from tests.store.places import postgres_server as postgres
+from tests.transactions.drivers import ASYNC, SYNC, on_async_psycopg, on_asyncpg, url
 from tests.waiting import until
 from windlass.errors import InvalidArgs, InvalidOption, SchemaMismatch, SettingsError, StoreUnavailable, UnknownParent
 from windlass.job import Edge, Enqueued, UniqueKey
@@ -36,117 +32,6 @@ async def opened() -> AsyncIterator[PostgresStore]:
     finally:
         await store.close()
 
-
-def url(driver: str = "") -> str:
-    return postgres().url.replace("postgresql://", f"postgresql{driver}://")
-
-
-# Each gives a connection with `commit` and `rollback` of the same names, in a transaction.
-
-
-Way = tuple[Any, Callable[[], Any], Callable[[], Any]]
-
-
-@asynccontextmanager
-async def on_asyncpg() -> AsyncIterator[Way]:
-    connection = await asyncpg.connect(url())
-
-    async def end(how: str) -> None:
-        await connection.execute(f"{how} AND CHAIN")
-
-    await connection.execute("BEGIN")
-    try:
-        yield connection, lambda: end("COMMIT"), lambda: end("ROLLBACK")
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
-async def on_async_psycopg() -> AsyncIterator[Way]:
-    async with await psycopg.AsyncConnection.connect(url()) as connection:
-        yield connection, connection.commit, connection.rollback
-
-
-@asynccontextmanager
-async def on_async_sqlalchemy(driver: str) -> AsyncIterator[Way]:
-    engine = create_async_engine(url(driver))
-    async with engine.connect() as connection:
-        yield connection, connection.commit, connection.rollback
-    await engine.dispose()
-
-
-@asynccontextmanager
-async def on_async_session() -> AsyncIterator[Way]:
-    engine = create_async_engine(url("+asyncpg"))
-    async with AsyncSession(engine) as session:
-        yield session, session.commit, session.rollback
-    await engine.dispose()
-
-
-ASYNC: dict[str, Callable[[], AbstractAsyncContextManager[Way]]] = {
-    "asyncpg": on_asyncpg,
-    "psycopg async": on_async_psycopg,
-    "SQLAlchemy async, asyncpg": lambda: on_async_sqlalchemy("+asyncpg"),
-    "SQLAlchemy async, psycopg": lambda: on_async_sqlalchemy("+psycopg"),
-    "SQLAlchemy AsyncSession": on_async_session,
-}
-
-
-@contextmanager
-def on_psycopg(**options: Any) -> Iterator[Way]:
-    with psycopg.connect(url(), **options) as connection:
-        yield connection, connection.commit, connection.rollback
-
-
-@contextmanager
-def on_psycopg2() -> Iterator[Way]:
-    connection = psycopg2.connect(url())
-    yield connection, connection.commit, connection.rollback
-    connection.close()
-
-
-@contextmanager
-def on_sqlalchemy(driver: str) -> Iterator[Way]:
-    engine = sqlalchemy.create_engine(url(driver))
-    with engine.connect() as connection:
-        yield connection, connection.commit, connection.rollback
-    engine.dispose()
-
-
-@contextmanager
-def on_session() -> Iterator[Way]:
-    engine = sqlalchemy.create_engine(url("+psycopg"))
-    with Session(engine) as session:
-        yield session, session.commit, session.rollback
-    engine.dispose()
-
-
-@contextmanager
-def on_django() -> Iterator[Way]:
-    import django
-    from django.conf import settings
-
-    server = postgres()
-    if not settings.configured:
-        database = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "postgres"}
-        settings.configure(DATABASES={"default": {**database, "HOST": "127.0.0.1", "PORT": server.port}})
-        django.setup()
-    from django.db import connection
-
-    connection.set_autocommit(False)
-    yield connection, connection.commit, connection.rollback
-    connection.close()
-
-
-SYNC: dict[str, Callable[[], AbstractContextManager[Way]]] = {
-    "psycopg": on_psycopg,
-    "psycopg with dict rows": lambda: on_psycopg(row_factory=psycopg.rows.dict_row),
-    "psycopg2": on_psycopg2,
-    "SQLAlchemy, psycopg": lambda: on_sqlalchemy("+psycopg"),
-    "SQLAlchemy, psycopg2": lambda: on_sqlalchemy("+psycopg2"),
-    "SQLAlchemy Session": on_session,
-    "Django": on_django,
-}
 
 AWKWARD = '{"text":"nul \\u0000, quote \' \\" %s :name $1 {0}, 日本 \\ud800"}'
 
