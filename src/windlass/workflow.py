@@ -15,7 +15,7 @@ from windlass.errors import BatchTooLarge, InvalidWorkflow
 from windlass.handler import Handler
 from windlass.ids import new_id
 from windlass.job import Ahead, Edge, NewJob, OnFailure
-from windlass.options import join_edges, run_text
+from windlass.options import join_edges, read_name, run_text
 from windlass.outcome import Flow, Membership, RunOptions
 from windlass.producer import MOST_BYTES, MOST_JOBS
 
@@ -62,6 +62,10 @@ class Workflow(Generic[R_co]):
         self.ends = tuple(ends)
         self.shape = shape
         self.name = name
+
+    def named(self, name: str) -> "Workflow[R_co]":
+        """The same workflow under a name, which listings show."""
+        return Workflow(self.jobs, self.starts, self.ends, self.shape, read_name(name, "name"))
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -191,7 +195,7 @@ def batch(
         raise InvalidWorkflow("a batch needs at least one job", jobs=[], mend="batch([a.job()], then=b.job())")
     last = then or on_success
     shape: Shape = {"ends": list(ends)} if then is None else then.id
-    return Workflow([*members, *callbacks], starts, ends if last is None else (last.id,), shape, name)
+    return Workflow([*members, *callbacks], starts, ends if last is None else (last.id,), shape, name and read_name(name, "name"))
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
