@@ -1,8 +1,9 @@
 """The opened store of each event loop, made at first use; a fork starts anew."""
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from weakref import WeakKeyDictionary
 
 from windlass.producer import Observer, Producer
@@ -27,6 +28,15 @@ class Opened:
     async def close(self) -> None:
         """Let what was handed in be stored, and let go of the store."""
         await self._life.aclose()
+
+    @contextlib.contextmanager
+    def used(self) -> Generator[None]:
+        """While the block lasts, the end of somebody's `async with app` (a handler's) does not close it."""
+        self.users += 1
+        try:
+            yield
+        finally:
+            self.users -= 1
 
     async def _live(self) -> AsyncGenerator[None]:
         # A loop that ends in the orderly way (`asyncio.run`, `Runner`) closes its async generators while it still runs: the

@@ -91,3 +91,14 @@ def wrapped() -> str:
 def around(ctx, call):
     value = call()
     return f"around {value}" if ctx.job.kind == "wrapped" else value
+
+
+@app.job(runtime="process", max_attempts=1)
+def dies_before_its_fork(pid_file: str) -> None:
+    """Is killed while a process that it forked lives on."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    Path(pid_file).write_text(str(pid))
+    os.kill(os.getpid(), signal.SIGKILL)

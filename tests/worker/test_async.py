@@ -477,3 +477,21 @@ async def test_a_result_whose_encoding_exits_does_not_stop_the_lane(app: Windlas
     async with app, working(app):
         assert (await ended(app, (await odd.enqueue()).id)).state == "failed"
         assert (await ended(app, (await fine.enqueue()).id)).state == "completed"
+
+
+async def test_a_handler_that_enters_the_app_does_not_close_the_workers_store(app: Windlass) -> None:
+    @app.job
+    async def follow_up() -> str:
+        return "ran"
+
+    @app.job
+    async def opens() -> str:
+        async with app:
+            return (await follow_up.enqueue()).id
+
+    app.stores.sibling()  # a database in memory lives as long as a handle on it
+    worker = Worker(app, processes=0)
+    ref = await opens.enqueue()
+    await worker.run(until_idle=True)
+    async with app:
+        assert await app.ref(await app.ref(ref).result(timeout=5)).result(timeout=5) == "ran"

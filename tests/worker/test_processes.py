@@ -171,6 +171,17 @@ async def test_handlers_of_a_script_work_and_kill_9_leaves_no_orphan(tmp_path: P
     await until(lambda: not psutil.pid_exists(child), "the child to die with its worker")
 
 
+async def test_a_forked_process_that_outlives_its_child_does_not_hide_the_death(app: Windlass, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    async with app, working(app):
+        try:
+            job = await ended(app, await enqueue(app, crunch.dies_before_its_fork, pid_file=str(pid_file)))
+        finally:
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        assert job.state == "failed" and job.error is not None
+        assert "SIGKILL" in job.error.message
+
+
 async def test_a_child_that_cannot_import_says_so(app: Windlass, tmp_path: Path) -> None:
     @app.job(kind="ghost", runtime="process", max_attempts=1)
     @_at_module_level

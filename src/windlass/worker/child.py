@@ -54,6 +54,9 @@ class _Pipe:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._sending = threading.Lock()
+        # A process that a handler forks (multiprocessing does) must not keep the pipe open: its end is how the worker
+        # learns of this child's death, and two readers would take each other's frames.
+        os.register_at_fork(after_in_child=self._socket.close)
 
     def send(self, message: msgspec.Struct) -> None:
         with self._sending:

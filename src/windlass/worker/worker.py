@@ -128,6 +128,7 @@ class Worker:
         if not until_idle:  # one that only works off what is there leaves the store's house-keeping to others
             await maintenance.deploy(self._app, store)
         async with AsyncExitStack() as stack:
+            stack.enter_context((await self._app.stores.here()).used())
             self._resources = await stack.enter_async_context(opened(self._app))
             stack.enter_context(capturing())
             if handle_signals:
