@@ -22,8 +22,8 @@ ALLOWED = 0.010
 """Seconds after a handler's end in which its commit must be on its way; what ended in this time before a kill may run twice,
 and so may what was part of the commit under way."""
 
-STALL = 0.25
-"""Seconds for which a busy machine may give a worker no turn at all: its handler's end is then the last it was heard of."""
+STALL = 0.5
+"""Seconds in which a busy machine may give a worker no turns worth `ALLOWED`."""
 
 CLOCKS = 0.05
 """Seconds by which the stores' wall clocks and the histories' monotonic one may drift apart in a run."""
@@ -319,7 +319,7 @@ def _why(book: Ledger, rules: Rules, effect: Ended) -> str:
         since = book.unanswered_since(lease.pid, kill.t)
         if effect.t >= since - ALLOWED:
             return "killed within 10 ms" if since == kill.t else "killed with its commit under way"
-        no_turn = book.last_word[lease.pid] - effect.t <= ALLOWED and kill.t - effect.t <= STALL
+        no_turn = kill.t - effect.t <= STALL and book.busy(lease.pid, effect.t, kill.t) <= ALLOWED
         if no_turn or effect.t >= since - ALLOWED - rules.noise:
             return "killed while it had no turn"
         if not _lapsed(book, rules, effect, kill.t):

@@ -1,5 +1,6 @@
 """A history put in order: each job's leases, what became of their ends, which worker died when, when the store stood still."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
@@ -25,6 +26,7 @@ from tests.crash.history import (
 )
 
 FINAL_EVENTS = ("complete", "fail", "abort")
+_CLOSELY = 0.005
 Outcome: TypeAlias = Literal["accepted", "unknown", "stale", "none"]
 
 
@@ -73,7 +75,7 @@ class Ledger:
         self.faults: list[Fault] = []
         self.kept: dict[str, Kept] = {}
         self.sums: list[Summed] = []
-        self.last_word: dict[int, float] = {}
+        self._words: dict[int, list[float]] = defaultdict(list)
         self._of_worker: dict[int, list[Lease]] = defaultdict(list)
         self._in_air: dict[int, set[tuple[str, int]]] = defaultdict(set)
         self._unhindered: list[Ended] = []
@@ -92,7 +94,7 @@ class Ledger:
 
     def _read(self, event: Event) -> None:
         if isinstance(event, Asks | Granted | Renewed | Ending | Judged | Began | Ended):
-            self.last_word[event.pid] = event.t
+            self._words[event.pid].append(event.t)
         match event:
             case Asked():
                 for job in event.jobs:
@@ -171,6 +173,13 @@ class Ledger:
     def next_lease(self, lease: Lease) -> Lease | None:
         """The job's next lease that is known."""
         return next((other for other in self.leases[lease.job] if other.token > lease.token), None)
+
+    def busy(self, pid: int, since: float, until: float) -> float:
+        """For how many seconds of a while a worker was surely running: those between its words that follow closely. On a
+        machine with more work than cores a process is heard in bursts; between them it had no turn."""
+        words = self._words[pid]
+        heard = words[bisect_left(words, since) : bisect_right(words, until)]
+        return sum(gap for a, b in pairwise(heard) if (gap := b - a) < _CLOSELY)
 
     def held_at(self, pid: int, at: float) -> list[Lease]:
         """What a worker held at an instant, as far as it had heard: its last lease of each job, if that was not ended."""

@@ -44,7 +44,7 @@ class Mix:
             parents = tuple(dict.fromkeys(chance.choices(candidates, k=chance.choice((1, 1, 2)))))
             options["after"] = list(parents)
         pad = "".join(chance.choices('abc"\\\n\x1fäß漢\U0001f600', k=chance.choice((0, 10, 200))))
-        seconds = chance.choice((0.0, 0.005, 0.02, 0.05)) if chance.random() < 0.95 else chance.uniform(0.3, 1.5)
+        seconds = chance.choice((0.0, 0.005, 0.02, 0.05)) if chance.random() < 0.85 else chance.uniform(0.3, 1.5)
         handler = program.app.handlers[kind]
         job = handler.options(**options).job(seconds=seconds, fails=fails, pad=pad)
         wanted = Wanted(

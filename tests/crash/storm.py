@@ -68,7 +68,7 @@ class Storm:
         await self._hire()
 
     def _menu(self) -> list[tuple[Strike, int]]:
-        menu: list[tuple[Strike, int]] = [(self._kill, 12), (self._stop, 3)]
+        menu: list[tuple[Strike, int]] = [(self._kill, 20), (self._stop, 3)]
         if self._front.wire is not None:
             menu += [(self._cut, 2), (self._lose, 6), (self._silence, 1), (self._kill_store, 2)]
         return menu

@@ -352,11 +352,11 @@ def find_a_stray_by_the_audit(story: Story) -> None:
 
 
 def run_twice_for_nothing(story: Story) -> None:
-    """The handler ended half a second before the kill, and its end was not on its way."""
+    """The handler ended more than half a second before the kill, and its end was not on its way."""
     story.enqueue("x")
     story.claim("x", 30, 5.0, pid=2)
     story.run("x", 30, 5.1, pid=2)
-    story.fault("kill", 5.6, 5.61)
+    story.fault("kill", 5.7, 5.71)
     story.rescue((("x", 31),), 7.4)
     story.finish("x", 31, 7.5, event="release")
     story.whole("x", 32, 7.6)
@@ -443,8 +443,9 @@ def test_a_worker_without_a_turn_explains_a_second_run(busy: bool) -> None:
     run_twice_for_nothing(story)
     story.events = [e for e in story.events if not (isinstance(e, Fault) and e.t > 5.0)]
     story.fault("kill", 5.31, 5.32)
-    if busy:
-        story.run("plain", 1, 5.2, pid=2)  # it had a turn, and used it for something else
+    if busy:  # it had turns, and used them for something else
+        for n in range(4):
+            story.run("plain", 1, 5.2 + n * 0.003, pid=2)
     assert [v.check for v in story.violations() if v.job == "x"] == (["duplicate"] if busy else [])
 
 
