@@ -132,11 +132,7 @@ class Schedules:
         row = await self._find(store, key)
         if row is None:
             known = [each.key for each in await store.schedules()]
-            raise ScheduleNotFound(
-                f"there is no schedule {key!r}{did_you_mean(key, known)}",
-                key=key,
-                mend="app.schedules.list() names them",
-            )
+            raise ScheduleNotFound(f"there is no schedule {key!r}{did_you_mean(key, known)}", key=key)
         return row
 
     async def _find(self, store: Store, key: str) -> ScheduleRow | None:

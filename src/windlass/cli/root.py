@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "dead": Entry("windlass.cli.dead", "the dead letters: list, retry, purge"),
         "workflows": Entry("windlass.cli.workflows", "list, show, cancel and retry workflows and batches"),
         "queues": Entry("windlass.cli.queues", "list, pause and resume queues"),
+        "schedules": Entry("windlass.cli.schedules", "recurring jobs: list, pause, trigger, preview the next times"),
         "workers": Entry("windlass.cli.workers", "which workers are alive and what they do"),
         "kinds": Entry("windlass.cli.kinds", "which kinds of job are known, and their parameters"),
         "stats": Entry("windlass.cli.stats", "counts, rates and latencies at a glance"),
