@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from windlass.clock import Micros
-from windlass.states import Event, State
+from windlass.states import LIVE, TRANSITIONS, Event, State
 
 T = TypeVar("T")
 
@@ -67,6 +67,18 @@ ACTION_EVENT: Mapping[Action, Event] = {
     Action.FAIL: Event.FAIL,
     Action.DELETE: Event.DELETE,
 }
+
+
+def actionable(action: Action) -> tuple[State, ...]:
+    """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
+    if action is Action.REPRIORITISE:
+        return LIVE
+    states = TRANSITIONS[ACTION_EVENT[action]].sources
+    if action is Action.CANCEL:
+        return (*states, State.ACTIVE)
+    if action is Action.FAIL:
+        return tuple(state for state in states if state is not State.ACTIVE)
+    return states
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,9 +23,10 @@ from tests.store.standing import stand
 from windlass.clock import SECOND, moment
 from windlass.job import Edge, UniqueKey
 from windlass.lease import LogLine, Progress
+from windlass.outcome import Verdict
 from windlass.query import Action, Command, Where
 from windlass.queue import QueueChange
-from windlass.states import FINAL, PENDING, Event, State
+from windlass.states import FINAL, LIVE, PENDING, Event, State
 from windlass.store import Store
 
 ALLOWED = {
@@ -34,7 +35,7 @@ ALLOWED = {
     Action.RUN_NOW: {State.DELAYED, State.RETRYING},
     Action.FAIL: {*PENDING},
     Action.DELETE: {*PENDING, *FINAL},
-    Action.REPRIORITISE: {*PENDING},
+    Action.REPRIORITISE: {*LIVE},
 }
 TARGET = {
     Action.CANCEL: State.CANCELLED,
@@ -43,15 +44,11 @@ TARGET = {
     Action.FAIL: State.FAILED,
     Action.DELETE: None,
 }
-# What a priority would mean for jobs that run or have ended is left to the engines.
-OPEN = {(Action.REPRIORITISE, state) for state in (State.ACTIVE, *FINAL)}
 
 
 @pytest.mark.parametrize("state", list(State), ids=str)
 @pytest.mark.parametrize("action", list(Action), ids=str)
 async def test_each_action_in_each_state(store: Store, clock: Clock, action: Action, state: State) -> None:
-    if (action, state) in OPEN:
-        return
     stood = await stand(store, state)
     before = await get(store, stood.id)
     answer = await act(store, action, stood.id, priority=7, reason="because")
@@ -185,6 +182,17 @@ async def test_reprioritise_keeps_the_place_among_equals(store: Store) -> None:
     assert (await get(store, a)).priority == 5
     await act(store, Action.RUN_NOW, d)
     assert [claim.id for claim in await Hand(store).take()] == [a, b, c, d]
+
+
+async def test_a_new_priority_of_a_running_job_counts_when_it_comes_back(store: Store) -> None:
+    low, other = await put(store, new(), new(priority=1))
+    hand = Hand(store, queues=("default",))
+    first, second = await hand.take(2)
+    assert [first.id, second.id] == [other, low]
+    await act(store, Action.REPRIORITISE, low, priority=9)
+    assert (await get(store, low)).lease == second.lease
+    assert await hand.finish(end(second, Event.RELEASE), end(first, Event.RELEASE)) == [Verdict.ACCEPTED] * 2
+    assert [claim.id for claim in await hand.take()] == [low, other]
 
 
 async def test_by_filter_only_what_may_change(store: Store) -> None:

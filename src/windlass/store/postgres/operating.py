@@ -8,27 +8,15 @@ import msgspec
 from windlass.clock import Micros
 from windlass.job import Enqueued, NewJob
 from windlass.priority import check_priority
-from windlass.query import ACTION_EVENT, Action, Command, Commanded, Record, Swap, Where
+from windlass.query import Action, Command, Commanded, Record, Swap, Where, actionable
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
-from windlass.states import LIVE, TRANSITIONS, State
+from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.filters import Pager, Terms
 from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
-
-
-def sources(action: Action) -> tuple[State, ...]:
-    """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
-    if action is Action.REPRIORITISE:
-        return LIVE
-    states = TRANSITIONS[ACTION_EVENT[action]].sources
-    if action is Action.CANCEL:
-        return (*states, State.ACTIVE)
-    if action is Action.FAIL:
-        return tuple(state for state in states if state is not State.ACTIVE)
-    return states
 
 
 class Commander:
@@ -75,7 +63,7 @@ class _Act:
 
     async def _chosen(self, limit: int) -> tuple[list[tuple[str, State]], bool]:
         """The jobs to act on, locked in the order of their ids. By name: whatever their state, so that a refusal can say why."""
-        where, allowed = self._where, sources(self._command.action)
+        where, allowed = self._where, actionable(self._command.action)
         more = False
         if where.ids:
             ids = list(where.ids)

@@ -8,10 +8,10 @@ import msgspec
 
 from windlass.clock import Micros
 from windlass.priority import check_priority
-from windlass.query import ACTION_EVENT, Action, Command, Commanded, Record, Retention, Swap, Where
+from windlass.query import Action, Command, Commanded, Record, Retention, Swap, Where, actionable
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
-from windlass.states import PENDING, TRANSITIONS, State
+from windlass.states import State
 from windlass.store.redis.codec import NUMBER, id_bytes, id_text, pack
 from windlass.store.redis.connection import Link
 from windlass.store.redis.reading import queue_info, read, scan
@@ -19,18 +19,6 @@ from windlass.store.redis.reading import queue_info, read, scan
 MOST_COMMANDED = 1_000
 """Jobs that one command changes: one script, so one transaction, of some 15 ms. `Commanded.more` says there are others."""
 MOST_PRUNED = 500
-
-
-def sources(action: Action) -> tuple[State, ...]:
-    """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
-    if action is Action.REPRIORITISE:
-        return PENDING
-    states = TRANSITIONS[ACTION_EVENT[action]].sources
-    if action is Action.CANCEL:
-        return (*states, State.ACTIVE)
-    if action is Action.FAIL:
-        return tuple(state for state in states if state is not State.ACTIVE)
-    return states
 
 
 async def command(link: Link, command: Command, where: Where, limit: int, actor: str) -> Commanded:
@@ -69,7 +57,7 @@ async def _act(
 
 
 def _order(command: Command, where: Where, actor: str) -> bytes:
-    allowed = sources(command.action)
+    allowed = actionable(command.action)
     priority: int | bool = False
     if command.action is Action.REPRIORITISE:
         priority = check_priority(command.priority if command.priority is not None else "?")
@@ -112,7 +100,7 @@ async def _found(
     link: Link, command: Command, where: Where, most: int, passed: Container[str]
 ) -> tuple[list[bytes], bool]:
     """Jobs that match, whose state allows the act and which it would change, newest first; whether there are more."""
-    allowed = sources(command.action)
+    allowed = actionable(command.action)
     states = tuple(state for state in where.states or allowed if state in allowed)
     if not states:
         return [], False

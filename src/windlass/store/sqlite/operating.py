@@ -6,28 +6,16 @@ from typing import Any, NamedTuple
 from windlass.clock import Micros
 from windlass.job import Enqueued, NewJob
 from windlass.priority import check_priority, order, reorder
-from windlass.query import ACTION_EVENT, Action, Command, Commanded, Record, Swap, Where
+from windlass.query import Action, Command, Commanded, Record, Swap, Where, actionable
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
-from windlass.states import LIVE, TRANSITIONS, State
+from windlass.states import State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.produce import enqueue, key_holder
 from windlass.store.sqlite.reading import candidates
 from windlass.store.sqlite.revival import again
 from windlass.store.sqlite.settle import end_pending, remove
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
-
-
-def sources(action: Action) -> tuple[State, ...]:
-    """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
-    if action is Action.REPRIORITISE:
-        return LIVE
-    states = TRANSITIONS[ACTION_EVENT[action]].sources
-    if action is Action.CANCEL:
-        return (*states, State.ACTIVE)
-    if action is Action.FAIL:
-        return tuple(state for state in states if state is not State.ACTIVE)
-    return states
 
 
 class Chosen(NamedTuple):
@@ -48,7 +36,7 @@ def choose(view: View, command: Command, where: Where, limit: int, tables: dict[
             id: "does not match" if id in found else "not found" for id in where.ids if found.get(id) not in matching
         }
         return Chosen(match[:limit], len(match) > limit, refused)
-    numbers, more = candidates(view, where, sources(command.action), _unaffected(command, tables), limit, tables)
+    numbers, more = candidates(view, where, actionable(command.action), _unaffected(command, tables), limit, tables)
     return Chosen(numbers, more, {})
 
 
@@ -77,7 +65,7 @@ class Act:
         self._refused: dict[str, str] = {}
 
     def run(self, tx: Tx, chosen: Chosen) -> Commanded:
-        allowed = sources(self._command.action)
+        allowed = actionable(self._command.action)
         rows: list[Row] = []
         for row in tx.rows("targets", (packed(chosen.numbers),)):
             if row[3] in allowed:
