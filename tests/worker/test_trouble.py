@@ -16,7 +16,7 @@ from windlass.context import Context
 from windlass.errors import StoreFull, StoreUnavailable
 
 
-async def test_finishes_are_retried_when_the_store_comes_back(app: Windlass) -> None:
+async def test_finishes_are_retried_when_the_store_comes_back(app: Windlass, monkeypatch: pytest.MonkeyPatch) -> None:
     @app.job
     async def work(n: int) -> int:
         return n
@@ -24,14 +24,13 @@ async def test_finishes_are_retried_when_the_store_comes_back(app: Windlass) -> 
     async with app:
         store = await app.store()
         calls = 0
-        patch = pytest.MonkeyPatch()
 
         async def away(self, finishes):
             nonlocal calls
             calls += 1
             raise StoreUnavailable("no route")
 
-        patch.setattr(type(store), "finish", away)
+        monkeypatch.setattr(type(store), "finish", away)
         async with working(app) as worker:
             refs = await app.enqueue_many([work.job(n) for n in range(20)])
             await until(lambda: calls >= 3, "some tries")
@@ -39,7 +38,7 @@ async def test_finishes_are_retried_when_the_store_comes_back(app: Windlass) -> 
             before = calls
             await asyncio.sleep(0.2)
             assert calls - before < 10  # it backs off
-            patch.undo()
+            monkeypatch.undo()
             for n, ref in enumerate(refs):
                 assert (await ended(app, ref.id)).result == n
 
