@@ -12,6 +12,7 @@ from windlass import (
     Page,
     Priority,
     RetryPolicy,
+    Schedule,
     Unique,
     Windlass,
     exponential,
@@ -36,6 +37,8 @@ async def send_email(ctx: Context, to: str, subject: str = "Welcome") -> dict[st
     return {"to": to, "subject": subject}
 
 
+@app.schedule(every="5m", key="adding", args=(1, 2), jitter="10s")
+@app.schedule("0 6 * * *", timezone="Europe/Berlin", kwargs={"a": 1, "b": 2}, overlap="queue")
 @app.job
 def add(a: int, b: int) -> int:
     return a + b
@@ -119,6 +122,16 @@ async def operate(ref: JobRef[int]) -> None:
     assert_type(await app.drain(), int)
     await app.worker(["a"], concurrency=10, lease="30s").run()
     print(count)
+
+
+async def plan(at: datetime) -> None:
+    made = await app.schedules.put("nightly", add.job(1, 2), cron="0 2 * * *", timezone="UTC", missed="skip")
+    assert_type(made, Schedule)
+    await app.schedules.put("once", add.job(1, 2), at=at, actor="ada")
+    assert_type(await app.schedules.list(), list[Schedule])
+    assert_type(await app.schedules.history("nightly"), Page[Job])
+    assert_type((await app.schedules.preview("nightly", 3))[0].at, datetime)
+    assert_type(await app.schedules.trigger("nightly"), JobRef[Any])
 
 
 def block(ref: JobRef[int]) -> None:
