@@ -26,13 +26,13 @@ def levels(app: Windlass, jobs: int) -> Any:
     return chain(*parts)
 
 
-async def drained(app: Windlass, count: int) -> float:
-    """Jobs a second."""
-    start = time.perf_counter()
+async def drained(app: Windlass, count: int) -> tuple[float, float]:
+    """Jobs a second, and this process's microseconds of processor time a job."""
+    start, used = time.perf_counter(), time.process_time()
     ran = await app.drain()
-    took = time.perf_counter() - start
+    took, used = time.perf_counter() - start, time.process_time() - used
     assert ran == count, f"{ran} of {count} jobs ran"
-    return count / took
+    return count / took, used / count * 1e6
 
 
 async def measure(url: str, namespace: str, jobs: int, rounds: int) -> dict[str, Any]:
@@ -42,8 +42,8 @@ async def measure(url: str, namespace: str, jobs: int, rounds: int) -> dict[str,
     async def noop(n: int) -> int:
         return n
 
-    graph: list[float] = []
-    plain: list[float] = []
+    graph: list[tuple[float, float]] = []
+    plain: list[tuple[float, float]] = []
     stored: list[float] = []
     async with app:
         await app.run(levels(app, jobs // 10))
@@ -60,10 +60,12 @@ async def measure(url: str, namespace: str, jobs: int, rounds: int) -> dict[str,
         "engine": url.partition(":")[0],
         "jobs": jobs,
         "levels": LEVELS,
-        "independent_per_s": round(statistics.median(plain)),
-        "graph_per_s": round(statistics.median(graph)),
+        "independent_per_s": round(statistics.median(speed for speed, _ in plain)),
+        "independent_cpu_us": round(statistics.median(cpu for _, cpu in plain), 1),
+        "graph_per_s": round(statistics.median(speed for speed, _ in graph)),
+        "graph_cpu_us": round(statistics.median(cpu for _, cpu in graph), 1),
         "graph_stored_per_s": round(statistics.median(stored)),
-        "share": round(statistics.median(g / p for g, p in zip(graph, plain, strict=True)), 3),
+        "share": round(statistics.median(g / p for (g, _), (p, _) in zip(graph, plain, strict=True)), 3),
     }
 
 

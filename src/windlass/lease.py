@@ -85,7 +85,7 @@ class Pulse(msgspec.Struct, frozen=True):
 
 
 class Promoted(msgspec.Struct, frozen=True):
-    """`moved` jobs became waiting or ended by expiry. `wait`: microseconds until the next is due, None if none is known.
+    """`moved`: jobs that became waiting or ended by expiry, and edges settled. `wait`: microseconds until the next is due, None if none is known.
     `more`: there is more to do right now."""
 
     moved: int

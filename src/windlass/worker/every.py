@@ -45,7 +45,7 @@ class Every:
     ) -> None:
         self._interval = interval
         self._step = step
-        self._floor = floor
+        self.floor = floor
         self._poked = asyncio.Event()
         self._backoff = Backoff(what)
         self._what = what
@@ -70,7 +70,7 @@ class Every:
                 continue
             if task is not None and task.cancelling():  # a driver swallowed it inside the step
                 raise asyncio.CancelledError
-            await self._rest(self._interval if delay is None else delay, began + self._floor)
+            await self._rest(self._interval if delay is None else delay, began + self.floor)
 
     async def _rest(self, delay: float, earliest: float) -> None:
         if delay > 0:

@@ -16,7 +16,7 @@ STEP = 500
 PROMOTE = 0.5
 """Seconds between looks for due jobs when the store knows of none nearer; wake-ups and claims bring it forward."""
 
-_PROMOTE_FLOOR = 0.02
+_PROMOTE_FLOOR, _PROMOTE_AGAIN = 0.02, 0.005
 _UNPARK = 5.0
 _PRUNE = 60.0
 _PRUNE_MORE = 0.02
@@ -71,6 +71,8 @@ class Upkeep:
         promoted = await self._store.promote(STEP)
         if promoted.moved:
             self._news()
+        # Where one look found something the next one likely will: a graph's levels follow each other quickly.
+        self._promote.floor = _PROMOTE_AGAIN if promoted.moved or promoted.more else _PROMOTE_FLOOR
         if promoted.more:
             return 0.0
         return None if promoted.wait is None else min(PROMOTE, promoted.wait / SECOND)

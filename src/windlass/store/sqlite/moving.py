@@ -34,11 +34,16 @@ def dump(view: View, cursor: str | None, limit: int) -> Page[Snapshot]:
 
 
 def _snapshot(row: Row, edges: dict[int, list[Edge]], keys: dict[str, UniqueKey]) -> Snapshot:
-    n, order, parked, *values = row
+    n, order, parked, mode, *values = row
     record: dict[str, Any] = dict(zip(RECORD, values, strict=True))
     record["cancelling"] = bool(record["cancelling"])
     return Snapshot(
-        record=record, order=order, edges=tuple(edges.get(n, ())), unique=keys.get(record["id"]), parked=parked
+        record=record,
+        order=order,
+        edges=tuple(edges.get(n, ())),
+        unique=keys.get(record["id"]),
+        mode=mode if record["unique"] is not None else None,
+        parked=parked,
     )
 
 
@@ -78,7 +83,7 @@ def _insert(tx: Tx, n: int, snapshot: Snapshot) -> None:
             snapshot.order,
             len(snapshot.edges),
             snapshot.parked,
-            key.until if key else None,
+            snapshot.mode,
         ),
     )
     tx.moved(record["queue"], None, state)

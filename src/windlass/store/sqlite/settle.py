@@ -27,10 +27,7 @@ def leave(tx: Tx, ended: list[Ended], budget: int) -> int:
     """
     tx.topics.add("done")
     free_keys(tx, [job.id for job in ended])
-    if tx.value("any_edge"):
-        _cut_edges_into(tx, packed([job.n for job in ended]))
-        return cascade(tx, ended, budget)
-    return budget
+    return cascade(tx, ended, budget) if tx.value("any_edge") else budget
 
 
 def _cut_edges_into(tx: Tx, children: str) -> None:
@@ -52,6 +49,10 @@ def free_keys(tx: Tx, ids: list[str]) -> None:
 def cascade(tx: Tx, parents: Iterable[Ended], budget: int) -> int:
     """Settle the edges of ended parents, of the children that this ends, and so on: a queue, no recursion."""
     waiting = deque(parents)
+    if len(waiting) > 1 and all(parent.state == State.COMPLETED for parent in waiting):
+        settled = _all_completed(tx, waiting, budget)
+        if settled is not None:
+            budget, waiting = settled
     while waiting:
         parent = waiting.popleft()
         done_well = parent.state == State.COMPLETED
@@ -64,12 +65,13 @@ def cascade(tx: Tx, parents: Iterable[Ended], budget: int) -> int:
         budget -= len(edges)
         tx.run("drop_edges", (parent.n, packed([child for child, _ in edges])))
         triggers = [child for child, policy in edges if policy == "trigger"]
-        _unblock(tx, _count_down(tx, [c for c, its in edges if its != "trigger" and (done_well or its == "run")]))
+        down = {child: 1 for child, its in edges if its != "trigger" and (done_well or its == "run")}
+        _unblock(tx, _count_down(tx, down))
         if triggers and not done_well:
-            _unblock(tx, tx.rows("still_blocked", (packed(triggers),)))
+            _unblock(tx, tx.rows("blocked", (packed(triggers),)))
             _drop_edges_into(tx, packed(triggers))
         elif triggers:
-            spent = [row[0] for row in _count_down(tx, triggers)]
+            spent = [row[0] for row in _count_down(tx, dict.fromkeys(triggers, 1))]
             waiting.extend(_doom(tx, spent, State.CANCELLED, NOT_TRIGGERED))
         for policy, state in (("cancel", State.CANCELLED), ("fail", State.FAILED)):
             hit = [child for child, its in edges if not done_well and its == policy]
@@ -79,11 +81,34 @@ def cascade(tx: Tx, parents: Iterable[Ended], budget: int) -> int:
     return budget
 
 
-def _count_down(tx: Tx, children: list[int]) -> list[Row]:
-    """Those that wait for nobody any more."""
-    if not children:
+def _all_completed(tx: Tx, parents: Iterable[Ended], budget: int) -> tuple[int, deque[Ended]] | None:
+    """The usual case in one go: what is left of the budget, and which children this ended. None if there are too many."""
+    numbers = packed([parent.n for parent in parents])
+    edges = tx.rows("edges_of_all", (numbers, budget + 1))
+    if len(edges) > budget:
+        return None
+    if not edges:
+        return budget, deque()
+    tx.run("drop_edges_of_all", (numbers,))
+    down: dict[int, int] = {}
+    triggers: set[int] = set()
+    for _, child, policy in edges:
+        down[child] = down.get(child, 0) + 1
+        if policy == "trigger":
+            triggers.add(child)
+    free = _count_down(tx, down)
+    _unblock(tx, [row for row in free if row[0] not in triggers])
+    spent = [row[0] for row in free if row[0] in triggers]
+    return budget - len(edges), deque(_doom(tx, spent, State.CANCELLED, NOT_TRIGGERED))
+
+
+def _count_down(tx: Tx, down: dict[int, int]) -> list[Row]:
+    """Let these children wait for so many fewer; those that wait for nobody any more are left to the caller."""
+    if not down:
         return []
-    return [row for row in tx.rows("count_down", (packed(children),)) if row[1] <= 0]
+    rows = tx.rows("blocked", (packed(list(down)),))
+    tx.many("wait_for", [(row[0], row[1] - down[row[0]]) for row in rows if row[1] > down[row[0]]])
+    return [row for row in rows if row[1] <= down[row[0]]]
 
 
 def _unblock(tx: Tx, free: list[Row]) -> None:
@@ -117,7 +142,10 @@ def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]
 
 def end_pending(tx: Tx, rows: list[Row], state: State, reason: str | None, budget: int) -> int:
     """End jobs that no worker holds: `rows` are (n, id, queue, state). What is left of `budget`."""
-    tx.run("end_these", (packed([row[0] for row in rows]), state.value, reason, tx.now))
+    numbers = packed([row[0] for row in rows])
+    tx.run("end_these", (numbers, state.value, reason, tx.now))
+    if tx.value("any_edge"):
+        _cut_edges_into(tx, numbers)
     for _, _, queue, old in rows:
         tx.moved(queue, old, state)
     return leave(tx, [Ended(n, id, state.value) for n, id, _, _ in rows], budget)

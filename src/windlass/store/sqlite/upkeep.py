@@ -30,10 +30,10 @@ def next_event(view: View) -> Micros | None:
 def promote(tx: Tx, limit: int) -> Promoted:
     moved, more = _due(tx, limit)
     ended = _expire(tx, limit)
-    _settle(tx, limit)
+    settled = _settle(tx, limit)
     revive_left(tx, limit)
     more = more or ended == limit or bool(tx.value("any_settle")) or bool(tx.value("any_revive"))
-    return Promoted(moved=moved + ended, wait=next_event(tx), more=more)
+    return Promoted(moved=moved + ended + settled, wait=next_event(tx), more=more)
 
 
 def _due(tx: Tx, limit: int) -> tuple[int, bool]:
@@ -61,14 +61,16 @@ def _expire(tx: Tx, limit: int) -> int:
     return len(rows)
 
 
-def _settle(tx: Tx, budget: int) -> None:
-    """Parents of the settle set, until `budget` edges are done."""
+def _settle(tx: Tx, limit: int) -> int:
+    """Parents of the settle set, until `limit` edges are done; how many were."""
+    budget = limit
     while budget > 0:
         row = tx.one("take_settle")
         if row is None:
-            return
+            break
         tx.run("drop_settle", (row[0],))  # cascade puts it back if it cannot do all
         budget = cascade(tx, [Ended(*row)], budget)
+    return limit - budget
 
 
 def prune(tx: Tx, retention: Retention, limit: int) -> int:

@@ -34,6 +34,10 @@ delete from {edge} where child in (select value from json_each(?))
 delete from {adrift} where child in (select value from json_each(?))
 -- name: edges_of
 select child, on_failure from {edge} where parent = ?1 and (?2 or on_failure <> 'hold') limit ?3
+-- name: edges_of_all
+select parent, child, on_failure from {edge} where parent in (select value from json_each(?1)) limit ?2
+-- name: drop_edges_of_all
+delete from {edge} where parent in (select value from json_each(?1))
 -- name: drop_edges
 delete from {edge} where parent = ?1 and child in (select value from json_each(?2))
 -- name: cut_edges
@@ -42,11 +46,10 @@ select parent, child, on_failure, 0 from {edge} where child in (select value fro
 -- name: cut_cause
 insert or replace into {cut} (parent, child, on_failure, cause)
 select ?1, n, ?3, 1 from {job} where n in (select value from json_each(?2))
--- name: still_blocked
-select n, 0, queue, priority, run_at from {job} where n in (select value from json_each(?)) and state = {state:blocked}
--- name: count_down
-update {job} set waits = waits - 1 where n in (select value from json_each(?)) and state = {state:blocked}
-returning n, waits, queue, priority, run_at
+-- name: blocked
+select n, waits, queue, priority, run_at from {job} where n in (select value from json_each(?)) and state = {state:blocked}
+-- name: wait_for
+update {job} set waits = ?2 where n = ?1
 -- name: unblock
 update {job} set state = ?2, run_at = ?3, ord = ?4, waits = 0 where n = ?1
 -- name: doomed

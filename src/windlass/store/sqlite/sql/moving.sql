@@ -1,6 +1,6 @@
 -- Whole jobs on their way to or from another engine.
 -- name: dump
-select n, ord, parked, {record_columns} from {job}
+select n, ord, parked, umode, {record_columns} from {job}
 where id > ?1 and (state in ({any:live}) or state = {state:failed} or n in (select parent from {edge}))
 order by id limit ?2
 -- name: dump_edges
