@@ -9,7 +9,9 @@ from tests.crash.run import Outcome
 
 
 def recoveries(book: Ledger) -> tuple[list[float], list[float]]:
-    """Seconds from each worker's death to the next run of each job it held; those in which the store stood still apart."""
+    """Seconds from each worker's death until each job it held was rescued; those in which the store stood still apart.
+
+    Not until its next run: a rescued job keeps its priority, and waits behind others where there is a backlog."""
     found: tuple[list[float], list[float]] = ([], [])
     for fault in book.faults:
         if fault.kind != "kill":
@@ -17,8 +19,9 @@ def recoveries(book: Ledger) -> tuple[list[float], list[float]]:
         hindered = book.deadline(fault.t, 0.0) > fault.t + book.lease
         for held in book.held_at(fault.pid, fault.t):
             if held.job not in book.shaken:
-                later = (lease for lease in book.leases[held.job] if lease.token > held.token and lease.how == "claim")
-                found[hindered].extend([lease.t - fault.t for lease in later][:1])
+                after = book.next_lease(held)
+                if after is not None and after.how == "rescue":
+                    found[hindered].append(after.t - fault.t)
     return sorted(found[0]), sorted(found[1])
 
 
