@@ -226,6 +226,34 @@ async def test_claims_use_the_ready_index_when_the_table_was_small_at_first() ->
         assert after["idx_scan"] > before["idx_scan"]
 
 
+async def test_no_finish_or_heartbeat_starts_from_the_leases() -> None:
+    """After an ANALYZE that met no active job the index of leases looks empty to the planner; under an old snapshot it holds
+    every lease ever given."""
+    async with opened() as store:
+        hand = Hand(store)
+        await put(store, *(new() for _ in range(2_000)))
+        await hand.complete(*[claim for _ in range(9) for claim in await hand.take(200)])
+        await execute(store, "ANALYZE {schema}.job")
+        other = PostgresStore(store._given, store._namespace)  # its plans are made now
+        async with opened(other):
+            theirs = Hand(other)
+            claims = await theirs.take(50)
+            before = await _index_scans(other, "job_leased")
+            await theirs.beat(*claims)
+            await theirs.complete(*claims[:25])
+            await theirs.finish(*(end(claim, Event.RETRY) for claim in claims[25:]))
+            assert await _index_scans(other, "job_leased") == before
+
+
+async def _index_scans(store: PostgresStore, index: str) -> int:
+    opened_ = store._opened
+    assert opened_ is not None
+    async with opened_.database.pool.use() as connection:  # the one that does all of this handle's work
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        text = "SELECT idx_scan FROM pg_stat_user_indexes WHERE schemaname = $1 AND indexrelname = $2"
+        return await connection.fetchval(text, store._namespace, index)
+
+
 async def _scans(store: PostgresStore) -> Any:
     opened_ = store._opened
     assert opened_ is not None
@@ -301,7 +329,7 @@ async def test_an_older_schema_is_not_touched() -> None:
         try:
             with pytest.raises(SchemaMismatch) as refused:
                 await store.sibling().open()
-            assert refused.value.mend == "windlass migrate"
+            assert "windlass migrate" in refused.value.mend
         finally:
             migrate.STEPS = steps
 

@@ -16,6 +16,7 @@ APART = 0.005
 POLL = 0.5
 """Without a listening connection (pooler, server away) everybody is woken this often: lossy, never deaf."""
 LONGEST_PAUSE = 5.0
+LET_GO = 0.1
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, StoreError)
 
 
@@ -145,9 +146,11 @@ class Bell:
         if self._ringer is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._ringer), 1.0)
-        tasks = [task for task in (self._ringer, self._keeper) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = {task for task in (self._ringer, self._keeper) if task is not None}
+        # A driver may swallow a cancellation while it connects; a task that went on would listen for ever.
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=LET_GO)
         if self._connection is not None:
             self._connection.terminate()

@@ -14,6 +14,7 @@ from windlass.store.postgres.bell import Bell
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.faults import AGAIN, sqlstate, translate
 from windlass.store.postgres.pool import Pool
+from windlass.store.postgres.rations import Ration
 from windlass.store.postgres.statements import quoted, statements
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Database:
         self.sql: Mapping[str, str] = statements(schema)
         self.pool = Pool(address)
         self.bell = Bell(address, schema)
+        self.promoted = Ration()
 
     def table(self, name: str) -> str:
         """A table's name with its schema, for statements that are built."""

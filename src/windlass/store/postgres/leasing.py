@@ -13,6 +13,7 @@ from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Progress,
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.floors import EVERYTHING, Floors, Ranges
+from windlass.store.postgres.rations import Ration
 from windlass.store.protocol import MOST_CLAIMED
 
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -107,12 +108,12 @@ class Claimer:
         if seen:
             return Claimed([], more=True)
         if request.queues is None:
-            wait, fresh = await self._db.row("claim.wait_all")
+            wait, fresh = await self._db.row("claim.wait_all", self._db.promoted.since)
             if fresh:
                 await self._db.run(lambda connection: connection.execute(self._db.sql["claim.register"]))
                 return Claimed([], more=True)
         else:
-            wait = await self._db.value("claim.wait_queues", list(request.queues))
+            wait = await self._db.value("claim.wait_queues", list(request.queues), self._db.promoted.since)
         waits = [max(wait, 0)] if wait is not None else []
         if again is not None:
             waits.append(round(again * SECOND))
@@ -141,6 +142,7 @@ class Keeper:
         self._db = database
         self._claimer = claimer
         self._known = known
+        self._rescued = Ration()
 
     async def heartbeat(self, beat: Beat) -> Pulse:
         return await self._db.write(lambda connection: self._beat(connection, beat))
@@ -197,11 +199,14 @@ class Keeper:
         return [to_claim(row) for row in rows]
 
     async def _rescue(self, connection: Connection, worker: str, lease: Micros, limit: int) -> list[Any]:
-        held = await connection.fetchval(self._db.sql["rescue.mark"], lease)
+        held, at = await connection.fetchrow(self._db.sql["rescue.mark"], lease)
         await connection.execute(self._db.sql["rescue.restamp"], lease)
         if held:
             return []
-        return await connection.fetch(self._db.sql["rescue.take"], worker, lease, limit)
+        with self._rescued.look(time.monotonic) as look:
+            rows = await connection.fetch(self._db.sql["rescue.take"], worker, lease, limit, look.since)
+            look.saw(at, all_of_it=len(rows) < limit)
+        return rows
 
     async def unpark(self, key: str) -> int:
         moved = await self._db.value("rescue.unpark", key)

@@ -157,11 +157,10 @@ class _Act:
     async def _end(self, statement: str, ids: list[str], reason: str) -> None:
         if not ids:
             return
-        await self._connection.fetch(self._db.sql[statement], ids, self._command.reason or reason)
-        (settled,) = await self._do("settle", ids)
+        parents = await self._connection.fetchval(self._db.sql[statement], ids, self._command.reason or reason)
         self.done += ids
         self.topics.add("done")
-        if settled["readied"]:
+        if parents and await self._connection.fetchval(self._db.sql["command.settle"], parents):
             self.topics.add("ready")
 
     async def _delete(self, ids: list[str]) -> None:

@@ -1,5 +1,6 @@
 """What time does to jobs: promotion, expiry, left-over dependents, retention."""
 
+import time
 from typing import Any
 
 from windlass.clock import Micros
@@ -17,7 +18,9 @@ class Upkeep:
         self._db = database
 
     async def promote(self, limit: int) -> Promoted:
-        moved, wait, more, readied, ended = await self._db.row("promote.promote", limit)
+        with self._db.promoted.look(time.monotonic) as look:
+            at, moved, wait, more, readied, ended = await self._db.row("promote.promote", limit, look.since)
+            look.saw(at, all_of_it=not more)
         self._db.bell.ring(*(topic for topic, rung in (("ready", readied), ("done", ended)) if rung))
         return Promoted(moved=moved, wait=wait, more=more)
 

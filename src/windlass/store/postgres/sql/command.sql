@@ -6,10 +6,10 @@
 SELECT id, state FROM {schema}.job WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
 
 -- name: cancel
-SELECT {schema}.end_pending($1::text[], {to:cancel}, $2::text, {schema}.clock())
+SELECT {schema}.end_pending($1::text[], {to:cancel}, $2::text, {schema}.clock()) AS parents
 
 -- name: fail
-SELECT {schema}.end_pending($1::text[], {to:fail}, $2::text, {schema}.clock())
+SELECT {schema}.end_pending($1::text[], {to:fail}, $2::text, {schema}.clock()) AS parents
 
 -- name: flag
 UPDATE {schema}.job SET cancelling = $2 WHERE id = ANY($1::text[])
@@ -39,7 +39,7 @@ SELECT {schema}.run_now($1::text[])
 UPDATE {schema}.job SET priority = $2, ord = {schema}.place($2, ord & {seq_mask}) WHERE id = ANY($1::text[])
 
 -- name: settle
-SELECT moved, readied, ended, more FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock())
+SELECT readied FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock())
 
 -- name: audit
 INSERT INTO {schema}.audit (at, actor, action, target, detail) VALUES ({schema}.clock(), $1, $2, $3, $4)

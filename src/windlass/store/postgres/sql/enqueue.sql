@@ -190,8 +190,12 @@ BEGIN
             JOIN unnest(ids, causers) r(id, causer) ON r.id = e.child
             WHERE e.child = ANY(gone) AND r.causer IS NOT NULL AND EXISTS (SELECT FROM {schema}.job j WHERE j.id = e.parent)
             ON CONFLICT DO NOTHING;
-            PERFORM {schema}.leave(gone);
-            PERFORM {schema}.settle({inline_edges}, gone, at) WHERE channel IS NULL;
+            gone := {schema}.leave(gone);
+            IF channel IS NULL THEN
+                PERFORM {schema}.settle({inline_edges}, gone, at) WHERE cardinality(gone) > 0;
+            ELSE
+                INSERT INTO {schema}.settle (parent) SELECT unnest(gone);
+            END IF;
         END IF;
     END IF;
     FOR item IN

@@ -2,6 +2,8 @@
 -- Input: an array per fact. Output: the ids accepted, and whether jobs became waiting.
 -- `complete` takes all or nothing: if one lease is gone it fails with WL409, and the caller takes `finish`.
 -- Relies on: `settle` for dependents. Locks: jobs, in the order of the arrays (sorted by the caller).
+--   "Active" is said as `lease_until IS NOT NULL`, here and in heartbeat.sql: said by its state, a plan made after an ANALYZE that met
+--   no active job starts from the index job_leased, which under an old snapshot holds every lease ever given (25,000 -> 170 jobs/s).
 
 -- name: routine
 -- The hot road: every item completes, and the caller has summed the tallies of all of them.
@@ -20,7 +22,7 @@ BEGIN
             attempt = attempt + CASE WHEN f.spends IS FALSE THEN 0 ELSE 1 END, result = f.result, reason = NULL,
             cancelling = NULL
         FROM unnest(ids, leases, results, tooks, spends) f(id, lease, result, took, spends)
-        WHERE j.id = f.id AND j.lease = f.lease AND j.state = {state:active}
+        WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
         RETURNING j.id, j.queue, j.unique_, j.unique_until, j.dependents
     ),
     freed AS (
@@ -38,7 +40,6 @@ BEGIN
     END IF;
     INSERT INTO {schema}.batch VALUES (at - at % 60000000, t_queues, t_kinds, t_names, t_buckets, t_values);
     IF parents IS NOT NULL THEN
-        INSERT INTO {schema}.settle (parent) SELECT unnest(parents);
         SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
     END IF;
 END $$;
@@ -76,7 +77,7 @@ BEGIN
                          ELSE {schema}.trail_with(j.trail, (j.attempt + 1) || ' ' || at || ' ' || f.trail) END
         FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks)
             f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took)
-        WHERE j.id = f.id AND j.lease = f.lease AND j.state = {state:active}
+        WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
         RETURNING j.id, j.settled, j.queue, j.state, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended
     ),
     told AS (
@@ -91,11 +92,8 @@ BEGIN
         DELETE FROM {schema}.uniq u USING {schema}.job j
         WHERE j.id = ANY(freeing) AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
     END IF;
-    IF parents IS NOT NULL THEN
-        INSERT INTO {schema}.settle (parent) SELECT unnest(parents);
-        IF NOT follows THEN
-            SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
-        END IF;
+    IF parents IS NOT NULL AND NOT follows THEN
+        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
     END IF;
     readied := coalesce(readied, false) OR coalesce(back, false);
 END $$;

@@ -17,20 +17,20 @@ DELETE FROM {schema}.worker WHERE id = $1
 WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now)
 UPDATE {schema}.job j SET lease_until = t.now + $3
 FROM unnest($1::text[], $2::bigint[]) h(id, lease), t
-WHERE j.id = h.id AND j.lease = h.lease AND j.state = {state:active}
+WHERE j.id = h.id AND j.lease = h.lease AND j.lease_until IS NOT NULL
 RETURNING j.id, j.cancelling IS NOT NULL AS cancelling
 
 -- name: progress
 UPDATE {schema}.job j SET progress = p.percent, note = p.note
 FROM unnest($1::text[], $2::bigint[], $3::real[], $4::text[]) p(id, lease, percent, note)
-WHERE j.id = p.id AND j.lease = p.lease AND j.state = {state:active}
+WHERE j.id = p.id AND j.lease = p.lease AND j.lease_until IS NOT NULL
 
 -- name: lines
 WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now),
 held AS MATERIALIZED (
     SELECT l.* FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::bigint[])
         WITH ORDINALITY l(id, lease, attempt, level, text, age, n)
-    JOIN {schema}.job j ON j.id = l.id AND j.lease = l.lease AND j.state = {state:active}
+    JOIN {schema}.job j ON j.id = l.id AND j.lease = l.lease AND j.lease_until IS NOT NULL
 )
 INSERT INTO {schema}.line (job, at, attempt, level, text)
 SELECT h.id, t.now - h.age, h.attempt, h.level, h.text FROM held h, t ORDER BY h.n

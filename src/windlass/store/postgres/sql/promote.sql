@@ -1,5 +1,5 @@
 -- What time brings: due jobs become waiting, expired ones end, left-over dependents are settled, sums are folded.
--- Input: the bound of each. Output: what moved, how long until the next is due, whether there is more right now.
+-- Input: the bound of each; `since`: nothing due or expiring before that instant is left (see rations.py). Output: what moved, how long until the next is due, whether there is more right now.
 -- Relies on: job_due, job_expiry; `settle`; an advisory lock so that one process folds at a time.
 
 -- name: routine
@@ -28,14 +28,15 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.promote(
-    bound integer, OUT moved integer, OUT wait bigint, OUT more boolean, OUT readied boolean, OUT ended boolean
+    bound integer, since bigint, OUT at bigint, OUT moved integer, OUT wait bigint, OUT more boolean, OUT readied boolean, OUT ended boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    at bigint := {schema}.clock(); n integer; expired text[]; left_over record;
+    expired text[]; parents text[]; left_over record;
 BEGIN
+    at := {schema}.clock();
     readied := false; ended := false; more := false;
     WITH due AS MATERIALIZED (
-        SELECT id, state, run_at FROM {schema}.job WHERE state IN ({from:promote}) AND run_at <= at
+        SELECT id, state, run_at FROM {schema}.job WHERE state IN ({from:promote}) AND run_at <= at AND run_at > since
         ORDER BY run_at, ord LIMIT bound FOR UPDATE SKIP LOCKED
     ),
     numbered AS MATERIALIZED (SELECT d.id, d.state, nextval('{schema}.seq') AS seq FROM due d),
@@ -54,18 +55,19 @@ BEGIN
     SELECT array_agg(id ORDER BY id) INTO expired FROM (
         SELECT id FROM {schema}.job
         WHERE expires_at IS NOT NULL AND attempt = 0 AND state IN ({from:expire}) AND expires_at <= at
+          AND expires_at > since
         ORDER BY expires_at LIMIT bound FOR UPDATE SKIP LOCKED
     ) e;
     IF expired IS NOT NULL THEN
-        PERFORM {schema}.end_pending(expired, {to:expire}, 'expired', at);
+        parents := {schema}.end_pending(expired, {to:expire}, 'expired', at);
         moved := moved + cardinality(expired);
         ended := true;
         more := more OR cardinality(expired) >= bound;
     END IF;
-    IF EXISTS (SELECT FROM {schema}.settle) THEN
-        SELECT * INTO left_over FROM {schema}.settle(bound, ARRAY[]::text[], at);
+    IF cardinality(parents) > 0 OR EXISTS (SELECT FROM {schema}.settle) THEN
+        SELECT * INTO left_over FROM {schema}.settle(bound, coalesce(parents, '{}'), at);
         moved := moved + left_over.moved;
-        more := more OR left_over.more;
+        more := more OR left_over.more OR EXISTS (SELECT FROM {schema}.settle);
         readied := readied OR left_over.readied;
         ended := ended OR left_over.ended;
     END IF;
@@ -74,8 +76,9 @@ BEGIN
     END IF;
     PERFORM {schema}.fold();
     -- greatest() passes over NULL: without the CASE an empty store would say that something is due right now
-    SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(min(run_at) - at, 0) END INTO wait FROM {schema}.job WHERE state IN ({from:promote});
+    SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(min(run_at) - at, 0) END INTO wait FROM {schema}.job
+    WHERE state IN ({from:promote}) AND run_at > since;
 END $$;
 
 -- name: promote
-SELECT moved, wait, more, readied, ended FROM {schema}.promote($1)
+SELECT at, moved, wait, more, readied, ended FROM {schema}.promote($1, $2)

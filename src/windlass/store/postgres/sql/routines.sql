@@ -23,25 +23,25 @@ CREATE OR REPLACE FUNCTION {schema}.tell(ids text[], by integer) RETURNS void LA
 $$;
 
 -- What every end of a job lets go: its unique key, its own open edges (kept as cut, should it be revived); its dependents are
--- put up for settling.
-CREATE OR REPLACE FUNCTION {schema}.leave(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
+-- returned: their edges are to be settled.
+CREATE OR REPLACE FUNCTION {schema}.leave(ids text[]) RETURNS text[] LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM {schema}.uniq u USING {schema}.job j
     WHERE j.id = ANY(ids) AND j.unique_ IS NOT NULL AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
     WITH gone AS (DELETE FROM {schema}.edge WHERE child = ANY(ids) RETURNING parent, child, on_failure)
     INSERT INTO {schema}.cut (parent, child, on_failure, cause) SELECT parent, child, on_failure, false FROM gone
     ON CONFLICT (parent, child) DO UPDATE SET on_failure = excluded.on_failure, cause = false;
-    INSERT INTO {schema}.settle (parent) SELECT id FROM {schema}.job WHERE id = ANY(ids) AND dependents ORDER BY id;
+    RETURN (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM {schema}.job WHERE id = ANY(ids) AND dependents);
 END $$;
 
--- Ends jobs that nobody runs.
-CREATE OR REPLACE FUNCTION {schema}.end_pending(ids text[], target text, why text, at bigint) RETURNS void
+-- Ends jobs that nobody runs; those of them that have dependents.
+CREATE OR REPLACE FUNCTION {schema}.end_pending(ids text[], target text, why text, at bigint) RETURNS text[]
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {schema}.tell(ids, -1);
     UPDATE {schema}.job SET state = target, reason = why, finished_at = at, waits = 0, park = NULL WHERE id = ANY(ids);
     PERFORM {schema}.tell(ids, 1);
-    PERFORM {schema}.leave(ids);
+    RETURN {schema}.leave(ids);
 END $$;
 
 -- Blocked jobs whose last parent let them go become waiting, or delayed when their time is ahead.
@@ -56,55 +56,66 @@ BEGIN
     PERFORM {schema}.tell(ids, 1);
 END $$;
 
--- Works off up to `budget` edges of parents that were put up for settling, those of `mine` first, level by level. An edge is
--- deleted before its child is counted down, so nothing counts twice. Locks: parent, then children by id, then edges.
+-- Settles the edges of ended parents: of `line` and of those whom that ends, level by level, up to `budget` edges; what is left
+-- goes to the table `settle`. With an empty `line`: those of that table. An edge is deleted before its child is counted down, so
+-- nothing counts twice. Locks: parent, then children by id, then edges.
 CREATE OR REPLACE FUNCTION {schema}.settle(
-    budget integer, mine text[], at bigint, OUT moved integer, OUT readied boolean, OUT ended boolean, OUT more boolean
+    budget integer, line text[], at bigint, OUT moved integer, OUT readied boolean, OUT ended boolean, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    item record; stood text; well boolean; kids text[]; asked integer;
+    item text; stored boolean := cardinality(line) = 0; stood text; well boolean; kids text[]; did record;
 BEGIN
-    moved := 0; readied := false; ended := false; more := false;
+    moved := 0; readied := false; ended := false;
     LOOP
-        SELECT s.n, s.parent INTO item FROM {schema}.settle s
-        ORDER BY (s.parent = ANY(mine)) DESC, s.n LIMIT 1 FOR UPDATE SKIP LOCKED;
-        EXIT WHEN NOT FOUND;
-        IF moved >= budget THEN
-            more := true;
-            EXIT;
+        IF cardinality(line) = 0 AND stored AND moved < budget THEN
+            -- In one go: each look at this table passes over what an old snapshot keeps of it.
+            WITH taken AS (
+                DELETE FROM {schema}.settle WHERE n IN (
+                    SELECT n FROM {schema}.settle ORDER BY n LIMIT budget - moved FOR UPDATE SKIP LOCKED
+                ) RETURNING n, parent
+            )
+            SELECT coalesce(array_agg(parent ORDER BY n), '{}') INTO line FROM taken;
+            stored := cardinality(line) > 0;
         END IF;
-        asked := budget - moved;
+        EXIT WHEN cardinality(line) = 0 OR moved >= budget;
+        item := line[1];
         stood := NULL;
-        SELECT j.state INTO stood FROM {schema}.job j WHERE j.id = item.parent FOR UPDATE;
+        SELECT j.state INTO stood FROM {schema}.job j WHERE j.id = item FOR UPDATE;
         IF stood IN ({any:live}) THEN
             -- Enqueued in a user's transaction while the parent was open: from now on its end knows of its dependents.
-            UPDATE {schema}.job SET dependents = true WHERE id = item.parent AND NOT dependents;
-            DELETE FROM {schema}.settle WHERE n = item.n;
+            UPDATE {schema}.job SET dependents = true WHERE id = item AND NOT dependents;
+            line := line[2:];
             CONTINUE;
         END IF;
         well := stood IS NOT DISTINCT FROM {state:completed};
         SELECT array_agg(e.child ORDER BY e.child) INTO kids FROM (
-            SELECT child FROM {schema}.edge WHERE parent = item.parent AND (well OR on_failure <> 'hold') ORDER BY child LIMIT asked
+            SELECT child FROM {schema}.edge WHERE parent = item AND (well OR on_failure <> 'hold')
+            ORDER BY child LIMIT budget - moved + 1
         ) e;
-        IF kids IS NOT NULL THEN
-            moved := moved + cardinality(kids);
-            IF {schema}.settle_edges(item.parent, coalesce(stood, 'deleted'), well, kids, at) THEN
-                readied := true;
-            END IF;
-            ended := true;
+        IF cardinality(kids) > budget - moved THEN
+            kids := kids[:budget - moved];
+        ELSE
+            line := line[2:];
         END IF;
-        IF kids IS NULL OR cardinality(kids) < asked THEN
-            DELETE FROM {schema}.settle WHERE n = item.n;
-        END IF;
+        CONTINUE WHEN kids IS NULL;
+        SELECT * INTO did FROM {schema}.settle_edges(item, coalesce(stood, 'deleted'), well, kids, at);
+        line := line || did.parents;
+        readied := readied OR did.readied;
+        ended := true;
+        moved := moved + cardinality(kids);
     END LOOP;
+    INSERT INTO {schema}.settle (parent) SELECT unnest(line);
+    more := cardinality(line) > 0 OR stored;
 END $$;
 
--- The edges from one ended parent to these children; whether a child may run now.
-CREATE OR REPLACE FUNCTION {schema}.settle_edges(ended text, stood text, well boolean, kids text[], at bigint) RETURNS boolean
-LANGUAGE plpgsql AS $$
+-- The edges from one ended parent to these children: which of them have dependents and ended, and whether one may run now.
+CREATE OR REPLACE FUNCTION {schema}.settle_edges(
+    ended text, stood text, well boolean, kids text[], at bigint, OUT parents text[], OUT readied boolean
+) LANGUAGE plpgsql AS $$
 DECLARE
     go text[]; calm text[]; fired text[]; doomed text[]; failing text[]; why text := 'parent ' || ended || ' ' || stood;
 BEGIN
+    parents := '{}';
     PERFORM 1 FROM {schema}.job WHERE id = ANY(kids) ORDER BY id FOR UPDATE;
     WITH gone AS (
         DELETE FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids) RETURNING e.child, e.on_failure
@@ -127,17 +138,17 @@ BEGIN
         PERFORM {schema}.unblock(go, at);
     END IF;
     IF calm IS NOT NULL THEN
-        PERFORM {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at);
+        parents := parents || {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at);
     END IF;
     IF doomed IS NOT NULL THEN
-        PERFORM {schema}.end_pending(doomed, {to:doom}, why, at);
+        parents := parents || {schema}.end_pending(doomed, {to:doom}, why, at);
         PERFORM {schema}.cut_by(ended, doomed, 'cancel');
     END IF;
     IF failing IS NOT NULL THEN
-        PERFORM {schema}.end_pending(failing, {to:fail}, why, at);
+        parents := parents || {schema}.end_pending(failing, {to:fail}, why, at);
         PERFORM {schema}.cut_by(ended, failing, 'fail');
     END IF;
-    RETURN go IS NOT NULL;
+    readied := go IS NOT NULL;
 END $$;
 
 -- Remembers the edges by which a parent's end ended these children.
