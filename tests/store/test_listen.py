@@ -1,5 +1,6 @@
 """Wake-ups: something of a topic may have happened, told to every handle."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -116,3 +117,13 @@ async def test_closing_with_listeners_is_clean(store: Store, make_store) -> None
     await other.close()
     await other.close()
     await put(store, new())
+
+
+async def test_a_handle_closes_at_whatever_moment_of_its_listening(make_store) -> None:
+    """A driver that swallows the cancellation while it connects would leave a listener behind, or `close` waiting for it."""
+    for n in range(60):
+        store = await make_store()
+        store.listen({"ready"}, lambda: None)
+        await asyncio.sleep(n / 20_000)
+        async with asyncio.timeout(10):
+            await store.close()

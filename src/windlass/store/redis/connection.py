@@ -130,6 +130,9 @@ class Ears:
         try:
             subscriber = client.pubsub()
             await subscriber.subscribe(*(prefix + topic.encode() for topic in TOPICS))
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # the client now and then swallows it while it connects
             async for message in subscriber.listen():
                 if message["type"] == "message":
                     yield message["channel"][len(prefix) :].decode()
