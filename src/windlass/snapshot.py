@@ -1,6 +1,6 @@
 """A whole job as one engine hands it to another when an installation moves."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -9,10 +9,12 @@ from windlass.job import Edge, UniqueKey
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`record`: the raw record under the names of `job.RECORD`. `order`: its place in line (`priority.order`), so that
-    FIFO survives the move. `edges`: parents still open. `unique`: the key it still holds. `parked`: why it is out of reach."""
+    FIFO survives the move. `edges`: parents still open. `unique`: the key it still holds, its `ttl` counted from the job's
+    creation. `mode`: how long its key is held, also of a job that holds it no longer. `parked`: why it is out of reach."""
 
     record: dict[str, Any]
     order: int
     edges: tuple[Edge, ...] = ()
     unique: UniqueKey | None = None
+    mode: Literal["finished", "started", "period"] | None = None
     parked: str | None = None

@@ -31,11 +31,18 @@ class QueueNotFound(WindlassError, LookupError):
     code = "queue-not-found"
 
 
+class StoreNotFound(WindlassError, LookupError):
+    """A command needs a store that somebody has used, and there is none."""
+
+    code = "store-not-found"
+
+
 _CODES: tuple[tuple[type[WindlassError], int], ...] = (
     (StoreUnavailable, UNREACHABLE),
     (StoreReadOnly, NOT_ALLOWED),
     (JobNotFound, NOT_FOUND),
     (QueueNotFound, NOT_FOUND),
+    (StoreNotFound, NOT_FOUND),
     (ScheduleNotFound, NOT_FOUND),
     (ScheduleError, USAGE),
     (SettingsError, USAGE),

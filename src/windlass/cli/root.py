@@ -39,6 +39,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Keep": {
         "doctor": Entry("windlass.cli.doctor", "check the store, queues and workers; says how to mend what is wrong"),
         "migrate": Entry("windlass.cli.migrate", "the store's schema: status, up"),
+        "migrate-engine": Entry(
+            "windlass.cli.migrate_engine", "move jobs and schedules to another store: --from, --to"
+        ),
         "prune": Entry("windlass.cli.prune", "delete old finished jobs"),
         "version": Entry("windlass.cli.version", "versions of Windlass, Python and the engines"),
     },

@@ -1,22 +1,26 @@
-"""Moving an installation from one store to another: live jobs, dead letters and schedules, verified by checksum.
+"""Moving an installation from one store to another: live jobs, dead letters, schedules and pauses, verified by checksum.
 
 The source is only read. A move that broke off is simply run again: known jobs are left alone.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
-from windlass.errors import StoreError
+from windlass.errors import StoreError, WorkersAlive
+from windlass.query import Count
+from windlass.queue import QueueChange
 from windlass.snapshot import Snapshot
-from windlass.states import State
+from windlass.states import LIVE, State
 from windlass.store.protocol import Store
 
 PAGE = 500
+ACTOR = "migrate-engine"
+_MOVED = frozenset({*LIVE, State.FAILED})
 
 
-class MoveRefused(StoreError):
+class MoveRefused(WorkersAlive):
     """Workers are running on one of the stores: `workers` lists them. Stop them first."""
 
     code = "move-refused"
@@ -28,42 +32,92 @@ class MoveFailed(StoreError):
     code = "move-failed"
 
 
+class Plan(msgspec.Struct, frozen=True):
+    """What a move would take along: jobs by state, schedules, paused queues; and the workers that are in its way."""
+
+    jobs: dict[str, int]
+    schedules: int
+    paused: int
+    workers: list[str]
+
+    @property
+    def total(self) -> int:
+        return sum(self.jobs.values())
+
+
 class Moved(msgspec.Struct, frozen=True):
-    """What a move did: jobs read, jobs new at the target, schedules, and the checksum that both sides agree on."""
+    """What a move did: jobs read, jobs new at the target, schedules, paused queues, and the checksum that both sides agree on."""
 
     jobs: int
     new: int
     schedules: int
+    paused: int
     checksum: str
 
 
+async def plan(source: Store) -> Plan:
+    """Look at an open store; nothing is written."""
+    sums: dict[str, int] = {}
+    for count in await source.counts():
+        if count.state in _MOVED:
+            sums[str(count.state)] = sums.get(str(count.state), 0) + count.n
+    workers = [worker.id for worker in await source.workers()]
+    return Plan(sums, len(await source.schedules()), len(await _paused(source)), workers)
+
+
 async def move(source: Store, target: Store, tell: Callable[[int], None] = lambda _: None) -> Moved:
-    """Copy everything that is not finished, and the dead letters, from `source` to `target` (both open), then read both
-    again and compare. Raises `MoveRefused` while workers run, `MoveFailed` when the copies differ.
+    """Copy everything that is not finished, and the dead letters, from `source` to `target` (both open), then read the target
+    and compare. Raises `MoveRefused` while workers run, `MoveFailed` when the copies differ or the source changed meanwhile.
 
     `tell` is called with the number of jobs copied so far. Active jobs (their workers are gone) arrive waiting.
     """
     await _refuse_workers(source, target)
-    sent: dict[str, str] = {}
+    before = await _live(source)
+    sent: dict[str, bytes] = {}
     new = 0
     async for page in _pages(source):
         sent.update((_id(snapshot), digest(snapshot)) for snapshot in page)
         new += await target.load(page)
         tell(len(sent))
     schedules = await source.schedules()
-    await target.put_schedules(schedules, actor="migrate-engine")
+    if schedules:
+        await target.put_schedules(schedules, actor=ACTOR)
+    paused = await _paused(source)
+    for name in paused:
+        await target.put_queue(name, QueueChange(paused=True), ACTOR)
+    count, total = len(sent), _sum(sent)
     await _compare(sent, target)
-    total = hashlib.sha256("".join(sent[id] for id in sorted(sent)).encode()).hexdigest()[:16]
-    return Moved(len(sent), new, len(schedules), total)
+    await _compare_schedules(source, target)
+    await _refuse_workers(source, target)
+    if await _live(source) != before:
+        raise MoveFailed(
+            f"{source.url} changed during the move: somebody still enqueues there or acts on its jobs",
+            missing=[],
+            changed=[],
+            mend="stop the producers, then run the move again; what has been copied is not copied twice",
+        )
+    return Moved(count, new, len(schedules), len(paused), total)
 
 
-def digest(snapshot: Snapshot) -> str:
-    """The checksum of what must arrive unchanged: everything but the marks of a lease that a move ends."""
-    record = {key: value for key, value in snapshot.record.items() if key not in _LEASED}
+def digest(snapshot: Snapshot) -> bytes:
+    """The checksum of what must arrive unchanged: everything but the marks of a lease that a move ends. Engines may keep
+    "nothing" as NULL, zero or an empty text, and percentages in four bytes; that is no difference."""
+    record = {name: value or None for name, value in snapshot.record.items() if name not in _LEASED}
     if record["state"] == State.ACTIVE:
         record["state"] = str(State.WAITING)
-    kept = (sorted(record.items()), sorted((edge.parent, edge.on_failure) for edge in snapshot.edges), snapshot.unique)
-    return hashlib.sha256(msgspec.json.encode(kept)).hexdigest()
+    for name in ("tags", "parents"):
+        text = record[name]
+        record[name] = msgspec.json.decode(text) if isinstance(text, str) else None
+    record["progress"] = round(record["progress"] or 0.0, 3)
+    waits = record["state"] == State.WAITING
+    kept = (
+        sorted(record.items()),
+        sorted((edge.parent, edge.on_failure) for edge in snapshot.edges),
+        snapshot.unique and (snapshot.unique.key, snapshot.unique.until, snapshot.unique.ttl),
+        snapshot.mode,
+        (snapshot.order, snapshot.parked) if waits else None,
+    )
+    return hashlib.sha256(msgspec.json.encode(kept)).digest()[:16]
 
 
 # A move ends leases: the token, its worker and the start of the running attempt stay behind.
@@ -77,23 +131,53 @@ async def _refuse_workers(*stores: Store) -> None:
             raise MoveRefused(
                 f"{len(names)} workers run on {store.url}; a move needs them stopped",
                 workers=names,
-                mend="stop the workers, then run the move again",
+                mend="stop the workers (one that was killed counts for ten leases), then run the move again",
             )
 
 
-async def _compare(sent: dict[str, str], target: Store) -> None:
-    arrived: dict[str, str] = {}
+async def _paused(store: Store) -> list[str]:
+    return [queue.name for queue in await store.queues() if queue.paused]
+
+
+async def _live(store: Store) -> list[tuple[str, str, int]]:
+    counts: list[Count] = await store.counts()
+    return sorted((count.queue, str(count.state), count.n) for count in counts)
+
+
+async def _compare(sent: dict[str, bytes], target: Store) -> None:
+    """Takes out of `sent` what arrived."""
+    changed: list[str] = []
     async for page in _pages(target):
-        arrived.update((_id(snapshot), digest(snapshot)) for snapshot in page)
-    missing = [id for id in sent if id not in arrived]
-    changed = [id for id, sum_ in sent.items() if id in arrived and arrived[id] != sum_]
-    if missing or changed:
+        for snapshot in page:
+            expected = sent.pop(_id(snapshot), None)
+            if expected is not None and expected != digest(snapshot):
+                changed.append(_id(snapshot))
+    if sent or changed:
         raise MoveFailed(
-            f"{len(missing)} jobs are missing and {len(changed)} differ at the target; the source is untouched",
-            missing=missing[:20],
+            f"{len(sent)} jobs are missing and {len(changed)} differ at {target.url}; the source is untouched",
+            missing=list(sent)[:20],
             changed=changed[:20],
-            mend="empty the target and move again, or report the difference",
+            mend="move to an empty store: work there may have gone on since an earlier move",
         )
+
+
+async def _compare_schedules(source: Store, target: Store) -> None:
+    there = {row.key: row.spec for row in await target.schedules()}
+    wrong = [row.key for row in await source.schedules() if there.get(row.key) != row.spec]
+    if wrong:
+        raise MoveFailed(
+            f"{len(wrong)} schedules differ at {target.url}; the source is untouched",
+            missing=[],
+            changed=[],
+            schedules=wrong[:20],
+            mend="run the move again",
+        )
+
+
+def _sum(sent: Mapping[str, bytes]) -> str:
+    """Of all jobs together; their order does not count."""
+    total = sum(int.from_bytes(each, "big") for each in sent.values()) + len(sent)
+    return hashlib.sha256(str(total).encode()).hexdigest()[:16]
 
 
 async def _pages(store: Store) -> AsyncIterator[list[Snapshot]]:

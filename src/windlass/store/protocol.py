@@ -61,7 +61,7 @@ class Store(Protocol):
         ...
 
     async def schema(self) -> tuple[int, int]:
-        """(version found, version this code writes)."""
+        """(version found, 0 for none; version this code writes). Also of a handle that is not open, and then nothing is made."""
         ...
 
     def sibling(self) -> "Store":

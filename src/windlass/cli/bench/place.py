@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from windlass.query import Action, Command, Retention, Swap, Where
 from windlass.store.protocol import Store
 
 
@@ -45,12 +44,5 @@ async def workplace(url: str | None) -> AsyncGenerator[Path, None]:
 
 async def sweep(store: Store, place: Place) -> None:
     """Remove everything from a namespace; a file of our own goes with its folder."""
-    if place.folder is not None:
-        return
-    everything = Retention(completed=0, failed=0, cancelled=0, metrics=0, audit=0)
-    while (await store.command(Command(action=Action.DELETE), Where(), 1_000, "bench")).done:
-        pass
-    while await store.prune(everything, 1_000):
-        pass
-    kinds = await store.records("kind")
-    await store.exchange([Swap(space=record.space, key=record.key, text=None) for record in kinds])
+    if place.folder is None:
+        await store.erase(force=True)

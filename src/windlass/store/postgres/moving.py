@@ -33,6 +33,7 @@ class Mover:
         if not snapshots:
             return 0
         fresh = await self._db.write(lambda connection: self._load(connection, snapshots))
+        self._db.promoted.forget()  # times that have passed long ago came in
         self._db.bell.ring("ready")
         return fresh
 
@@ -51,8 +52,9 @@ class Mover:
                 await connection.execute(sql["move.parents"], parents)
             if each.unique is not None:
                 key = each.unique
-                ttl = key.ttl if key.until == "period" else None
-                await connection.execute(sql["move.key"], key.key, id, key.until, ttl)
+                until = None if key.ttl is None else each.record["created_at"] + key.ttl
+                await connection.execute(sql["move.key"], key.key, id, key.until, until)
+        await connection.execute(sql["move.settle"], fresh)
         await connection.execute(sql["move.tell"], fresh)
         place = max(each.order & _SEQUENCE for each in snapshots)
         lease = max(each.record["lease"] or 0 for each in snapshots)
@@ -67,7 +69,8 @@ def _snapshot(row: Any) -> Snapshot:
     )
     key = None if row["held"] is None else UniqueKey(key=row["held"], until=row["mode"], ttl=row["ttl"])
     record = {name: row[name] for name in RECORD}
-    return Snapshot(record=record, order=row["ord"], edges=edges, unique=key, parked=row["park"])
+    mode = row["keeps"] if record["unique"] is not None else None
+    return Snapshot(record=record, order=row["ord"], edges=edges, unique=key, mode=mode, parked=row["park"])
 
 
 def _values(snapshot: Snapshot) -> list[Any]:
@@ -75,5 +78,4 @@ def _values(snapshot: Snapshot) -> list[Any]:
     record = dict(snapshot.record)
     if record["state"] == State.ACTIVE:
         record |= {"state": State.WAITING.value, "started_at": None}
-    until = None if snapshot.unique is None else snapshot.unique.until
-    return [*(record[name] for name in _LOADED), snapshot.order, snapshot.parked, len(snapshot.edges), until]
+    return [*(record[name] for name in _LOADED), snapshot.order, snapshot.parked, len(snapshot.edges), snapshot.mode]

@@ -471,9 +471,9 @@ def progress_text(percent: float, note: str | None) -> bytes:
     return _encode((percent, note))
 
 
-def unique_of(head: Head, packed: bytes, now: Micros) -> UniqueKey | None:
-    """The key that a job still holds, from its packed entry (mode, until, holder)."""
+def unique_of(head: Head, packed: bytes) -> UniqueKey | None:
+    """The key that a job still holds, from its packed entry (mode, until, holder); its period counts from the job's creation."""
     if not packed or head.key is None:
         return None
     until = _number(packed[1:8])
-    return UniqueKey(key=head.key, until=MODES[packed[0]], ttl=max(until - now, 0) if until else None)
+    return UniqueKey(key=head.key, until=MODES[packed[0]], ttl=until - head.created if until else None)

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from windlass.clock import Micros
 from windlass.job import Edge, NewJob, UniqueKey
 from windlass.query import Page
 from windlass.snapshot import Snapshot
@@ -39,29 +38,30 @@ async def dump(link: Link, cursor: str | None, limit: int) -> Page[Snapshot]:
     items: list[Snapshot] = []
     after = read_cursor(cursor) if cursor else b""
     segment, inclusive = (segment_of(after), "1") if after else ("", "0")
-    now: Micros = await link.run("now")
     while found := await next_segment(link, False, segment, inclusive):
         segment, inclusive = found[0], "0"
         ids = sorted(id for id in found[1] if id > after)
         for start in range(0, len(ids), _STEP):
             part = ids[start : start + min(_STEP, limit - len(items))]
-            items += _snapshots(await link.run("dump", b"".join(part)), now)
+            items += _snapshots(await link.run("dump", b"".join(part)))
             if len(items) >= limit or len(part) < min(_STEP, len(ids) - start):
                 return Page(items, id_text(part[-1]))
     return Page(items)
 
 
-def _snapshots(flat: Sequence[Any], now: Micros) -> list[Snapshot]:
+def _snapshots(flat: Sequence[Any]) -> list[Snapshot]:
     found: list[Snapshot] = []
     for at in range(0, len(flat), 10):
         id, c, m, *texts, order, edges, key = flat[at : at + 10]
         standing = read_state(m) if m else None
+        head = read_head(c)
         found.append(
             Snapshot(
                 record=record_of(id, c, m, texts),
                 order=order,
                 edges=_edges(edges),
-                unique=unique_of(read_head(c), key, now),
+                unique=unique_of(head, key),
+                mode=MODES[head.mode] if head.key is not None else None,
                 parked=standing.park if standing and standing.park and standing.state is State.WAITING else None,
             )
         )
@@ -110,14 +110,13 @@ def _row(snapshot: Snapshot) -> tuple[Any, ...]:
         texts += ("p", binary(progress_text(record["progress"] or 0.0, record["note"])))
     edges = b"".join(map(edge_bytes, snapshot.edges))
     key = snapshot.unique
-    mode = MODES.index(key.until) if key else False
     return (
         binary(need_id(record["id"])),
         binary(c),
         binary(write_state(standing)),
         texts,
         binary(edges),
-        mode,
+        key is not None,
         (key and key.ttl) or 0,
     )
 
@@ -146,6 +145,6 @@ def _record(snapshot: Snapshot) -> bytes:
         options=record["options"] or "",
         tags=tuple(msgspec.json.decode(record["tags"])) if record["tags"] else (),
     )
-    mode = MODES.index(snapshot.unique.until) if snapshot.unique else 1
+    mode = MODES.index(snapshot.mode or "finished")
     parents = msgspec.json.decode(record["parents"]) if record["parents"] else ()
     return whole_record(job, record["created_at"], parents, mode)

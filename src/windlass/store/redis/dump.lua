@@ -1,7 +1,7 @@
 -- What it does: reads whole jobs with all that a move to another engine needs.
 -- Input:  ARGV[1] ids (16 bytes each).
 -- Output: {id, record, state or '', r, e, t, p, order, edges (parent and policy, 17 bytes each), key record or '', ...}.
--- Relies: prelude.lua; live jobs and dead letters only.
+-- Relies: ends.lua; live jobs, dead letters, and ended jobs that others still wait for.
 
 local ids, out = {}, {}
 for at = 1, #ARGV[1], 16 do ids[#ids + 1] = sub(ARGV[1], at, at + 15) end
@@ -10,12 +10,13 @@ local extra = {}
 for x, suffix in ipairs({ 'r', 'e', 't', 'p' }) do extra[x] = fetch(ids, suffix) end
 for i = 1, #ids do
   local job = jobs[ids[i]]
-  if job and (not is_final(job.state) or job.state == FAILED) then
+  if job and (not is_final(job.state) or job.state == FAILED or call('EXISTS', edges_key(job.id)) == 1) then
     with_order(job)
     local edges, unique = {}, job.key and call('HGET', KEY.unique, job.key)
-    for at = 1, #(job.parents or ''), 16 do
-      local parent = sub(job.parents, at, at + 15)
-      local policy = job.state == BLOCKED and call('ZSCORE', edges_key(parent), job.id)
+    local parents = job.state == BLOCKED and parents_of(job) or {}
+    for p = 1, #parents do
+      local parent = parents[p]
+      local policy = call('ZSCORE', edges_key(parent), job.id)
       if policy then edges[#edges + 1] = parent .. char(tonumber(policy)) end
     end
     if not unique or sub(unique, 9) ~= job.id then unique = '' end

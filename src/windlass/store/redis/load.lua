@@ -1,23 +1,32 @@
 -- What it does: stores jobs as they were dumped from another engine.
--- Input:  ARGV[1] {{id, record, state, {suffix, text, ...}, edges, key mode or false, period left}, ...}.
+-- Input:  ARGV[1] {{id, record, state, {suffix, text, ...}, edges, holds its key, period from its creation}, ...}.
 -- Output: how many were new.
 -- Relies: ends.lua; a known id is left alone. The sequence moves past every order it is given.
 
-local rows, ids, new, opened = cmsgpack.unpack(ARGV[1]), {}, 0, {}
+local rows, ids, new, opened, waited = cmsgpack.unpack(ARGV[1]), {}, 0, {}, {}
 for i = 1, #rows do ids[i] = rows[i][1] end
 local known = fetch(ids, '')
 for i = 1, #rows do
-  local id, c, m, texts, edges, mode, left = unpack(rows[i], 1, 7)
+  local id, c, m, texts, edges, holds, period = unpack(rows[i], 1, 7)
   if not known[i] and not jobs[id] then
     local job = open_job(id, c, m)
     job.born, job.dirty, job.moved = true, true, true
     set_field(id, '', c)
     for t = 1, #texts, 2 do set_field(id, texts[t], texts[t + 1]) end
+    local own = {}
+    for at = 1, #(job.parents or ''), 16 do own[sub(job.parents, at, at + 15)] = true end
     for at = 1, #edges, 17 do
-      call('ZADD', edges_key(sub(edges, at, at + 15)), byte(edges, at + 16), id)
+      local parent = sub(edges, at, at + 15)
+      call('ZADD', edges_key(parent), byte(edges, at + 16), id)
+      waited[parent] = true
+      if not own[parent] then
+        call('SADD', ahead_key(id), parent)
+        if band(job.marks, AHEAD) == 0 then job.marks = job.marks + AHEAD end
+      end
     end
-    if mode and not call('HGET', KEY.unique, job.key) then
-      job.ttl = left
+    waited[id] = true
+    if holds and not call('HGET', KEY.unique, job.key) then
+      job.ttl = job.created + period - now
       take_key(job)
     end
     call('HSETNX', KEY.queues, job.queue, '')
@@ -26,6 +35,11 @@ for i = 1, #rows do
     seq = max(seq - 1, job.ord % PRIORITY)
     new = new + 1
   end
+end
+-- A parent that had ended before its edges were all settled.
+for id in pairs(waited) do
+  local job = get(id)
+  if job and is_final(job.state) and call('EXISTS', edges_key(id)) == 1 then call('HSET', KEY.settle, id, job.state) end
 end
 open_slots(opened)
 flush()

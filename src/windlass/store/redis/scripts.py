@@ -14,6 +14,7 @@ _REVIVE = ("ends.lua", "revive.lua")
 _PARTS: dict[str, tuple[str, ...]] = {
     "claim": _ENDS,
     "command": _REVIVE,
+    "dump": _ENDS,
     "enqueue": _INSERT,
     "finish": _INSERT,
     "fire": _INSERT,

@@ -4,6 +4,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
@@ -21,7 +22,7 @@ from windlass.snapshot import Snapshot
 from windlass.store.protocol import MOST_ENQUEUED, Store
 from windlass.store.sqlite import block, finishing, leasing, migrate, moving, operating, produce, reading, upkeep
 from windlass.store.sqlite.address import names, read_url
-from windlass.store.sqlite.connection import Connection, connect, size_of
+from windlass.store.sqlite.connection import Connection, attach, connect, size_of
 from windlass.store.sqlite.database import Database, database
 from windlass.store.sqlite.faults import translate
 from windlass.store.sqlite.reader import Reader
@@ -94,6 +95,20 @@ class SqliteStore:
         migrate.migrate(connection, self._namespace)
         connection.set_busy_timeout(0)  # from here on the loop's thread must never wait inside SQLite
 
+    def _found(self) -> int:
+        if self._address.path is None or not Path(self._address.path).exists():
+            return 0
+        connection: Connection | None = None
+        try:
+            connection = attach(self._address.path)
+            connection.set_busy_timeout(5_000)
+            return migrate.found(connection, self._namespace)
+        except apsw.Error as error:
+            raise translate(error, self._place) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
     async def close(self) -> None:
         writer, reader, watch, shared = self._open_writer, self._open_reader, self._open_watch, self._database
         self._open_writer = self._open_reader = self._open_watch = None
@@ -109,6 +124,9 @@ class SqliteStore:
         return await self._scan(lambda view: migrate.migrate(view.db, self._namespace))
 
     async def schema(self) -> tuple[int, int]:
+        """Also of a handle that is not open, and then nothing is made."""
+        if self._open_writer is None:
+            return await asyncio.to_thread(self._found), migrate.known()
         return await self._look(lambda view: (migrate.found(view.db, self._namespace), migrate.known()))
 
     def sibling(self) -> Store:

@@ -6,9 +6,11 @@
 SELECT {record}, j.ord, j.park,
        (SELECT array_agg(e.parent ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_parents,
        (SELECT array_agg(e.on_failure ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_policies,
-       u.key AS held, u.mode, greatest(u.until - {schema}.clock(), 1) AS ttl
+       u.key AS held, u.mode, u.until - j.created_at AS ttl, j.unique_until AS keeps
 FROM {schema}.job j LEFT JOIN {schema}.uniq u ON u.key = j.unique_ AND u.holder = j.id
-WHERE j.id > $1 AND j.state IN ({any:live}, {state:failed}) ORDER BY j.id LIMIT $2
+WHERE j.id > $1 AND (
+    j.state IN ({any:live}, {state:failed}) OR j.dependents AND EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
+) ORDER BY j.id LIMIT $2
 
 -- name: load
 INSERT INTO {schema}.job (
@@ -28,7 +30,12 @@ ON CONFLICT DO NOTHING
 UPDATE {schema}.job SET dependents = true WHERE id = ANY($1::text[]) AND NOT dependents
 
 -- name: key
-INSERT INTO {schema}.uniq (key, holder, mode, until) VALUES ($1, $2, $3, {schema}.clock() + $4::bigint) ON CONFLICT DO NOTHING
+INSERT INTO {schema}.uniq (key, holder, mode, until) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+
+-- name: settle
+INSERT INTO {schema}.settle (parent) SELECT p.id FROM {schema}.job p
+WHERE p.state IN ({any:final}) AND (p.id = ANY($1::text[]) OR p.id IN (SELECT parent FROM {schema}.edge WHERE child = ANY($1::text[])))
+AND EXISTS (SELECT FROM {schema}.edge WHERE parent = p.id)
 
 -- name: tell
 SELECT {schema}.tell($1::text[], 1)
