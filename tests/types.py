@@ -5,6 +5,7 @@ from typing import Any, assert_type
 
 from windlass import (
     Context,
+    FlowGraph,
     Handler,
     Job,
     JobRef,
@@ -15,7 +16,13 @@ from windlass import (
     Schedule,
     Unique,
     Windlass,
+    Workflow,
+    WorkflowRef,
+    batch,
+    chain,
     exponential,
+    group,
+    result_of,
     testing,
 )
 
@@ -109,6 +116,36 @@ async def enqueue() -> None:
         handler: Handler[[int, int], int] = add
         job: NewJob[int] = handler.job(1, 2)
         assert_type(await app.submit(job), JobRef[int])
+
+
+@app.job
+def done(ctx: Context) -> float:
+    assert_type(ctx.parents.one(add), int)
+    assert_type(ctx.parents.all(fetch), list[bytes])
+    assert_type(ctx.enqueue(add, 1, 2), JobRef[int])
+    return 1.0
+
+
+@app.job
+async def rows(items: list[int]) -> None: ...
+
+
+async def workflows() -> None:
+    assert_type(chain(add.job(1, 2), fetch.job("u"), resize.job("p")), Workflow[str])
+    ref = await app.run(chain(add.job(1, 2), send_email.job("x")))
+    assert_type(ref, WorkflowRef[dict[str, str]])
+    assert_type(await ref.result(timeout="1m"), dict[str, str])
+    assert_type(app.sync.run(app.run(add.job(1, 2))), WorkflowRef[int])
+    assert_type(app.sync.result(ref), dict[str, str])
+    assert_type(group(add.job(1, 2), fetch.job("u")), Workflow[tuple[int, bytes]])
+    assert_type(group(*[add.job(i, i) for i in range(9)]), Workflow[tuple[int, ...]])
+    assert_type(chain(group(add.job(1, 2), add.job(2, 3)), done.job()).named("n"), Workflow[float])
+    assert_type(batch((add.job(i, i) for i in range(10_000)), then=done.job()), Workflow[float])
+    assert_type(batch([add.job(1, 2), chain(add.job(1, 2))], on_failure=done.job()), Workflow[None])
+    assert_type(batch(range(99), each=rows, chunk=10, then=done.job()), Workflow[float])
+    assert_type(add.job(result_of(add.job(1, 2)), b=2), NewJob[int])
+    assert_type(await app.workflows.get(ref.id), FlowGraph)
+    await app.workflows.retry(ref.id)
 
 
 async def operate(ref: JobRef[int]) -> None:

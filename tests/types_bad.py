@@ -1,6 +1,6 @@
 """Mistakes that both type checkers must report, one on each line marked `# E` and nowhere else (see `test_types.py`)."""
 
-from windlass import Context, Windlass
+from windlass import Context, Windlass, chain, group, result_of
 
 app = Windlass()
 
@@ -29,8 +29,12 @@ async def main() -> None:
     await mail("a")  # E the plain call still wants ctx
     await app.enqueue_many([add])  # E handlers are no jobs
     await add.options(delay=1)(1, 2)  # E a copy with options is not callable
+    await app.run(chain())  # E empty chain
+    await app.run(add)  # E a handler is no job
+    mail.job(result_of(add.job(1, 2)))  # E the result is an int
+    number: int = await (await app.run(group(add.job(1, 2)))).result()  # E the result is a tuple
     text: str = await (await add.enqueue(1, 2)).result()  # E the result is an int
-    print(text)
+    print(text, number)
 
 
 @app.job(quue="x")  # E unknown option

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from windlass.clock import Duration
 from windlass.errors import InsideLoop
+from windlass.flow import WorkflowRef
 from windlass.handler import Handler
 from windlass.job import Job, NewJob
 from windlass.joining import Joining, chunks
@@ -73,8 +74,10 @@ class Sync:
             return self._put(connection, chunks(jobs, atomic))
         return self.run(self._door.enqueue_many(jobs, atomic=atomic))
 
-    def result(self, ref: JobRef[R], timeout: Duration | None = None) -> R:
+    def result(self, ref: JobRef[R] | WorkflowRef[R], timeout: Duration | None = None) -> R:
         """`ref.result`, blocking."""
+        if isinstance(ref, WorkflowRef):
+            return self.run(ref.result(timeout))
         return self.run(self._door.result_of(ref.id, timeout))
 
     def run(self, awaitable: Awaitable[T], /) -> T:
