@@ -21,9 +21,8 @@ def app(place: Place) -> Windlass:
     return Windlass(place.url, namespace=place.namespace)
 
 
-@pytest.fixture
-def shared(place: Place) -> Windlass:
+@pytest.fixture(params=chosen_engines(processes=True))
+def shared(request: pytest.FixtureRequest) -> Iterator[Windlass]:
     """An app whose store crosses processes."""
-    if not place.crosses_processes:
-        pytest.skip("a store in memory is one process's own")
-    return Windlass(place.url, namespace=place.namespace)
+    with place_for(request.param) as place:
+        yield Windlass(place.url, namespace=place.namespace)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.schedules.kit import hold
 from tests.store.kit import HOUR, T0, Place
+from tests.store.places import chosen_engines
 from windlass.app import Windlass
 from windlass.clock import moment
 from windlass.errors import InvalidArgs, InvalidOption, ScheduleError, ScheduleNotFound
@@ -156,9 +157,8 @@ def two_versions(place: Place) -> tuple[Windlass, Windlass, Windlass]:
     return first, second, third
 
 
+@pytest.mark.parametrize("place", chosen_engines(processes=True), indirect=True)  # in memory every app has its own
 async def test_a_deploy_makes_the_store_like_the_code(place: Place) -> None:
-    if not place.crosses_processes:
-        pytest.skip("every app in memory has a store of its own")
     first, second, third = two_versions(place)
     async with first, second, third:
         store = await first.store()
