@@ -495,3 +495,28 @@ async def test_a_handler_that_enters_the_app_does_not_close_the_workers_store(ap
     await worker.run(until_idle=True)
     async with app:
         assert await app.ref(await app.ref(ref).result(timeout=5)).result(timeout=5) == "ran"
+
+
+@pytest.mark.parametrize("waits", ["never", "after", "before"])
+async def test_a_handler_that_cancels_its_own_task_harms_no_other_job(app: Windlass, waits: str) -> None:
+    @app.job(max_attempts=1)
+    async def own() -> None:
+        if waits == "before":
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if waits == "after":
+            await asyncio.sleep(0)
+
+    @app.job(max_attempts=1)
+    async def other() -> str:
+        await asyncio.sleep(0)
+        return "fine"
+
+    async with app, working(app, concurrency=1):
+        refs = await app.enqueue_many([own.job(), other.job(), own.job(), other.job()])
+        jobs = [await ended(app, ref.id) for ref in refs]
+        assert [job.state for job in jobs[1::2]] == ["completed"] * 2
+        expected = "failed" if waits == "after" else "completed"
+        assert [job.state for job in jobs[::2]] == [expected] * 2

@@ -7,6 +7,7 @@ nothing leaks from job to job, while `asyncio.current_task()`, `asyncio.timeout`
 """
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import types
@@ -52,6 +53,8 @@ class AsyncLane:
         self._worker = worker
         self.owns_signals = False
         """Ctrl-C comes to the worker as a signal, so a `KeyboardInterrupt` is the handler's own: its failure."""
+        self._owner = asyncio.current_task()
+        self._closing = False
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Run] = deque()
         self._slots: set[asyncio.Task[None]] = set()
@@ -100,6 +103,7 @@ class AsyncLane:
         self._breathe = True
 
     async def close(self) -> None:
+        self._closing = True
         for slot in list(self._slots):
             slot.cancel()
         if self._slots:
@@ -163,9 +167,13 @@ class AsyncLane:
                 yielded = context.run(self._begin, run)
             except StopIteration as done:
                 self._returned(run, done.value)
+                if task.cancelling():
+                    await self._forgive(task)
                 continue
             except BaseException as error:
                 self._raised(run, error, task)
+                if task.cancelling():
+                    await self._forgive(task)
                 continue
             self._pumping = False
             self._suspended += 1
@@ -176,6 +184,8 @@ class AsyncLane:
             await self._carry_on(run, context, yielded, task)
             if run.abandoned:  # another slot has taken its place
                 return True
+            if task.cancelling():
+                await self._forgive(task)
             if self._pumping:
                 return False
             self._pumping = True
@@ -250,7 +260,22 @@ class AsyncLane:
         """Whether it is not the handler's own: the loop is being torn down, or the user pressed Ctrl-C."""
         if isinstance(error, KeyboardInterrupt):
             return not self.owns_signals
-        return isinstance(error, asyncio.CancelledError) and task.cancelling() > 0
+        return isinstance(error, asyncio.CancelledError) and task.cancelling() > 0 and self._is_ending()
+
+    def _is_ending(self) -> bool:
+        """Whether somebody ends the lane or the whole worker; otherwise who cancels a slot is a handler."""
+        owner = self._owner
+        return self._closing or owner is None or owner.done() or owner.cancelling() > 0
+
+    async def _forgive(self, task: "asyncio.Task[None]") -> None:
+        """A handler cancelled its own task: the slot's next job is not meant."""
+        if self._is_ending():
+            return
+        while task.cancelling():
+            task.uncancel()
+        # Before Python 3.13 a cancellation that has not been delivered outlives `uncancel`.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
 
     def _end(self, run: Run, finish: Finish | None) -> None:
         if run.partial:
