@@ -110,7 +110,8 @@ class Producer:
             try:
                 answer = None if ailing else (await self._store_now([job]))[0]
             except Exception as own:
-                future.set_exception(own)
+                if not future.done():  # its caller may have given up meanwhile
+                    future.set_exception(own)
                 continue
             if answer is None:
                 future.set_exception(copy.copy(error) if len(group) > 1 else error)

@@ -66,6 +66,27 @@ async def test_a_cancelled_caller_does_not_disturb_the_others(app: Windlass) -> 
             await first
 
 
+async def test_a_caller_that_gives_up_while_its_error_is_found_does_not_disturb_the_others(
+    app: Windlass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = declared(app)
+    async with app:
+        store = await app.store()
+        plain = type(store).enqueue
+
+        async def enqueue(self: Any, jobs: Any) -> Any:
+            if len(jobs) == 1:  # after the common call has failed each job goes alone
+                bad.cancel()
+            return await plain(self, jobs)
+
+        monkeypatch.setattr(type(store), "enqueue", enqueue)
+        bad = asyncio.ensure_future(add.options(after=["nobody"]).enqueue(1))
+        good = asyncio.ensure_future(add.enqueue(2))
+        assert (await good).created
+        with pytest.raises(asyncio.CancelledError):
+            await bad
+
+
 async def test_wrong_arguments_store_nothing(app: Windlass) -> None:
     add = declared(app)
     async with app:
