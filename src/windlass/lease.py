@@ -76,12 +76,14 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
 class Pulse(msgspec.Struct, frozen=True):
     """The answer: `lost` leases (the job is no longer this worker's: stop it), `cancelled` jobs (somebody asked to stop
-    them), `quiet` (stop claiming), `stop` (a newer breaking schema or an operator: finish the work and exit)."""
+    them), `quiet` (stop claiming), `stop` (a newer breaking schema or an operator: finish the work and exit). `newer`: the
+    version of a breaking schema that this code does not know, 0 when it is not for that."""
 
     lost: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
     quiet: bool = False
     stop: bool = False
+    newer: int = 0
 
 
 class Promoted(msgspec.Struct, frozen=True):

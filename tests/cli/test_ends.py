@@ -61,10 +61,14 @@ def test_namespaces_are_apart(shell: Shell) -> None:
 
 
 def test_the_migration_stands_where_this_version_is(shell: Shell) -> None:
+    before = shell.run("migrate", "status", "-A", "shop")
+    assert (before.code, "empty" in before.out) == (1, True)
+    assert not (shell.folder / "shop.db").exists(), "looking makes nothing"
+    assert "done: 0001_start" in shell.ok("migrate", "up", "-A", "shop").out
     status = shell.ok("migrate", "status", "-A", "shop", "-o", "json").json
     assert status["state"] == "current"
     assert status["found"] == status["known"]
-    assert "current" in shell.ok("migrate", "up", "-A", "shop").out
+    assert "nothing to do" in shell.ok("migrate", "up", "-A", "shop").out
 
 
 def test_prune_deletes_what_is_old(shop: Shell) -> None:

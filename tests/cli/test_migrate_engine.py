@@ -25,7 +25,7 @@ def test_a_shop_moves(shop: Shell, there: str) -> None:
         assert plan["jobs"] == {"delayed": 1, "failed": 1, "waiting": 2}
         assert (plan["total"], plan["dry_run"]) == (4, True)
         assert "jobs in all    4" in shop.ok("migrate-engine", "--from", "sqlite:///shop.db", *to, "--dry-run").out
-        assert asyncio.run(open_store(place.url, place.namespace).schema())[0] == 0, "a dry run makes nothing"
+        assert asyncio.run(_found(place)) == 0, "a dry run makes nothing"
 
         moved = shop.ok("migrate-engine", "--from", "sqlite:///shop.db", *to)
         assert "4 (4 new)" in moved.out
@@ -43,6 +43,13 @@ def test_a_shop_moves(shop: Shell, there: str) -> None:
         assert back.code == 1
         assert "error[move-failed]" in back.err
         asyncio.run(_erase(place))
+
+
+async def _found(place: Place) -> int:
+    store = open_store(place.url, place.namespace)
+    found, _ = await store.schema()
+    await store.close()
+    return found
 
 
 async def _erase(place: Place) -> None:

@@ -1,7 +1,6 @@
 """Reading and moving the version of a store's schema."""
 
 import asyncio
-from contextlib import suppress
 from typing import NamedTuple
 
 import typer
@@ -9,7 +8,6 @@ import typer
 from windlass.cli.options import Plain
 from windlass.cli.show import emit_json
 from windlass.cli.target import Target
-from windlass.errors import SchemaMismatch
 
 
 class Status(NamedTuple):
@@ -21,17 +19,14 @@ class Status(NamedTuple):
 
 
 def read_status(target: Target) -> Status:
-    """Ask the store; one that refuses to open for its version tells it in the refusal."""
+    """Ask the store, without opening it: that would make one that is not there."""
     return asyncio.run(_read(target))
 
 
 async def _read(target: Target) -> Status:
     store = target.store()
     try:
-        await store.open()
         return Status(store.url, *await store.schema())
-    except SchemaMismatch as mismatch:
-        return Status(store.url, mismatch.facts["found"], mismatch.facts["known"])
     finally:
         await store.close()
 
@@ -40,6 +35,8 @@ def emit_status(status: Status, form: Plain) -> None:
     """Print it; exit code 1 if the versions differ."""
     behind = status.found < status.known
     state = "current" if status.found == status.known else "behind" if behind else "newer than this version"
+    if not status.found:
+        state = "empty: the first program that opens it makes it"
     if form is Plain.JSON:
         emit_json({"url": status.url, "found": status.found, "known": status.known, "state": state})
     else:
@@ -64,8 +61,6 @@ def bring_up(target: Target, form: Plain) -> None:
 async def _migrate(target: Target) -> list[str]:
     store = target.store()
     try:
-        with suppress(SchemaMismatch):  # an older schema refuses to open; that is what is being mended
-            await store.open()
         return await store.migrate()
     finally:
         await store.close()

@@ -57,7 +57,8 @@ class Store(Protocol):
         ...
 
     async def migrate(self) -> list[str]:
-        """Bring the schema to this version; the names of the steps taken. Safe when two run at once."""
+        """Bring the schema to this version; the names of the steps taken. Also of a handle that is not open. Safe when two run at
+        once."""
         ...
 
     async def schema(self) -> tuple[int, int]:

@@ -314,8 +314,11 @@ class Worker:
         if self._max_rss is not None and rss > self._max_rss:
             self._recycle(f"{rss >> 20} MiB of memory are in use, {self._max_rss >> 20} MiB are allowed")
 
-    def leave_soon(self) -> None:
-        """Finish the work and exit."""
+    def leave_soon(self, newer: int) -> None:
+        """Finish the work and exit. `newer`: the store's breaking schema version, 0 when an operator asked."""
+        if not self._stopping.is_set():
+            why = f"the store's schema is at version {newer}, newer than this Windlass" if newer else "asked to stop"
+            log.warning("%s: finishing what runs, for at most %g s, then leaving", why, self._grace)
         self._stop_claiming()
 
     @contextlib.contextmanager
@@ -367,7 +370,7 @@ class _News:
             self._claimer.quiet = pulse.quiet
             self._claimer.news()
         if pulse.stop:
-            self._worker.leave_soon()
+            self._worker.leave_soon(pulse.newer)
 
     def on_unrenewed(self, ids: list[str]) -> None:
         log.error("%d leases could not be renewed in time; their handlers are stopped", len(ids))

@@ -163,7 +163,8 @@ class Keeper:
             return Pulse(lost=lost, cancelled=cancelled)
         text = msgspec.json.encode(info).decode()
         breaking = await connection.fetchval(sql["heartbeat.record"], info.id, info.session, text, info.lease)
-        return Pulse(lost=lost, cancelled=cancelled, stop=breaking is not None and breaking > self._known)
+        newer = breaking if breaking is not None and breaking > self._known else 0
+        return Pulse(lost=lost, cancelled=cancelled, stop=newer > 0, newer=newer)
 
     async def report(self, notes: Sequence[Note]) -> None:
         if notes:

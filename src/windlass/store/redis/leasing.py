@@ -68,11 +68,14 @@ async def heartbeat(link: Link, beat: Beat, known_schema: int) -> Pulse:
     blob = pack((info.id, msgspec.json.encode(info).decode(), info.lease, beat.leaving, info.session, held))
     gone, flagged, told, schema = await link.run("heartbeat", blob)
     lost += [named[position - 1] for position in gone]
+    breaking = int((schema or b"0").split()[-1])
+    newer = breaking if breaking > known_schema else 0
     return Pulse(
         lost=tuple(lost),
         cancelled=tuple(map(id_text, flagged)),
         quiet=told in (b"quiet", b"stop"),
-        stop=told == b"stop" or int((schema or b"0").split()[-1]) > known_schema,
+        stop=told == b"stop" or newer > 0,
+        newer=newer,
     )
 
 

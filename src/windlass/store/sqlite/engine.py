@@ -120,7 +120,12 @@ class SqliteStore:
         await asyncio.to_thread(shared.leave)
 
     async def migrate(self) -> list[str]:
-        """Opening has done it already, so there is nothing left to do."""
+        """Opening does it, so an open handle has nothing left to do."""
+        if self._open_writer is None:
+            before = await asyncio.to_thread(self._found)
+            await self.open()
+            await self.close()
+            return [f"{step.version:04d}_{step.name}" for step in migrate.steps() if step.version > before]
         return await self._scan(lambda view: migrate.migrate(view.db, self._namespace))
 
     async def schema(self) -> tuple[int, int]:

@@ -161,7 +161,7 @@ def heartbeat(tx: Tx, beat: Beat, known_schema: int) -> Pulse:
         lost = tuple(each.id for each in beat.held if each.id not in kept)
     cancelled = tuple(id for (id,) in tx.rows("flagged", (info.id,)))
     newer = tx.value("breaking_since", (known_schema,))
-    return Pulse(lost=lost, cancelled=cancelled, stop=newer is not None)
+    return Pulse(lost=lost, cancelled=cancelled, stop=newer is not None, newer=newer or 0)
 
 
 def _text_of(info: WorkerInfo) -> str:
