@@ -301,6 +301,15 @@ class Windlass:
         """`enqueue`, with the call's arguments as they are."""
         if isinstance(handler, str):
             handler = await self.find_kind(handler)
+        if not isinstance(handler, Handler):  # pyright: ignore[reportUnnecessaryIsInstance]
+            shown = repr(handler)[:100]
+            raise InvalidOption(
+                f"{shown} is not a job; decorate the function with @app.job",
+                field="handler",
+                value=shown,
+                limit="a decorated function, or the name of a kind",
+                mend="decorate the function with @app.job",
+            )
         return await handler.enqueue(*args, **kwargs)
 
     async def find_kind(self, name: str) -> Handler[..., Any]:

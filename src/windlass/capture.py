@@ -100,7 +100,7 @@ class _Capture:
             try:
                 sink.line(record.levelname.lower(), _message(record))
             except Exception:  # a record whose arguments do not fit its text is logging's to complain about
-                sink.line(record.levelname.lower(), str(record.msg))
+                sink.line(record.levelname.lower(), _bare(record))
         return record
 
 
@@ -109,6 +109,13 @@ def _message(record: logging.LogRecord) -> str:
     if record.exc_info and record.exc_info[0] is not None:
         text = f"{text}\n{_FORMATTER.formatException(record.exc_info)}"
     return text
+
+
+def _bare(record: logging.LogRecord) -> str:
+    try:
+        return str(record.msg)
+    except Exception:  # an object without text must not fail the handler that logged it
+        return f"<{type(record.msg).__name__} without text>"
 
 
 class _Tee(io.TextIOBase):

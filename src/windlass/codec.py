@@ -183,6 +183,8 @@ def _why_not(leaf: Any) -> str | None:
         _encode(leaf)
     except UnicodeEncodeError:
         return "holds a lone surrogate, which is not valid Unicode text"
+    except RecursionError:  # a tuple as a key, which msgspec asks about again and again
+        return "has no JSON form"
     except Exception as error:
         return str(error)
     return None

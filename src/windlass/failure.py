@@ -113,6 +113,15 @@ def safe_text(text: str, longest: int) -> str:
     return text[:head] + _LEFT_OUT.format(len(text) - room) + text[len(text) - tail :]
 
 
+def is_text(text: str) -> bool:
+    """Whether every store can be asked for `text`: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def fingerprint(name: str, trace: TracebackType | None) -> str:
     """Sixteen hex digits that equal failures share: the class and the frames' files and functions, without line numbers."""
     frames = [f"{Path(f.f_code.co_filename).name}:{f.f_code.co_qualname}" for f, _ in traceback.walk_tb(trace)]

@@ -30,7 +30,7 @@ def check_name(value: object, field: str) -> str:
     if isinstance(value, str) and len(value) <= LONGEST_NAME and _NAME.fullmatch(value):
         return value
     raise InvalidOption(
-        f"{field} is {value!r}; it must be 1 to {LONGEST_NAME} letters, digits or _ . : @ / + -",
+        f"{field} is {repr(value)[:100]}; it must be 1 to {LONGEST_NAME} ASCII letters, digits or _ . : @ / + -",
         field=field,
         value=repr(value)[:100],
         limit=f"1..{LONGEST_NAME} characters",

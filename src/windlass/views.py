@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from windlass.clock import instant
 from windlass.errors import InvalidOption, JobNotFound
+from windlass.failure import is_text, safe_text
 from windlass.job import Job
 from windlass.lease import StoredLine
+from windlass.outcome import LONGEST_REASON
 from windlass.priority import check_priority
 from windlass.query import Action, Command, Page, Where
 from windlass.queue import QueueChange, QueueInfo, check_name
@@ -22,6 +24,7 @@ OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
 JobId: TypeAlias = str | JobRef[Any]
 
 _STEP = 500
+_LONGEST_ACTOR = 200
 _MOST_LISTED = 1_000
 
 
@@ -142,6 +145,9 @@ class Jobs:
 
 async def act_on(store: Store, command: Command, steps: Sequence[Where], actor: str) -> Acted:
     """Act on everything that one of the filters matches, 500 jobs a call."""
+    actor = safe_text(actor, _LONGEST_ACTOR)
+    if command.reason is not None:
+        command = replace(command, reason=safe_text(command.reason, LONGEST_REASON))
     done: dict[str, None] = {}
     flagged: dict[str, None] = {}
     refused: dict[str, str] = {}
@@ -204,6 +210,9 @@ def read_filter(given: JobFilter) -> Where:
         # A list that turned out to be empty must not widen the filter to every job.
         if value is not None and not value:
             raise _bad(name, value, "one or more values", "leave it out to mean any")
+        for text in _several(value):
+            if isinstance(text, str) and not is_text(text):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise _bad(name, text, "Unicode text", "leave the lone surrogate out")
     for name in ("created_from", "created_to", "finished_from", "finished_to"):
         at = given.get(name)
         if at is not None:
@@ -236,7 +245,7 @@ def _zeroes() -> dict[str, int]:
 
 def _id(id: JobId) -> str:
     name = id.id if isinstance(id, JobRef) else id
-    if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(name, str) or not name or not is_text(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise JobNotFound(f"no job {name!r}", id=name, mend="give a job's id or its reference")
     return name
 

@@ -163,3 +163,26 @@ async def test_queues(app: Windlass) -> None:
         with pytest.raises(InvalidOption):
             await app.queues.pause("a b")
         assert await app.workers() == []
+
+
+async def test_text_that_is_no_unicode_is_refused_or_escaped(app: Windlass) -> None:
+    @app.job
+    async def task() -> None: ...
+
+    async with app:
+        ref = await task.options(delay="1h").enqueue()
+        for call in (app.jobs.get("\ud800"), app.jobs.cancel("\ud800"), app.ref("\ud800").job()):
+            with pytest.raises(JobNotFound):
+                await call
+        for filters in ({"tags": ["\ud800"]}, {"queue": "\ud800"}, {"user": "\ud800"}):
+            with pytest.raises(InvalidOption):
+                await app.jobs.list(**filters)
+        assert await app.jobs.cancel(ref, reason="\ud800\x00" + "x" * 1_000, actor="\ud800") == 1
+        reason = (await app.jobs.get(ref)).reason
+        assert reason is not None and reason.startswith("\\ud800\\x00x") and len(reason) <= 500
+
+
+async def test_a_function_that_is_no_job_is_named(app: Windlass) -> None:
+    async with app:
+        with pytest.raises(InvalidOption, match=r"print.* is not a job; decorate"):
+            await app.enqueue(print, 1)  # type: ignore[arg-type]

@@ -103,3 +103,8 @@ def test_a_raising_dump_is_reported_not_leaked() -> None:
             raise RuntimeError("broken model")
 
     assert "broken model" in str(refused({"m": Model()}))
+
+
+def test_a_tuple_as_a_key_is_named() -> None:
+    with pytest.raises(InvalidArgs, match=r"key \(1, 2\) has no JSON form"):
+        encode({(1, 2): 3}, "x", MEBIBYTE)

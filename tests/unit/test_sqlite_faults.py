@@ -222,12 +222,22 @@ async def test_closed_and_open_again(tmp_path: Path) -> None:
     assert not (tmp_path / "jobs.db-wal").exists()  # the last one out leaves one file behind
 
 
+_NO_FILE = ("sqlite:///a\x00b", "sqlite:///a%00b", "sqlite:///\ud800.db")
+
+
 def test_urls() -> None:
     assert read_url("sqlite://:memory:").path is None
     assert read_url("sqlite:////tmp/a.db").path == "/tmp/a.db"
     assert read_url("sqlite:///a.db").path == str(Path.cwd() / "a.db")
     assert read_url("sqlite:///a%20b.db?synchronous=full&timeout=2").synchronous == "full"
-    for wrong in ("sqlite://", "sqlite:///", "sqlite://host/a.db", "sqlite:///a.db?sync=1", "sqlite:///a?timeout=x"):
+    for wrong in (
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://host/a.db",
+        "sqlite:///a.db?sync=1",
+        "sqlite:///a?timeout=x",
+        *_NO_FILE,
+    ):
         with pytest.raises(SettingsError):
             read_url(wrong)
     with pytest.raises(InvalidOption, match="namespace"):

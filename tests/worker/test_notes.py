@@ -199,3 +199,25 @@ async def test_the_context_knows_the_job(app: Windlass) -> None:
         await looks.options(user="42").enqueue(1)
         await app.drain()
     assert seen[:2] == [True, "looks"] and seen[2] == "q" and seen[4:] == [7, "42", 1, True]
+
+
+async def test_logging_an_object_without_text_does_not_fail_the_handler(app: Windlass) -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise ValueError
+
+        __repr__ = __str__
+
+    mute = logging.getLogger("tests.mute")
+    mute.addHandler(logging.NullHandler())
+    mute.propagate = False
+
+    @app.job(max_attempts=1)
+    async def logs() -> None:
+        mute.error(Mute())
+
+    async with app:
+        ref = await logs.enqueue()
+        await app.drain()
+        assert (await app.jobs.get(ref)).state == "completed"
+        assert ("error", "<Mute without text>") in await lines(app, ref.id)

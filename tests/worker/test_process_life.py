@@ -26,12 +26,13 @@ def kind(app: Windlass, name: str):
 
 
 @BETWEEN_PROCESSES
-async def test_sigterm_lets_run_and_exits_0(app: Windlass, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_lets_run_and_exits_0(app: Windlass, tmp_path: Path, number: signal.Signals) -> None:
     async with app, crew_of(app, tmp_path) as crew:
         refs = await app.enqueue_many([kind(app, "async").job(seconds=0.3) for _ in range(5)])
         process = await crew.start()
         await until(lambda: len(crew.effects("begin")) == 5, "all to start", 20)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert await process.wait() == 0
         assert [(await app.jobs.get(ref.id)).state for ref in refs] == ["completed"] * 5
 

@@ -8,6 +8,13 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """What asks a worker to leave: also its terminal's closing, unless (`nohup`) it is not to hear of that."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return signal.SIGTERM, signal.SIGINT
+    return signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
 def die_with(parent: int, how: signal.Signals) -> None:
     """Ask the kernel to signal this process when its parent dies (Linux; elsewhere the pipe's end tells).
 

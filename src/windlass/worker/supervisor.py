@@ -12,6 +12,7 @@ from windlass.clock import Duration, seconds
 from windlass.errors import InvalidOption, StoreError
 from windlass.states import State
 from windlass.store.protocol import Store
+from windlass.worker.lifeline import stop_signals
 from windlass.worker.process import RECYCLE, SUPERVISOR
 
 log = logging.getLogger("windlass.supervisor")
@@ -92,7 +93,7 @@ class Supervisor:
     async def run(self, *, handle_signals: bool = True) -> int:
         """Until a signal or until all workers are done; the exit code."""
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT) if handle_signals else ()
+        numbers = stop_signals() if handle_signals else ()
         for number in numbers:
             loop.add_signal_handler(number, self.stop)
         scaling = loop.create_task(self._scale()) if self._high > self._low and self._open is not None else None

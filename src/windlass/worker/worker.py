@@ -29,6 +29,7 @@ from windlass.worker.claimer import Claimer
 from windlass.worker.every import every
 from windlass.worker.finisher import Finisher
 from windlass.worker.firing import Firing
+from windlass.worker.lifeline import stop_signals
 from windlass.worker.pulse import Heartbeat
 from windlass.worker.reporter import Reporter
 from windlass.worker.resources import opened
@@ -324,12 +325,13 @@ class Worker:
     @contextlib.contextmanager
     def _signals(self) -> Generator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = stop_signals()
+        for number in numbers:
             loop.add_signal_handler(number, self._on_signal, number)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in numbers:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:

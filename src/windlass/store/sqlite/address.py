@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from windlass.errors import InvalidOption, SettingsError
+from windlass.failure import is_text
 
 TABLES = (
     "job", "tag", "edge", "adrift", "settle", "uniq", "log", "queue", "count", "counter", "worker", "schedule", "audit", "tally",
@@ -49,6 +50,8 @@ def read_url(url: str) -> Address:
 def _path(url: str, rest: str) -> str | None:
     if rest in (":memory:", "/:memory:"):
         return None
+    if "\x00" in unquote(rest) or not is_text(rest):
+        raise _bad(url, "names a file that no file system can hold", "leave NUL and lone surrogates out")
     if not rest.startswith("/") or len(rest) < 2:
         raise _bad(url, "names no file", "write sqlite:///relative.db, sqlite:////absolute.db or sqlite://:memory:")
     return str(Path(unquote(rest[1:])).absolute())
