@@ -47,6 +47,8 @@ class Joining:
     async def put(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
         """Store jobs in one statement of the connection's transaction."""
         opened = await self._door.stores.here()
+        if self._door.stores.takes_any_connection and connection is not self.here():
+            return await opened.producer.atomic(jobs)
         answers = await opened.store.enqueue_on(connection, jobs)
         self._note(connection, jobs, answers)
         return answers

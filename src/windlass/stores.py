@@ -57,6 +57,8 @@ class Stores:
         self.namespace = namespace
         self.observers: list[Observer] = []
         self.uncommitted = Uncommitted()
+        self.takes_any_connection = False
+        """A sandbox has no database that a connection could lead to: what is enqueued on one is stored at once."""
         self._pid = os.getpid()
         self._origin: Store | None = None
         self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Opened] = WeakKeyDictionary()

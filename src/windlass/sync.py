@@ -98,9 +98,13 @@ class Sync:
     def _put(self, connection: Any, parts: Iterable[list[NewJob[Any]]]) -> list[JobRef[Any]]:
         """On the caller's connection, which belongs to this thread."""
         opened = self.run(self._door.stores.here())
+        boxed = self._door.stores.takes_any_connection
         refs: list[JobRef[Any]] = []
         for part in parts:
-            answers = self._door.joining.put_blocking(opened, connection, part)
+            joining = self._door.joining
+            answers = (
+                self.run(joining.put(connection, part)) if boxed else joining.put_blocking(opened, connection, part)
+            )
             refs += [
                 make_ref(each.id, job.kind, each.created, self._door) for job, each in zip(part, answers, strict=True)
             ]

@@ -102,11 +102,13 @@ async def sandbox(app: Windlass, *, now: datetime | None = None) -> AsyncGenerat
     """`app`, the same object, on an empty store in memory whose clock stands at `now` (aware; default: the real time).
 
     Everything that uses the app meanwhile, from any thread, uses the sandbox; afterwards the app has its own store again.
+    Jobs enqueued with `connection=` are there at once, whatever becomes of the transaction.
     """
     outside = app.stores
     box = Box(app)
     app.stores = Stores(IN_MEMORY, outside.namespace)
     app.stores.observers.append(box.saw)
+    app.stores.takes_any_connection = True
     try:
         async with app:
             store = await app.store()

@@ -284,3 +284,19 @@ async def test_in_a_sandbox_a_block_is_the_sandboxs(app: Windlass) -> None:
             assert box.enqueued() == []
         box.assert_enqueued(mail, to="kept", count=1)
         assert await box.drain() == 1
+
+
+async def test_in_a_sandbox_any_connection_will_do(app: Windlass) -> None:
+    """Programs that enqueue on their own connections are tested without the database."""
+    mail = app.handlers["mail"]
+    session = object()
+    async with testing.sandbox(app) as box:
+        await mail.options(connection=session).enqueue("one")
+        await app.enqueue_many([mail.job("two")], connection=session)
+        await asyncio.to_thread(app.sync.enqueue, mail.options(connection=session), "three")
+        box.assert_enqueued(mail, to="three", count=1)
+        assert await box.drain() == 3
+        await asyncio.to_thread(app.sync.close)
+    async with app:
+        with pytest.raises(InvalidOption):
+            await mail.options(connection=session).enqueue("outside")
