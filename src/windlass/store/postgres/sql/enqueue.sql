@@ -33,9 +33,9 @@ CREATE OR REPLACE FUNCTION {schema}.enqueue(
     keys text[], modes text[], ttls bigint[], conflicts text[],
     children text[], parents text[], policies text[], a_parents text[], a_children text[], a_policies text[], careful boolean, channel text
 ) RETURNS TABLE (n integer, id text, outcome text) LANGUAGE plpgsql
--- Our connections allow nested loops only, which is right for a few rows of `job`; here arrays of a whole call meet arrays:
--- 10,000 jobs with edges took 52 s.
-SET enable_hashjoin = on SET enable_mergejoin = on AS $$
+-- Our connections allow nested loops only, in plans made once, which is right for a few rows of `job`. Here the arrays of a whole
+-- call meet each other: 10,000 jobs with edges took 52 s. Large calls are planned by their size, until the function ends.
+SET enable_hashjoin = on SET enable_mergejoin = on SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     at bigint := {schema}.clock();
@@ -45,6 +45,9 @@ DECLARE
     e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
     causers text[]; came boolean; item record;
 BEGIN
+    IF cardinality(ids) > 100 THEN
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+    END IF;
     IF careful THEN
         -- Rows that are repeats: stored before, or named before in this call.
         SELECT array_agg(s.again ORDER BY s.n) INTO skips FROM (

@@ -66,6 +66,12 @@ DECLARE
     item text; stored boolean := cardinality(line) = 0; stood text; well boolean; kids text[]; did record;
 BEGIN
     moved := 0; readied := false; ended := false;
+    IF cardinality(line) > 1 THEN
+        SELECT * INTO did FROM {schema}.settle_completed(line, budget, at);
+        line := did.rest;
+        moved := did.moved;
+        readied := did.readied;
+    END IF;
     LOOP
         IF cardinality(line) = 0 AND stored AND moved < budget THEN
             -- In one go: each look at this table passes over what an old snapshot keeps of it.
@@ -108,6 +114,50 @@ BEGIN
     more := cardinality(line) > 0 OR stored;
 END $$;
 
+-- The edges of all completed parents of the line at once, if they are within the budget: the usual case, where a level of many
+-- jobs leads to few. `rest`: what is left of the line, and jobs with dependents that this ended.
+CREATE OR REPLACE FUNCTION {schema}.settle_completed(
+    line text[], budget integer, at bigint, OUT rest text[], OUT moved integer, OUT readied boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    wells text[]; kids text[]; go text[]; calm text[];
+BEGIN
+    rest := line; moved := 0; readied := false;
+    SELECT array_agg(id) INTO wells FROM (
+        SELECT id, state FROM {schema}.job WHERE id = ANY(line) ORDER BY id OFFSET 0 FOR UPDATE
+    ) j WHERE state = {state:completed}; -- fenced off, or the planner would start from the index of completed jobs
+    SELECT array_agg(child), count(*) INTO kids, moved
+    FROM (SELECT child FROM {schema}.edge WHERE parent = ANY(wells) LIMIT budget + 1) e;
+    IF wells IS NULL OR moved > budget THEN
+        moved := 0;
+        RETURN;
+    END IF;
+    SELECT coalesce(array_agg(l.id ORDER BY l.n), '{}') INTO rest
+    FROM unnest(line) WITH ORDINALITY l(id, n) WHERE l.id <> ALL(wells);
+    IF kids IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(DISTINCT id) INTO kids FROM unnest(kids) k(id);
+    PERFORM 1 FROM {schema}.job WHERE id = ANY(kids) ORDER BY id FOR UPDATE;
+    WITH gone AS (
+        DELETE FROM {schema}.edge WHERE parent = ANY(wells) AND child = ANY(kids) RETURNING child, on_failure
+    ),
+    less AS (SELECT child, count(*)::integer AS n, bool_or(on_failure = 'trigger') AS triggers FROM gone GROUP BY child),
+    fewer AS (
+        UPDATE {schema}.job j SET waits = waits - l.n FROM less l WHERE j.id = l.child AND j.waits > 0
+        RETURNING j.id, j.waits, l.triggers
+    )
+    SELECT array_agg(id) FILTER (WHERE waits = 0 AND NOT triggers), array_agg(id) FILTER (WHERE waits = 0 AND triggers)
+    INTO go, calm FROM fewer;
+    IF go IS NOT NULL THEN
+        PERFORM {schema}.unblock(go, at);
+        readied := true;
+    END IF;
+    IF calm IS NOT NULL THEN
+        rest := rest || {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at);
+    END IF;
+END $$;
+
 -- The edges from one ended parent to these children: which of them have dependents and ended, and whether one may run now.
 CREATE OR REPLACE FUNCTION {schema}.settle_edges(
     ended text, stood text, well boolean, kids text[], at bigint, OUT parents text[], OUT readied boolean
@@ -121,7 +171,8 @@ BEGIN
         DELETE FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids) RETURNING e.child, e.on_failure
     ),
     fewer AS (
-        UPDATE {schema}.job j SET waits = waits - 1 FROM gone g WHERE j.id = g.child AND j.state = {state:blocked}
+        -- Blocked jobs are those that wait. The state itself would make the planner start from the index of rare states.
+        UPDATE {schema}.job j SET waits = waits - 1 FROM gone g WHERE j.id = g.child AND j.waits > 0
         RETURNING j.id, j.waits, g.on_failure
     )
     SELECT array_agg(id) FILTER (WHERE on_failure <> 'trigger' AND waits = 0 AND (well OR on_failure = 'run')),
