@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.store.kit import Clock, Place
-from tests.store.places import chosen_engines, make_future, place_for
+from tests.store.places import chosen_engines, make_future, tidy_place_for
 from windlass.store import Store
 
 MakeStore = Callable[[], Awaitable[Store]]
@@ -22,7 +22,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store of this test's own: a fresh file, or a namespace on the session's server."""
-    with place_for(request.param) as place:
+    with tidy_place_for(request.param) as place:
         yield place
 
 

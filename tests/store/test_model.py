@@ -17,10 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.store.places import chosen_engines
 from tests.store.kit import LEASE, T0, Clock, Hand, act, end, fresh_id, promote_all
 from tests.store.model import Model, ModelJob
-from tests.store.places import place_for
+from tests.store.places import chosen_engines, tidy_place_for
 from windlass.clock import SECOND
 from windlass.job import Claim, Edge, NewJob, UniqueKey
 from windlass.outcome import Finish
@@ -44,7 +43,7 @@ class Play(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.room = ExitStack()
-        self.place = self.room.enter_context(place_for(self.engine))
+        self.place = self.room.enter_context(tidy_place_for(self.engine))
         self.store = self.place.first
         self.place.clock = self.clock = Clock(self.store)
         self.run(self.place.open())

@@ -234,11 +234,14 @@ class Worker:
 
     async def _until_idle(self, parts: "_Parts") -> None:
         """Until a claim that began after everything had ended brings nothing, and nothing is due."""
+        runner = parts.runner
         while True:
+            # What ends after the look for due jobs may be due itself by now: a snooze of no time.
+            calm, done = not runner.held, runner.done
             promoted = await self._quietly(parts)
-            if await parts.claimer.ask() and not promoted and not parts.runner.held:
+            if await parts.claimer.ask() and calm and not promoted and not runner.held and runner.done == done:
                 return
-            await parts.runner.quiet()
+            await runner.quiet()
 
     async def _quietly(self, parts: "_Parts") -> bool:
         fired = await parts.firing.step()

@@ -200,13 +200,13 @@ class Keeper:
         return [to_claim(row) for row in rows]
 
     async def _rescue(self, connection: Connection, worker: str, lease: Micros, limit: int) -> list[Any]:
-        held, at = await connection.fetchrow(self._db.sql["rescue.mark"], lease)
+        held, now = await connection.fetchrow(self._db.sql["rescue.mark"], lease)
         await connection.execute(self._db.sql["rescue.restamp"], lease)
         if held:
             return []
         with self._rescued.look(time.monotonic) as look:
             rows = await connection.fetch(self._db.sql["rescue.take"], worker, lease, limit, look.since)
-            look.saw(at, all_of_it=len(rows) < limit)
+            look.saw(now, all_of_it=len(rows) < limit)
         return rows
 
     async def unpark(self, key: str) -> int:

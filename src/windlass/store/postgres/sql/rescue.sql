@@ -9,7 +9,7 @@ SELECT 'rescue', t.now, CASE WHEN EXISTS (SELECT FROM {schema}.mark WHERE name =
     WHEN EXISTS (SELECT FROM {schema}.job WHERE state = {state:active}) THEN t.now + $1 ELSE 0 END FROM t
 ON CONFLICT (name) DO UPDATE SET
     until = CASE WHEN excluded.at - m.at > $1 / 2 THEN excluded.at + $1 ELSE m.until END, at = greatest(m.at, excluded.at)
-RETURNING at < until AS held, at
+RETURNING at < until AS held, (SELECT now FROM t) AS now
 
 -- name: restamp
 WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now)
