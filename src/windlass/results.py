@@ -58,6 +58,8 @@ class Watcher:
 
     async def final(self, id: str, timeout: float | None) -> Job:
         """The job once it is final; raises `JobNotFound`, `ResultTimeout`."""
+        if not id.isascii():  # no id of ours; a text that a driver cannot encode would fail everybody's look
+            raise JobNotFound(f"there is no job {id!a}", id=ascii(id))
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id, []).append(future)
         self._fresh.add(id)

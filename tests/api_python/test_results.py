@@ -53,6 +53,21 @@ async def test_results_have_the_type_of_the_handler(app: Windlass) -> None:
         assert await lied.result(timeout=5) == "three"
 
 
+async def test_a_nonsense_id_is_refused_and_others_go_on_waiting(app: Windlass) -> None:
+    @app.job
+    async def fine() -> int:
+        return 1
+
+    async with app:
+        ref = await fine.enqueue()
+        waiting = asyncio.create_task(ref.result(timeout=10))
+        await asyncio.sleep(0)
+        with pytest.raises(JobNotFound):
+            await app.ref("\ud800").result(timeout=5)
+        await app.drain()
+        assert await waiting == 1
+
+
 async def test_failed_and_cancelled_jobs_raise_what_happened(app: Windlass) -> None:
     @app.job(max_attempts=1)
     async def boom() -> None:
