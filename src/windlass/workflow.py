@@ -195,7 +195,9 @@ def batch(
         raise InvalidWorkflow("a batch needs at least one job", jobs=[], mend="batch([a.job()], then=b.job())")
     last = then or on_success
     shape: Shape = {"ends": list(ends)} if then is None else then.id
-    return Workflow([*members, *callbacks], starts, ends if last is None else (last.id,), shape, name and read_name(name, "name"))
+    return Workflow(
+        [*members, *callbacks], starts, ends if last is None else (last.id,), shape, name and read_name(name, "name")
+    )
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

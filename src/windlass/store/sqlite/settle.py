@@ -10,6 +10,7 @@ from windlass.states import State
 from windlass.store.sqlite.transaction import Row, Tx, packed
 
 UNBOUNDED = 1 << 60
+_WAITING, _DELAYED = State.WAITING.value, State.DELAYED.value
 
 
 class Ended(NamedTuple):
@@ -116,14 +117,14 @@ def _unblock(tx: Tx, free: list[Row]) -> None:
         return
     first = tx.count_on("seq", len(free))
     free.sort(key=lambda row: row[0])  # in the order in which they were enqueued
-    tx.many("unblock", (_unblocked(tx, row, first + place) for place, row in enumerate(free)))
-
-
-def _unblocked(tx: Tx, row: Row, sequence: int) -> Row:
-    n, _, queue, priority, run_at = row
-    state = State.DELAYED if run_at > tx.now else State.WAITING
-    tx.moved(queue, State.BLOCKED, state)
-    return (n, state.value, max(run_at, tx.now), order(priority, sequence))
+    now, moves, rows = tx.now, dict[tuple[str, str], int](), list[Row]()
+    for sequence, (n, _, queue, priority, run_at) in enumerate(free, first):
+        state = _DELAYED if run_at > now else _WAITING
+        moves[queue, state] = moves.get((queue, state), 0) + 1
+        rows.append((n, state, max(run_at, now), order(priority, sequence)))
+    tx.many("unblock", rows)
+    for (queue, state), count in moves.items():
+        tx.moved(queue, State.BLOCKED, state, count)
 
 
 def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]:
