@@ -208,7 +208,7 @@ async def test_a_move_that_broke_off_is_made_again(source: str, target: str, mon
         with pytest.raises(ConnectionError):
             await move(old, Breaking(fresh, 3))  # type: ignore[arg-type]
         part = sum((await counted(fresh)).values())
-        assert part == 30
+        assert 0 < part <= 30  # an engine may give a short page
         moved = await move(old, fresh)
         assert moved.new == moved.jobs - part
         assert await state_of(fresh, ids["child"]) is State.BLOCKED
