@@ -80,7 +80,9 @@ async def fill(store: Store, jobs: int, queue: str) -> None:
 def show(what: str, figures: Sequence[float]) -> None:
     ordered = sorted(figures)
     p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-    print(f"{what:<34} mean {statistics.fmean(figures):7.2f}  p50 {statistics.median(figures):7.2f}  p99 {p99:7.2f}  us/job")
+    print(
+        f"{what:<34} mean {statistics.fmean(figures):7.2f}  p50 {statistics.median(figures):7.2f}  p99 {p99:7.2f}  us/job"
+    )
 
 
 async def measure(store: Store, jobs: int, where: str) -> None:

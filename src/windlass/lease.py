@@ -87,8 +87,8 @@ class Pulse(msgspec.Struct, frozen=True):
 
 
 class Promoted(msgspec.Struct, frozen=True):
-    """`moved`: jobs that became waiting or ended by expiry, and edges settled. `wait`: microseconds until the next is due, None if none is known.
-    `more`: there is more to do right now."""
+    """`moved`: jobs that became waiting or ended by expiry, and edges settled. `wait`: microseconds until the next is due,
+    None if none is known. `more`: there is more to do right now."""
 
     moved: int
     wait: Micros | None = None

@@ -19,7 +19,8 @@ from windlass import batch, chain, group
 async def main():
     async with app:
         members = [add.job(n) for n in range(40)] + [send.job("nobody")]
-        bad = chain(greet.options(name="x" * 60).job("a"), batch(members, then=greet.job("then"), on_success=greet.job("good"), name="n"))
+        called = batch(members, then=greet.job("then"), on_success=greet.job("good"), name="n")
+        bad = chain(greet.options(name="x" * 60).job("a"), called)
         print((await app.run(bad)).id)
         await app.drain()
         await app.drain()

@@ -141,7 +141,7 @@ def check(stored: list[NewJob[Any]], found: dict[str, Job], effects: dict[str, l
         begun = [effect.at for effect in ran if effect.what == "begin"]
         closed = [effect for effect in ran if effect.what != "begin"]
         assert len({effect.lease for effect in closed}) == len(closed), f"{job.id} ended twice under one lease"
-        if found[job.id].state is State.COMPLETED or '"always"' in job.args and begun:
+        if found[job.id].state is State.COMPLETED or ('"always"' in job.args and begun):
             assert closed, f"{job.id} is {found[job.id].state} and its handler never ended"
         if ends[job.id] is State.CANCELLED:
             assert not begun, f"{job.id} was doomed and ran"
