@@ -37,11 +37,16 @@ def chosen_engines(*, processes: bool = False) -> list[str]:
     return [name for name in chosen or ENGINES if not (processes and name == "sqlite-memory")]
 
 
+def _fresh_namespace() -> str:
+    # One database may serve several pytest processes when a server was given from outside. The end keeps one test's namespace
+    # from being another's that a test makes by adding or taking away a character.
+    return f"t{os.getpid()}x{next(_numbers)}y"
+
+
 @contextmanager
 def place_for(engine: str) -> Iterator[Place]:
     """A place that nothing else uses."""
-    # One database may serve several pytest processes when a server was given from outside.
-    namespace = f"t{os.getpid()}x{next(_numbers)}"
+    namespace = _fresh_namespace()
     if engine == "sqlite-file":
         with TemporaryDirectory(prefix="windlass-test-") as folder:
             yield Place(f"sqlite:///{Path(folder) / 'jobs.db'}", "windlass", crosses_processes=True)
@@ -61,7 +66,7 @@ def tidy_place_for(engine: str) -> Iterator[Place]:
         with place_for(engine) as place:
             yield place
         return
-    namespace = _empty_schemas.pop() if _empty_schemas else f"t{os.getpid()}x{next(_numbers)}"
+    namespace = _empty_schemas.pop() if _empty_schemas else _fresh_namespace()
     yield Place(postgres_server().url, namespace, crosses_processes=True)
     if _empty(namespace):
         _empty_schemas.append(namespace)
