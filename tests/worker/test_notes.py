@@ -208,7 +208,8 @@ async def test_logging_an_object_without_text_does_not_fail_the_handler(app: Win
 
         __repr__ = __str__
 
-    mute = logging.Logger("tests.mute")  # no part of the tree: pytest puts handlers on the loggers there, and they do fail
+    # No part of the tree: pytest puts handlers on the loggers there, and they do fail.
+    mute = logging.Logger("tests.mute")
     mute.addHandler(logging.NullHandler())
 
     @app.job(max_attempts=1)
