@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, Place, act, counted, end, get, new, promote_all, put
+from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, Place, act, counted, end, get, new, promote_all, put, state_of
 from tests.store.racer import race
 from windlass.job import Edge, NewJob, UniqueKey
 from windlass.outcome import Verdict
 from windlass.query import Action, Retention, Swap
+from windlass.queue import QueueChange
 from windlass.schedule import ScheduleRow
 from windlass.states import Event, State
 from windlass.store import Store
@@ -289,3 +290,18 @@ def _mixture(step: int, number: int) -> list[NewJob]:
         new(unique=UniqueKey(key=f"k{step % 4}")),
         new(queue=f"q{number}", delay=step % 2 * HOUR),
     ]
+
+
+async def test_a_call_given_up_half_way_takes_no_later_one_with_it(store: Store, place: Place) -> None:
+    """A cancelled call must not leave its transaction on the connection: the next call's writes would be accepted there
+    and never committed."""
+    other = await place.another()
+    for n in range(60):
+        calls = (store.put_queue("q", QueueChange(paused=bool(n % 2)), "ops"), put(store, new("given-up")))
+        given_up = [asyncio.create_task(call) for call in calls]
+        await asyncio.sleep(n * 0.00005)  # not a wait for anything: each round cuts the call at another point
+        for call in given_up:
+            call.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+        (id,) = await put(store, new("kept"))
+        assert await state_of(other, id) is State.WAITING

@@ -30,8 +30,10 @@ class Pool:
             connection = await self._get()
             try:
                 yield connection
-            except (TimeoutError, asyncpg.InternalClientError):
+            except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError):
                 # It may still be at work, or its peer is gone; asyncpg calls a farewell that it had not read yet internal.
+                # A BEGIN whose answer nobody has read does not show in `is_in_transaction`: given back, the connection
+                # would take the next caller's writes into a transaction that nobody commits, and call them accepted.
                 connection.terminate()
                 raise
             finally:
