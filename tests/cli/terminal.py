@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -66,6 +67,11 @@ class Answer:
         return self.out.splitlines()
 
 
+def _hear_interrupts() -> None:
+    """A shell's background jobs ignore SIGINT, and what they start inherits that; a test run may be such a job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Shell:
     """A folder with `shop.py` in it, in which commands are run."""
 
@@ -103,6 +109,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hear_interrupts,
         )
 
     def on_terminal(self, *words: str, **environment: str) -> str:
