@@ -408,3 +408,29 @@ async def test_sums_are_folded() -> None:
         assert await connection.fetchval(f"SELECT count(*) FROM {schema}.delta") == 0
         assert await connection.fetchval(f"SELECT count(*) FROM {schema}.batch") == 0
         assert await store.counts() == before
+
+
+async def test_a_transaction_that_stands_still_lets_go_of_its_locks_and_is_made_again() -> None:
+    """As when a process is stopped between two statements: the others must be able to take over its jobs."""
+    async with opened() as store, opened(store.sibling()) as other:
+        await put(store, new())
+        hand = Hand(other)
+        claim = await hand.one()
+        database = store._opened.database
+        awake = asyncio.Event()
+        tries = 0
+
+        async def work(connection: Any) -> int:
+            nonlocal tries
+            await connection.execute(f"SELECT FROM {database.table('job')} FOR UPDATE")
+            tries += 1
+            await awake.wait()
+            return await connection.fetchval("SELECT 7")
+
+        stopped = asyncio.create_task(database.write(work))
+        await until(lambda: tries, "the lock to be taken")
+        await hand.complete(claim)  # waits for the lock
+        assert not stopped.done()
+        awake.set()
+        assert await stopped == 7
+        assert tries == 2

@@ -20,6 +20,9 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
+    # A process that freezes inside a transaction (SIGSTOP, a paused VM) would keep its jobs' rows locked, and rescue passes
+    # over locked rows: its jobs would wait until it thaws. Ours last milliseconds; one that is ended so is made again.
+    "idle_in_transaction_session_timeout": "2s",
 }
 
 

@@ -30,7 +30,7 @@ DRIVER_ERRORS = (
 
 
 class _Cut(Exception):
-    """The connection was gone before anything was done on it."""
+    """The connection was gone before anything was committed on it."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
@@ -78,7 +78,7 @@ class Database:
         raise AssertionError("the last try returns or raises")
 
     async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """`work` in a transaction. If it cannot even begin, nothing has happened and another connection is tried."""
+        """`work` in a transaction. If it loses its connection before the commit, nothing has happened and another is tried."""
 
         async def inside(connection: Connection) -> T:
             transaction = connection.transaction()
@@ -88,11 +88,13 @@ class Database:
                 raise _Cut(error) from error
             try:
                 told = await work(connection)
-            except BaseException:
+            except BaseException as error:
                 if not connection.is_closed():
                     # A rollback that fails (the pool then drops the connection) must not hide why it was asked for.
                     with contextlib.suppress(*DRIVER_ERRORS):
                         await transaction.rollback()
+                elif isinstance(error, DRIVER_ERRORS):
+                    raise _Cut(error) from error
                 raise
             await transaction.commit()
             return told
