@@ -60,7 +60,8 @@ class Crew:
     def effects(self, what: str) -> list[Effect]:
         if not self.effects_file.exists():
             return []
-        rows = [line.split() for line in self.effects_file.read_text().splitlines()]
+        # Without what follows the last newline: a line that is being written while we read.
+        rows = [line.split() for line in self.effects_file.read_text().split("\n")[:-1]]
         return [Effect(row[0], row[1], int(row[2]), int(row[3]), int(row[4]) / 1e6) for row in rows if row[0] == what]
 
 
