@@ -15,6 +15,9 @@ WindlassError
 ├── JobCancelled             the awaited job ended in `cancelled`
 ├── ResultTimeout            the awaited job did not end in time (also a TimeoutError)
 ├── RateLimitExceeded        a submission limit is used up
+├── LimitReached             a bound of the store's own is used up (signals a job keeps)
+├── StepsChanged             a durable handler met another step than the one recorded at that position
+├── SignalTimeout            the awaited signal did not come in time (also a TimeoutError)
 ├── InsideLoop               a blocking call was made where an event loop runs
 ├── LeaseLost                this attempt no longer owns its job
 ├── ScheduleError            a schedule cannot be read or never fires
@@ -133,6 +136,24 @@ class RateLimitExceeded(WindlassError):
     """`limit`, `remaining`, `reset_at` (aware datetime)."""
 
     code = "rate-limit-exceeded"
+
+
+class LimitReached(WindlassError):
+    """`field`, `value`, `limit`."""
+
+    code = "limit-reached"
+
+
+class StepsChanged(WindlassError):
+    """`position`, `expected` (the recorded step's name), `got`, `version` (the payload version of the job)."""
+
+    code = "steps-changed"
+
+
+class SignalTimeout(WindlassError, TimeoutError):
+    """`signal`, `timeout` (seconds)."""
+
+    code = "signal-timeout"
 
 
 class InsideLoop(WindlassError, RuntimeError):

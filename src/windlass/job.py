@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 import msgspec
 
 from windlass.clock import Micros, moment
+from windlass.limit import Bound
 from windlass.states import FINAL, State
 
 R_co = TypeVar("R_co", covariant=True)
@@ -44,12 +45,16 @@ class Ahead(msgspec.Struct, frozen=True, gc=False):
 class UniqueKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """At most one job holds `key` in a namespace. Held until the job ends (`finished`), is first claimed (`started`),
     or for `ttl` microseconds whatever becomes of it (`period`). `on_conflict`: hand back the holder (`existing`, `skip`:
-    the reference says `created=False`), or change a not yet started holder to the new job's arguments (`replace`)."""
+    the reference says `created=False`), or change a not yet started holder to the new job's arguments (`replace`), at
+    most `latest` microseconds after the holder was created (a debounce's longest wait). `rerun`: `replace` while the holder
+    has not started; once it has, the new job waits for the holder's end as its only follower, and later ones of the key
+    replace the follower. The follower takes over the key when the holder leaves it."""
 
     key: str
     until: Literal["finished", "started", "period"] = "finished"
     ttl: Micros | None = None
-    on_conflict: Literal["existing", "skip", "replace"] = "existing"
+    on_conflict: Literal["existing", "skip", "replace", "rerun"] = "existing"
+    latest: Micros | None = None
 
 
 class NewJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False, kw_only=True):
@@ -59,6 +64,8 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False, kw_only=True)
     `RunOptions`, empty for the kind's defaults). Times are microseconds: `delay` and `expires_in` count from the store's
     now, `run_at` and `expires_at` are instants; give one of each pair. `before`: stored jobs that shall wait for this one too.
     `on_failure` is what builders give the edges they add; stores read `after` only.
+    `limits`: what the job is under while it runs, each key once. `weight`: its group's share in a fair queue, 1 to 100, the
+    newest counts. `answer`: a result (JSON text) that is known already: the job is born completed, and never runs.
     """
 
     id: str
@@ -83,6 +90,9 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False, kw_only=True)
     after: tuple[Edge, ...] = ()
     before: tuple[Ahead, ...] = ()
     on_failure: OnFailure = "cancel"
+    limits: tuple[Bound, ...] = ()
+    weight: int = 1
+    answer: str | None = None
 
 
 class Enqueued(msgspec.Struct, frozen=True, gc=False):
@@ -96,7 +106,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A leased job in a worker's hands. `attempt` is this attempt's number, from 1. Instants are the store's.
 
     `ready_at`: since when it could run; `claimed_at`: when this lease was granted; `lease`: the fencing token, which
-    only grows over the life of one job. `reason` is set on jobs that `rescue` took over from a lapsed lease.
+    only grows over the life of one job. `reason` is set on jobs that `rescue` took over from a lapsed lease. `limited`: it
+    holds slots of limits while it is leased. `rated`: it spent a rate, so it is started within `GUARD` or given back.
     """
 
     id: str
@@ -121,6 +132,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     name: str | None = None
     tags: tuple[str, ...] = ()
     cancelling: bool = False
+    limited: bool = False
+    rated: bool = False
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,6 +1,7 @@
 """Claiming work and keeping it: what a worker asks of the store, and what it is told."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 
@@ -13,6 +14,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `session` names one life of one worker process; `number` grows by one for each new claim of it. The same number again
     (a lost reply) returns the same jobs, those still held, with fresh expiry.
+    `idle`: how many of the slots could start a job this moment; no more limited jobs than that are given, since a job that
+    sits in a worker's hand holds its slots for nothing (None: all of them).
     """
 
     worker: str
@@ -21,6 +24,7 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     slots: Mapping[Runtime, int]
     lease: Micros
     queues: tuple[str, ...] | None = None
+    idle: Mapping[Runtime, int] | None = None
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):
@@ -74,6 +78,10 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     leaving: bool = False
 
 
+ORDERS = "worker-orders"
+"""The space of records by which operators steer workers: key is the worker's id, text `quiet` or `stop`."""
+
+
 class Pulse(msgspec.Struct, frozen=True):
     """The answer: `lost` leases (the job is no longer this worker's: stop it), `cancelled` jobs (somebody asked to stop
     them), `quiet` (stop claiming), `stop` (a newer breaking schema or an operator: finish the work and exit). `newer`: the
@@ -115,7 +123,51 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     age: Micros = 0
 
 
-Note = Progress | LogLine
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """A step of a durable handler, by its position from 0; the same position again overwrites it.
+
+    `value`: JSON text. `done` false: it was begun (a sleep or a wait; `value` says until when). With `signal`: if a signal of
+    that name has come, the oldest is taken and its data is the value of the done step, whatever `value` and `done` say.
+    """
+
+    id: str
+    lease: int
+    position: int
+    name: str
+    value: str | None = None
+    done: bool = True
+    signal: str | None = None
+
+
+Note = Progress | LogLine | Step
+
+
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """What became of a note. `accepted` false: the lease is gone, nothing was written. `value` of a step that asked for a
+    signal: its data if one was taken."""
+
+    accepted: bool = True
+    value: str | None = None
+
+
+class StoredStep(msgspec.Struct, frozen=True, gc=False):
+    """A step as kept; `at` is when its last note came, `attempt` the number of the attempt that wrote it."""
+
+    position: int
+    name: str
+    value: str | None
+    done: bool
+    at: Micros
+    attempt: int
+
+
+class Delivery(StrEnum):
+    """What became of a signal: the job waited for it and goes on; kept until it asks; it is over; it is not known."""
+
+    WOKEN = "woken"
+    KEPT = "kept"
+    OVER = "over"
+    UNKNOWN = "unknown"
 
 
 class StoredLine(msgspec.Struct, frozen=True):
@@ -132,12 +184,16 @@ __all__ = [
     "Claim",
     "ClaimRequest",
     "Claimed",
+    "Delivery",
     "Held",
     "LogLine",
     "Note",
+    "Noted",
     "Progress",
     "Promoted",
     "Pulse",
+    "Step",
     "StoredLine",
+    "StoredStep",
     "WorkerInfo",
 ]

@@ -110,12 +110,13 @@ DEFAULT_RULES = RunRules()
 class Finish(msgspec.Struct, frozen=True, gc=False):
     """How an attempt ends, for the store to commit if `lease` is still the job's.
 
-    event: complete, retry, snooze, release, fail, abort. `result`: JSON text. `error`: `ErrorInfo` as JSON text (it
+    event: complete, retry, snooze, release, suspend, fail, abort. `result`: JSON text. `error`: `ErrorInfo` as JSON text (it
     replaces the job's). `trail`: a `Trail` as JSON text, kept for every end but complete. `delay`: microseconds from the
-    store's now (retry, snooze, release with delay). `spends`: the attempt counts. `rescued`: adds one to the job's rescues
-    (only a judged lapse does). `park`: keep the released job out of reach until a worker that serves the key comes
-    (`kind:<name>`). `took`, `waited`: microseconds of run and of waiting, for the tallies. `follow`: jobs to enqueue in
-    the same transaction.
+    store's now (retry, snooze, release with delay; of suspend the longest wait, 0 for ever). `spends`: the attempt
+    counts. `rescued`: adds one to the job's rescues (only a judged lapse does). `park`: keep the released job out of reach
+    until a worker that serves the key comes (`kind:<name>`). `took`, `waited`: microseconds of run and of waiting, for the
+    tallies. `follow`: jobs to enqueue in the same transaction. `signal`: what a suspended job waits for; if it has come
+    already, the job is waiting at once.
     """
 
     id: str
@@ -134,6 +135,7 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     took: Micros = 0
     waited: Micros = 0
     follow: tuple[NewJob[Any], ...] = ()
+    signal: str | None = None
 
 
 class Verdict(StrEnum):

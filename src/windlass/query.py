@@ -7,6 +7,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from windlass.clock import Micros
+from windlass.job import Job
+from windlass.limit import LimitInfo
+from windlass.queue import QueueInfo
 from windlass.states import LIVE, TRANSITIONS, Event, State
 
 T = TypeVar("T")
@@ -111,6 +114,27 @@ class AuditEntry(msgspec.Struct, frozen=True):
     action: str
     target: str
     detail: str = "{}"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job stands, told by what a claim looks at. `now` is the store's.
+
+    `queue`: its settings. `parked`: the key it is parked under. `line`: jobs ahead of it in its own line (those that share
+    its queue, runtime, group and keys), counted up to 10,000; None unless it is waiting. `limits`: the keys it is under,
+    with the ids of up to 20 holders each in `holders`. `parents`: those it still waits for, with their states. `signal`:
+    what it is suspended for. `unique_holder`: who holds its unique key, if not itself.
+    """
+
+    job: Job
+    now: Micros
+    queue: QueueInfo
+    parked: str | None = None
+    line: int | None = None
+    limits: tuple[LimitInfo, ...] = ()
+    holders: Mapping[str, tuple[str, ...]] = {}
+    parents: tuple[tuple[str, State], ...] = ()
+    signal: str | None = None
+    unique_holder: str | None = None
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,12 +5,16 @@ from typing import Any, Literal
 import msgspec
 
 from windlass.job import Edge, UniqueKey
+from windlass.lease import StoredStep
+from windlass.limit import Bound
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`record`: the raw record under the names of `job.RECORD`. `order`: its place in line (`priority.order`), so that
     FIFO survives the move. `edges`: parents still open. `unique`: the key it still holds, its `ttl` counted from the job's
-    creation. `mode`: how long its key is held, also of a job that holds it no longer. `parked`: why it is out of reach."""
+    creation. `mode`: how long its key is held, also of a job that holds it no longer. `parked`: why it is out of reach.
+    `limits`, `weight`: as of `NewJob`. `signal`: what a suspended job waits for. `steps`, `signals`: of a durable handler;
+    signals are (name, data), oldest first."""
 
     record: dict[str, Any]
     order: int
@@ -18,3 +22,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     unique: UniqueKey | None = None
     mode: Literal["finished", "started", "period"] | None = None
     parked: str | None = None
+    limits: tuple[Bound, ...] = ()
+    weight: int = 1
+    signal: str | None = None
+    steps: tuple[StoredStep, ...] = ()
+    signals: tuple[tuple[str, str], ...] = ()

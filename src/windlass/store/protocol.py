@@ -15,10 +15,23 @@ from typing import Any, Protocol
 
 from windlass.clock import Micros
 from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.lease import (
+    Beat,
+    Claimed,
+    ClaimRequest,
+    Delivery,
+    Note,
+    Noted,
+    Promoted,
+    Pulse,
+    StoredLine,
+    StoredStep,
+    WorkerInfo,
+)
+from windlass.limit import LimitChange, LimitInfo, Take, Taken
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
@@ -108,17 +121,20 @@ class Store(Protocol):
     # run
 
     async def claim(self, request: ClaimRequest) -> Claimed:
-        """Lease waiting jobs: paused queues and parked or expired jobs are passed over; priority first, then FIFO."""
+        """Lease waiting jobs: paused queues and parked or expired jobs are passed over; each queue in its own order, several
+        queues by (priority, age) of their next jobs. No key is ever held by more jobs than its limit, nor its rate
+        exceeded; a job whose keys are full is passed over with all that share its line, and nobody waits behind it."""
         ...
 
     async def heartbeat(self, beat: Beat) -> Pulse:
-        """Keep the worker's record fresh, extend the named leases, tell what was lost or cancelled. May be called from
-        another thread's loop through a `sibling`."""
+        """Keep the worker's record fresh, extend the named leases, tell what was lost or cancelled, and what the record of
+        this worker in the space `ORDERS` says. May be called from another thread's loop through a `sibling`."""
         ...
 
-    async def report(self, notes: Sequence[Note]) -> None:
-        """Progress and log lines of running attempts; notes under a stale lease are dropped. The newest 1,000 lines a job
-        are kept."""
+    async def report(self, notes: Sequence[Note]) -> list[Noted]:
+        """Progress, log lines and steps of running attempts, in order, with what became of each; notes under a stale lease
+        are dropped. The newest 1,000 lines a job are kept. Steps live until the job is deleted or requeued (with
+        `keep_attempts` they stay). A step that asks for a signal takes it in the same transaction."""
         ...
 
     async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
@@ -129,7 +145,9 @@ class Store(Protocol):
         cancellation goes by each edge's `on_failure`: cancel the child, run it, hold it, fail it, or (`trigger`) release it
         at once, its other edges dropped; a `trigger` job whose parents all completed ends cancelled (`NOT_TRIGGERED`).
         Ends spread level by level: all children of one job before theirs. Follow-up jobs are stored before dependents are
-        settled, so what they are `before` of is still blocked."""
+        settled, so what they are `before` of is still blocked. Every end, snooze, retry, release and suspend frees the slots
+        of the job's limits. Suspend: the job is `blocked` (reason `waits for <signal>`) until its signal or time comes, or
+        waiting at once if the signal was there first; it spends no attempt."""
         ...
 
     async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
@@ -144,8 +162,8 @@ class Store(Protocol):
     # time
 
     async def promote(self, limit: int) -> Promoted:
-        """Due delayed and retrying jobs become waiting; expired ones end cancelled (reason `expired`); dependents left
-        over from large fan-outs are settled. `limit` bounds each of these."""
+        """Due delayed and retrying jobs become waiting; so do suspended ones whose time has come; expired ones end cancelled
+        (reason `expired`); dependents left over from large fan-outs are settled. `limit` bounds each of these."""
         ...
 
     async def put_schedules(self, rows: Sequence[ScheduleRow], actor: str) -> None:
@@ -180,7 +198,35 @@ class Store(Protocol):
         """Create or change a queue, audited."""
         ...
 
+    async def signal(self, id: str, name: str, data: str, actor: str) -> Delivery:
+        """Hand a signal (`data` is JSON text) to a job, audited: wakes it if it is suspended for that name (it becomes
+        waiting, in a new place), else it is kept for the step that asks, oldest first, 1,000 a job at most (`LimitReached`
+        beyond)."""
+        ...
+
+    async def put_limits(self, changes: Sequence[LimitChange], actor: str | None) -> None:
+        """Create or change limits, audited unless `actor` is None (target `limit:<key>`). Holds for every claim that begins
+        after it returned: of a `queue:` or `kind:` key that is new, all waiting jobs concerned have been put into lines
+        that know it by then. Jobs that run already are not stopped; nothing more starts until they are below the limit."""
+        ...
+
+    async def take(self, takes: Sequence[Take]) -> list[Taken]:
+        """Use rates, all or none of the call, without the guard of starts. For limits on submission."""
+        ...
+
     # inspect
+
+    async def limits(self, keys: Sequence[str] | None = None, limit: int = 1000) -> list[LimitInfo]:
+        """Keys and how they stand, by key: all (up to `limit`), or those of the given ones that exist."""
+        ...
+
+    async def standing(self, id: str) -> Standing | None:
+        """Where a job stands and what holds it back, or None if there is no such job."""
+        ...
+
+    async def steps(self, id: str) -> list[StoredStep]:
+        """A job's steps, by position."""
+        ...
 
     async def job(self, id: str) -> Job | None:
         """One job, or None."""
