@@ -54,7 +54,9 @@ class Hand:
         self.session = f"{name}-{fresh_id()}"
         self.number = 0
 
-    async def ask(self, slots: int | Mapping[Runtime, int] = 10, *, again: bool = False) -> Claimed:
+    async def ask(
+        self, slots: int | Mapping[Runtime, int] = 10, *, again: bool = False, idle: int | None = None
+    ) -> Claimed:
         """One claim; `again` repeats the last number, as after a lost reply."""
         self.number += not again
         wanted: Mapping[Runtime, int] = {"async": slots} if isinstance(slots, int) else slots
@@ -66,8 +68,19 @@ class Hand:
                 slots=wanted,
                 lease=self.lease,
                 queues=self.queues,
+                idle=None if idle is None else dict.fromkeys(wanted, idle),
             )
         )
+
+    async def up_to(self, slots: int, runtime: Runtime = "async") -> list[Claim]:
+        """Asks until it has so many or the store says there is no more: what one claim of a few may bring in several parts."""
+        taken: list[Claim] = []
+        while len(taken) < slots:
+            claimed = await self.ask({runtime: slots - len(taken)})
+            taken += claimed.jobs
+            if not claimed.more:
+                break
+        return taken
 
     async def take(self, slots: int | Mapping[Runtime, int] = 10) -> list[Claim]:
         return (await self.ask(slots)).jobs
@@ -120,7 +133,7 @@ def end(claim: Claim, event: Event, *, worker: str = "w1", outcome: str | None =
         outcome=outcome or event.value, reason=fields.get("reason"), worker=worker, took=fields.get("took", 0)
     )
     text = None if event is Event.COMPLETE else msgspec.json.encode(trail).decode()
-    spends = event not in (Event.SNOOZE, Event.RELEASE)
+    spends = event not in (Event.SNOOZE, Event.RELEASE, Event.SUSPEND)
     return Finish(claim.id, claim.lease, event, claim.queue, claim.kind, **{"trail": text, "spends": spends, **fields})
 
 
