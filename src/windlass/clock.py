@@ -18,6 +18,8 @@ Micros: TypeAlias = int
 SECOND: Micros = 1_000_000
 FOREVER = 100 * 365 * 86_400.0
 """The longest duration accepted, in seconds: a hundred years."""
+END_OF_TIME: Micros = 2**53 - 1
+"""When nothing else is set, such as for a job that waits for a signal without a limit: in the year 2255."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
