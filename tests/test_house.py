@@ -12,8 +12,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 STATEMENTS = sorted([*SOURCE.rglob("*.sql"), *SOURCE.rglob("*.lua")])
 
 VALUES = {
-    "capture", "clock", "cron", "errors", "failure", "job", "lease", "metrics", "outcome", "priority", "query", "queue", "retry",
-    "schedule", "snapshot", "states",
+    "capture", "clock", "cron", "errors", "failure", "job", "lease", "limit", "metrics", "outcome", "priority", "query", "queue",
+    "retry", "schedule", "snapshot", "states",
 }  # fmt: skip
 ENGINES = {"sqlite", "redis", "postgres"}
 DOORS = {"api", "cli", "catalogue"}
