@@ -167,7 +167,7 @@ async def test_a_signal_is_audited(store: Store, clock: Clock) -> None:
     assert "approve" in entry.detail
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", [name for name in TEXTS if TEXTS[name]])
 async def test_names_of_signals_hold_any_text(store: Store, name: str) -> None:
     hand = Hand(store)
     claim = await suspended(store, hand, TEXTS[name])
