@@ -12,7 +12,19 @@ import apsw
 from windlass.clock import Micros
 from windlass.errors import BatchTooLarge, InvalidOption, StoreReadOnly, StoreUnavailable, WorkersAlive
 from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.lease import (
+    Beat,
+    Claimed,
+    ClaimRequest,
+    Delivery,
+    Note,
+    Noted,
+    Promoted,
+    Pulse,
+    StoredLine,
+    StoredStep,
+    WorkerInfo,
+)
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
 from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
@@ -20,7 +32,18 @@ from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
 from windlass.store.protocol import MOST_ENQUEUED, Store
-from windlass.store.sqlite import block, finishing, leasing, migrate, moving, operating, produce, reading, upkeep
+from windlass.store.sqlite import (
+    block,
+    finishing,
+    leasing,
+    migrate,
+    moving,
+    noting,
+    operating,
+    produce,
+    reading,
+    upkeep,
+)
 from windlass.store.sqlite.address import names, read_url
 from windlass.store.sqlite.connection import Connection, attach, connect, size_of
 from windlass.store.sqlite.database import Database, database
@@ -193,9 +216,8 @@ class SqliteStore:
     async def heartbeat(self, beat: Beat) -> Pulse:
         return await self._write(lambda tx: leasing.heartbeat(tx, beat, migrate.known()))
 
-    async def report(self, notes: Sequence[Note]) -> None:
-        if notes:
-            await self._write(lambda tx: leasing.report(tx, notes))
+    async def report(self, notes: Sequence[Note]) -> list[Noted]:
+        return await self._write(lambda tx: noting.report(tx, notes)) if notes else []
 
     async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
         if not finishes:
@@ -242,7 +264,13 @@ class SqliteStore:
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
         return await self._write(lambda tx: operating.put_queue(tx, name, change, actor))
 
+    async def signal(self, id: str, name: str, data: str, actor: str) -> Delivery:
+        return await self._write(lambda tx: noting.signal(tx, id, name, data, actor))
+
     # inspect
+
+    async def steps(self, id: str) -> list[StoredStep]:
+        return await self._look(lambda view: noting.steps(view, id))
 
     async def job(self, id: str) -> Job | None:
         return await self._look(lambda view: reading.job(view, id))

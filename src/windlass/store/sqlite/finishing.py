@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from windlass.clock import END_OF_TIME
 from windlass.failure import safe_text
 from windlass.job import NewJob, append_trail, trail_line
 from windlass.metrics import MINUTE, tally
 from windlass.outcome import Finish, Verdict
 from windlass.states import FINAL, TRANSITIONS, Event, State
 from windlass.store.protocol import INLINE_EDGES
+from windlass.store.sqlite.noting import box_holds, wake
 from windlass.store.sqlite.produce import enqueue
 from windlass.store.sqlite.settle import Ended, free_keys, leave
 from windlass.store.sqlite.transaction import Tx, Uneven, packed
@@ -84,7 +86,7 @@ def _after(tx: Tx, accepted: Sequence[Finish], ended: list[Ended]) -> None:
 class _Attempt:
     """A job as one call of finish knows it; changed along the way, since a call may name a job twice."""
 
-    __slots__ = ("attempt", "cancelling", "lease", "n", "queue", "run_at", "settled", "state", "trail")
+    __slots__ = ("attempt", "cancelling", "lease", "n", "priority", "queue", "run_at", "settled", "state", "trail")
 
     def __init__(self, row: Sequence[Any]) -> None:
         (
@@ -97,6 +99,7 @@ class _Attempt:
             self.trail,
             self.cancelling,
             self.run_at,
+            self.priority,
         ) = row
 
 
@@ -123,6 +126,8 @@ class _OneByOne:
         else:
             target = self._give_back(job, end)
         self._tx.moved(job.queue, State.ACTIVE, target)
+        if target is State.BLOCKED:
+            target = self._suspend(job, end)
         job.state, job.settled = target, end.lease
         self.accepted.append(end)
         if target in FINAL:
@@ -154,6 +159,8 @@ class _OneByOne:
         run_at = now + end.delay
         if end.event is Event.RELEASE and end.delay <= 0:
             state, run_at = State.WAITING, job.run_at
+        elif end.event is Event.SUSPEND:
+            state, run_at = State.BLOCKED, run_at if end.delay > 0 else END_OF_TIME
         else:
             state = State.RETRYING if end.event is Event.RETRY else State.DELAYED
         self._tx.run(
@@ -171,6 +178,15 @@ class _OneByOne:
             ),
         )
         return state
+
+    def _suspend(self, job: _Attempt, end: Finish) -> State:
+        """It waits for its signal, unless that came first."""
+        name = _clean(end.signal) or ""
+        self._tx.run("suspend", (job.n, name, _clean(end.reason) or f"waits for {name}"))
+        if not box_holds(self._tx, job.n, name):
+            return State.BLOCKED
+        wake(self._tx, job.n, job.queue, job.priority, self._tx.now)
+        return State.WAITING
 
     def _trail(self, job: _Attempt, end: Finish) -> str | None:
         if end.trail is None:

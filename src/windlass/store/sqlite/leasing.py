@@ -1,25 +1,21 @@
 """Claiming jobs and keeping them: claim, heartbeat, report, rescue, unpark."""
 
 import heapq
-from collections.abc import Sequence
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from windlass.clock import Micros
-from windlass.failure import safe_text
 from windlass.job import Claim
-from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Progress, Pulse, WorkerInfo
+from windlass.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse, WorkerInfo
 from windlass.states import State
 from windlass.store.protocol import MOST_CLAIMED
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 
-MOST_LINES = 1_000
 MOST_UNPARKED = 500
 REMEMBERED_LEASES = 10
 """A worker's record counts for so many leases after its last beat."""
-_LONGEST_TEXT = 64_000
 _Text: TypeAlias = str | None
 _SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, _Text, _Text])
 _TAGS = msgspec.json.Decoder(tuple[str, ...])
@@ -101,13 +97,13 @@ def _after_claim(tx: Tx, request: ClaimRequest, rows: list[Row]) -> None:
 
 
 def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:
-    """Microseconds until a delayed or retrying job of the request's queues is due."""
+    """Microseconds until a delayed, retrying or suspended job of the request's queues is due."""
     asked = None if request is None else request.queues
     queues = [name for (name,) in view.rows("due_queues")] if asked is None else list(asked)
     if request is not None and queues:
         paused = {name for (name,) in view.rows("paused")}
         queues = [name for name in queues if name not in paused]
-    times = [at for at in (view.value("next_due", (queue,)) for queue in queues) if at is not None]
+    times = [at for queue in queues for (at,) in view.rows("next_due", (queue,)) if at is not None]
     return max(min(times) - view.now, 0) if times else None
 
 
@@ -161,30 +157,18 @@ def heartbeat(tx: Tx, beat: Beat, known_schema: int) -> Pulse:
         lost = tuple(each.id for each in beat.held if each.id not in kept)
     cancelled = tuple(id for (id,) in tx.rows("flagged", (info.id,)))
     newer = tx.value("breaking_since", (known_schema,))
-    return Pulse(lost=lost, cancelled=cancelled, stop=newer is not None, newer=newer or 0)
+    order = tx.value("record", (ORDERS, info.id, tx.now))
+    return Pulse(
+        lost=lost,
+        cancelled=cancelled,
+        quiet=order == "quiet",
+        stop=newer is not None or order == "stop",
+        newer=newer or 0,
+    )
 
 
 def _text_of(info: WorkerInfo) -> str:
     return msgspec.json.encode(info).decode()
-
-
-def report(tx: Tx, notes: Sequence[Note]) -> None:
-    touched: set[int] = set()
-    for note in notes:
-        if isinstance(note, Progress):
-            text = None if note.note is None else safe_text(note.note, _LONGEST_TEXT)
-            tx.run("put_progress", (note.id, note.lease, note.percent, text))
-        else:
-            n = tx.value("noting", (note.id, note.lease))
-            if n is not None:
-                tx.run("put_line", (n, *_line(tx, note)))
-                touched.add(n)
-    for n in touched:
-        tx.run("trim_log", (n, MOST_LINES))
-
-
-def _line(tx: Tx, line: LogLine) -> tuple[Any, ...]:
-    return (tx.now - line.age, line.attempt, line.level, safe_text(line.text, _LONGEST_TEXT))
 
 
 def rescue(tx: Tx, worker: str, lease: Micros, limit: int) -> list[Claim]:

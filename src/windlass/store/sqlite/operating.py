@@ -11,6 +11,7 @@ from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.states import State
 from windlass.store.protocol import INLINE_EDGES
+from windlass.store.sqlite.noting import forget
 from windlass.store.sqlite.produce import enqueue, key_holder
 from windlass.store.sqlite.reading import candidates
 from windlass.store.sqlite.revival import again
@@ -36,7 +37,10 @@ def choose(view: View, command: Command, where: Where, limit: int, tables: dict[
             id: "does not match" if id in found else "not found" for id in where.ids if found.get(id) not in matching
         }
         return Chosen(match[:limit], len(match) > limit, refused)
-    numbers, more = candidates(view, where, actionable(command.action), _unaffected(command, tables), limit, tables)
+    states = actionable(command.action)
+    if command.action is Action.RUN_NOW:
+        states = (*states, State.BLOCKED)
+    numbers, more = candidates(view, where, states, _unaffected(command, tables), limit, tables)
     return Chosen(numbers, more, {})
 
 
@@ -47,6 +51,8 @@ def _unaffected(command: Command, tables: dict[str, str]) -> tuple[str, tuple[An
             return "cancelling is null", ()
         case Action.REPRIORITISE:
             return "priority <> ?", (command.priority,)
+        case Action.RUN_NOW:
+            return f"(state <> '{State.BLOCKED}' or signal is not null)", ()
         case Action.DELETE:
             return f"n not in (select parent from {tables['edge']})", ()
         case _:
@@ -66,9 +72,10 @@ class Act:
 
     def run(self, tx: Tx, chosen: Chosen) -> Commanded:
         allowed = actionable(self._command.action)
+        sleepers = self._command.action is Action.RUN_NOW
         rows: list[Row] = []
         for row in tx.rows("targets", (packed(chosen.numbers),)):
-            if row[3] in allowed:
+            if row[3] in allowed or (sleepers and row[9] is not None):
                 rows.append(row)
             else:
                 self._refuse(row[1], f"is {row[3]}")
@@ -150,7 +157,7 @@ class Act:
             tx.topics.add("done")
 
     def _requeue(self, tx: Tx, row: Row) -> None:
-        n, id, queue, state, priority, _, key, mode, _ = row
+        n, id, queue, state, priority, _, key, mode, *_ = row
         if key is not None:
             holder = key_holder(tx, key)
             if holder is not None and holder != id:
@@ -160,6 +167,8 @@ class Act:
                 tx.run("take_key", (key, id, mode, None))
         place = order(priority, tx.count_on("seq"))
         tx.run("requeue", (n, place, tx.now, self._command.keep_attempts))
+        if not self._command.keep_attempts:
+            forget(tx, packed([n]))
         tx.moved(queue, state, State.WAITING)
         self._done.append(id)
 

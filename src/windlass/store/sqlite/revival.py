@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from windlass.priority import order
 from windlass.states import FINAL, State
 from windlass.store.protocol import INLINE_EDGES
+from windlass.store.sqlite.noting import forget
 from windlass.store.sqlite.produce import key_holder
 from windlass.store.sqlite.transaction import Row, Tx, packed
 
@@ -59,6 +60,7 @@ def _revive(tx: Tx, parent: int, row: Row) -> bool:
         if mode == "finished":
             tx.run("take_key", (key, id, mode, None))
     tx.run("requeue", (n, order(priority, tx.count_on("seq")), tx.now, False))
+    forget(tx, packed([n]))
     tx.moved(queue, state, State.WAITING)
     return True
 

@@ -157,7 +157,7 @@ def remove(tx: Tx, rows: list[Row]) -> None:
     numbers = packed([row[0] for row in rows])
     free_keys(tx, [row[1] for row in rows])
     _drop_edges_into(tx, numbers)
-    for name in ("delete_tags", "delete_log", "delete_cut", "delete_jobs"):
+    for name in ("delete_tags", "delete_log", "delete_cut", "delete_steps", "delete_mail", "delete_jobs"):
         tx.run(name, (numbers,))
     for _, _, queue, old in rows:
         tx.moved(queue, old, None)

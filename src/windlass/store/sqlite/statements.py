@@ -3,6 +3,7 @@
 from functools import cache
 from importlib import resources
 
+from windlass.clock import END_OF_TIME
 from windlass.job import RECORD
 from windlass.store.sqlite.address import names
 from windlass.store.statement import fill, load, parts
@@ -28,11 +29,12 @@ def statements(namespace: str) -> dict[str, str]:
         for name, text in parts(load(PACKAGE, f"sql/{file}")).items():
             if name in found:
                 raise ValueError(f"two statements are called {name!r}")
-            found[name] = fill(text, **tables, claimed=CLAIMED, record_columns=RECORD_COLUMNS)
+            found[name] = fill(text, **tables, **_TEXTS)
     return found
 
 
 RECORD_COLUMNS = ", ".join(_RENAMED.get(name, name) for name in RECORD)
+_TEXTS = {"claimed": CLAIMED, "record_columns": RECORD_COLUMNS, "end_of_time": str(END_OF_TIME)}
 
 
 @cache

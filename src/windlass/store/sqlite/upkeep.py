@@ -40,7 +40,8 @@ def _due(tx: Tx, limit: int) -> tuple[int, bool]:
     """Due jobs get a new place, in the order of their times."""
     found: list[tuple[Row, str]] = []
     for (queue,) in tx.rows("due_queues"):
-        found += [(row, queue) for row in tx.rows("due_in", (queue, tx.now, limit))]
+        for what in ("due_in", "overslept_in"):
+            found += [(row, queue) for row in tx.rows(what, (queue, tx.now, limit))]
     found.sort()
     more = len(found) >= limit
     del found[limit:]

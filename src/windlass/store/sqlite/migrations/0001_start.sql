@@ -24,6 +24,10 @@ create table {job} (
   worker text,
   parked text,
   cancelling text,
+  line integer,
+  signal text,
+  weight integer,
+  bounds text,
   ukey text,
   umode text,
   user text,
@@ -43,8 +47,9 @@ create table {job} (
   trail text
 );
 create unique index "{ns}_job_id" on {job} (id);
--- expires_at makes the index enough to choose what to claim.
-create index "{ns}_job_ready" on {job} (queue, runtime, ord, expires_at) where state = {state:waiting} and parked is null;
+-- The plain lines. expires_at makes the index enough to choose what to claim.
+create index "{ns}_job_ready" on {job} (queue, runtime, ord, expires_at)
+where state = {state:waiting} and parked is null and line is null;
 create index "{ns}_job_due" on {job} (queue, run_at) where state in ({from:promote});
 create index "{ns}_job_leased" on {job} (lease_until) where state = {state:active};
 create index "{ns}_job_final" on {job} (queue, state, finished_at) where state in ({any:final});
@@ -53,6 +58,11 @@ create index "{ns}_job_ended" on {job} (state, id) where state in ({state:failed
 create index "{ns}_job_blocked" on {job} (id) where state = {state:blocked};
 create index "{ns}_job_parked" on {job} (parked, ord) where parked is not null;
 create index "{ns}_job_flagged" on {job} (worker) where cancelling is not null;
+create index "{ns}_job_asleep" on {job} (queue, run_at) where state = {state:blocked} and signal is not null;
+create index "{ns}_job_lined" on {job} (line, ord, expires_at)
+where state = {state:waiting} and parked is null and line is not null;
+create index "{ns}_job_holding" on {job} (line) where state = {state:active} and line is not null;
+create index "{ns}_job_bound" on {job} (n) where bounds is not null;
 create index "{ns}_job_expiry" on {job} (expires_at) where expires_at is not null and attempt = 0 and state in ({any:pending});
 create index "{ns}_job_user" on {job} (user, id) where user is not null;
 create index "{ns}_job_project" on {job} (project, id) where project is not null;
@@ -80,8 +90,13 @@ create index "{ns}_adrift_child" on {adrift} (child);
 create table {settle} (parent integer primary key, id text not null, state text not null);
 
 -- Unique keys. `holder` is a job's id, not its number: a `period` key outlives its job.
-create table {uniq} (key text primary key, holder text not null, mode text not null, until integer) without rowid;
+-- `follower` (with its own mode and time) takes the key over when the holder leaves it.
+create table {uniq} (
+  key text primary key, holder text not null, mode text not null, until integer, follower text, follower_mode text,
+  follower_until integer
+) without rowid;
 create index "{ns}_uniq_holder" on {uniq} (holder);
+create index "{ns}_uniq_follower" on {uniq} (follower) where follower is not null;
 create index "{ns}_uniq_until" on {uniq} (until) where until is not null;
 
 create table {log} (
@@ -90,8 +105,53 @@ create table {log} (
 );
 create index "{ns}_log_job" on {log} (job, k);
 
-create table {queue} (name text primary key, paused integer not null default 0, paused_at integer) without rowid;
+-- What a durable handler has done, and the signals that wait for it to ask.
+create table {step} (
+  job integer not null, position integer not null, name text not null, value text, done integer not null, at integer not null,
+  attempt integer not null, primary key (job, position)
+) without rowid;
+create table {mail} (k integer primary key, job integer not null, name text not null, data text not null);
+create index "{ns}_mail_box" on {mail} (job, name, k);
+
+-- `served`: in a fair or weighted queue the pass of the group last served.
+create table {queue} (
+  name text primary key, paused integer not null default 0, paused_at integer, sort text not null default 'strict',
+  ageing integer, served integer not null default 0
+) without rowid;
 create index "{ns}_queue_paused" on {queue} (name) where paused = 1;
+create index "{ns}_queue_sort" on {queue} (name) where sort <> 'strict';
+
+-- Keys with their limits. `broad`: it holds for a whole queue or kind. `held`: the active jobs whose line has the key.
+-- `awake`: the lines that wait for it are to be looked at; `timer`: when they will be.
+create table {limit} (
+  k integer primary key autoincrement, key text not null unique, broad integer not null, concurrency integer, rate_n integer,
+  rate_window integer, rate_burst integer, shut_until integer, trial integer, pinned integer not null default 0,
+  held integer not null default 0, awake integer not null default 0, timer integer, changed_at integer not null
+);
+create index "{ns}_limit_broad" on {limit} (key) where broad = 1;
+create index "{ns}_limit_awake" on {limit} (k) where awake = 1;
+create index "{ns}_limit_timer" on {limit} (timer) where timer is not null;
+
+-- What of a rate is used. `meter` is a limit's number, or the text of a `Take`. A window: `used` is the sum of its spends.
+-- A bucket: `used` is what is missing, times the window, at the time `at`. Empty at `until`.
+create table {meter} (meter primary key, used integer not null, at integer not null, until integer not null) without rowid;
+create index "{ns}_meter_until" on {meter} (until);
+create table {spend} (meter not null, at integer not null, cost integer not null, primary key (meter, at)) without rowid;
+
+-- Waiting jobs under the same constraints. `keys`: a JSON list of limits' numbers. (rank, head) is a lower bound of where it
+-- stands among the lines of its queue and runtime; head is null when it has no job. `waits_for`: the limit it waits for.
+create table {line} (
+  k integer primary key autoincrement, queue text not null, runtime text not null, grp text not null, keys text not null,
+  rank integer not null, head integer, waits_for integer, unique (queue, runtime, grp, keys)
+);
+create index "{ns}_line_open" on {line} (queue, runtime, rank, head, k) where waits_for is null and head is not null;
+create index "{ns}_line_waiting" on {line} (waits_for, queue, rank, head) where waits_for is not null and head is not null;
+create index "{ns}_line_empty" on {line} (k) where head is null;
+
+-- Groups of fair and weighted queues.
+create table {turn} (
+  queue text not null, grp text not null, pass integer not null, weight integer not null, primary key (queue, grp)
+) without rowid;
 
 -- How many jobs a queue has in a state: sums moved in the transaction that moves the jobs. For display only.
 create table {count} (
@@ -128,3 +188,13 @@ create table {record} (
   primary key (space, key)
 ) without rowid;
 create index "{ns}_record_until" on {record} (until) where until is not null;
+
+-- The edges of jobs that ended while they were blocked. `cause` marks the edge whose parent ended the job.
+create table {cut} (
+  parent integer not null, child integer not null, on_failure text not null, cause integer not null,
+  primary key (parent, child)
+) without rowid;
+create index "{ns}_cut_child" on {cut} (child);
+
+-- Requeued parents that have more to revive than the call that requeued them could do.
+create table {revive} (parent integer primary key);

@@ -13,7 +13,7 @@ where j.state <> {state:blocked}
 select 'waits of ' || id || ' is ' || waits from {job}
 where waits <> (select count(*) from {edge} where child = {job}.n)
     + (select count(*) from {adrift} where child = {job}.n)
-  or (state = {state:blocked}) <> (waits > 0)
+  or (state = {state:blocked}) <> (waits > 0 or signal is not null)
 -- name: edges_forgotten
 select 'edge of ended parent ' || p.id || ' is not in the settle set' from {edge} as e join {job} as p on p.n = e.parent
 where p.state in ({any:final}) and (p.state = {state:completed} or e.on_failure <> 'hold')
@@ -51,3 +51,10 @@ select 'job ' || id || ' is flagged and ' || state from {job} where cancelling i
 select 'job ' || id || ' has a place of another priority' from {job} where (100 - priority) <> (ord >> 45)
 -- name: queue_unknown
 select 'queue ' || queue || ' is not listed' from {job} where queue not in (select name from {queue}) group by queue
+-- name: signal_wrong
+select 'job ' || id || ' waits for a signal and is ' || state from {job}
+where signal is not null and (state <> {state:blocked} or waits > 0)
+-- name: steps_adrift
+select 'step of no job ' || job from {step} where job not in (select n from {job})
+-- name: mail_adrift
+select 'signal of no job ' || job from {mail} where job not in (select n from {job})

@@ -12,9 +12,9 @@ returning {claimed}
 select name from {queue} where paused = 1
 -- name: ready_queues
 with recursive q (name) as (
-  select min(queue) from {job} where state = {state:waiting} and parked is null
+  select min(queue) from {job} where state = {state:waiting} and parked is null and line is null
   union all
-  select (select min(queue) from {job} where state = {state:waiting} and parked is null and queue > q.name)
+  select (select min(queue) from {job} where state = {state:waiting} and parked is null and line is null and queue > q.name)
   from q where q.name is not null
 )
 select name from q where name is not null
@@ -24,19 +24,26 @@ with recursive q (name) as (
   union all
   select (select min(queue) from {job} where state in ({from:promote}) and queue > q.name)
   from q where q.name is not null
+), a (name) as (
+  select min(queue) from {job} where state = {state:blocked} and signal is not null
+  union all
+  select (select min(queue) from {job} where state = {state:blocked} and signal is not null and queue > a.name)
+  from a where a.name is not null
 )
-select name from q where name is not null
+select name from q where name is not null union select name from a where name is not null
 -- name: next_due
-select min(run_at) from {job} where state in ({from:promote}) and queue = ?
+select min(run_at) from {job} where state in ({from:promote}) and queue = ?1
+union all select min(run_at) from {job} where state = {state:blocked} and signal is not null and queue = ?1
+  and run_at < {end_of_time}
 -- name: line
 select ord, n from {job}
-where state = {state:waiting} and parked is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3)
+where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3)
 order by ord
 -- name: take_line
 update {job} set state = {to:claim}, lease = ?5, lease_until = ?6, worker = ?7, started_at = ?3
 where n in (
   select n from {job}
-  where state = {state:waiting} and parked is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3)
+  where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3)
   order by ord limit ?4)
 returning {claimed}
 -- name: take_these
@@ -59,14 +66,6 @@ where {job}.id = held.id and {job}.lease = held.lease and {job}.state = {state:a
 returning {job}.id
 -- name: flagged
 select id from {job} where cancelling is not null and worker = ? and state = {state:active}
--- name: put_progress
-update {job} set progress = ?3, note = ?4 where id = ?1 and lease = ?2 and state = {state:active}
--- name: noting
-select n from {job} where id = ?1 and lease = ?2 and state = {state:active}
--- name: put_line
-insert into {log} (job, at, attempt, level, text) values (?, ?, ?, ?, ?)
--- name: trim_log
-delete from {log} where job = ?1 and k <= (select k from {log} where job = ?1 order by k desc limit 1 offset ?2)
 -- name: any_active
 select exists (select 1 from {job} where state = {state:active})
 -- name: restamp

@@ -1,6 +1,6 @@
 -- Operators' acts: on jobs, queues, schedules and small records.
 -- name: targets
-select n, id, queue, state, priority, ord, ukey, umode, cancelling from {job} where n in (select value from json_each(?))
+select n, id, queue, state, priority, ord, ukey, umode, cancelling, signal from {job} where n in (select value from json_each(?))
 -- name: has_dependents
 select exists (select 1 from {edge} where parent = ?)
 -- name: flag
@@ -35,7 +35,8 @@ delete from {revive} where parent = ?
 -- name: any_revive
 select exists (select 1 from {revive})
 -- name: run_now
-update {job} set state = {to:promote}, ord = ?2, run_at = ?3 where n = ?1
+update {job} set state = {to:promote}, ord = ?2, run_at = ?3, reason = iif(signal is null, reason, null), signal = null
+where n = ?1
 -- name: reprioritise
 update {job} set priority = ?2, ord = ?3 where n = ?1
 -- name: queue_row

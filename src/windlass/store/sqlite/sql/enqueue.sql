@@ -16,7 +16,7 @@ select id, n, state from {job} where id in (select value from json_each(?))
 -- name: insert_edge
 insert into {edge} (parent, child, on_failure) values (?, ?, ?)
 -- name: join
-update {job} set waits = waits + 1 where id = ?2 and state = {state:blocked}
+update {job} set waits = waits + 1 where id = ?2 and state = {state:blocked} and signal is null
   and not exists (select 1 from {edge} where parent = ?1 and child = {job}.n) returning n
 -- name: key_holder
 select holder, mode, until from {uniq} where key = ?

@@ -8,7 +8,7 @@ where {job}.id = f.id and {job}.lease = f.lease and {job}.state = {state:active}
 -- name: places_of
 select id, n from {job} where id in (select value from json_each(?))
 -- name: attempts
-select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at from {job}
+select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at, priority from {job}
 where id in (select value from json_each(?))
 -- name: complete_one
 update {job} set state = {to:complete}, result = ?2, finished_at = ?3, started_at = ?3 - ?4, settled = lease,
@@ -19,6 +19,8 @@ update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, finished_
 -- name: give_back
 update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, run_at = ?5, trail = ?6, settled = lease,
   attempt = attempt + ?7, rescues = rescues + ?8, parked = ?9, worker = null, lease_until = null where n = ?1
+-- name: suspend
+update {job} set signal = ?2, reason = ?3, expires_at = null where n = ?1
 -- name: add_tally
 insert into {tally} (minute, queue, kind, name, bucket, value) values (?1, ?2, ?3, ?4, ?5, ?6)
 on conflict (minute, queue, kind, name, bucket) do update set value = value + excluded.value

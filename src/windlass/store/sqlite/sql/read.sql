@@ -24,7 +24,8 @@ select minute, queue, kind, name, bucket, value from {tally} where minute >= ?1 
   and (?5 is null or name in (select value from json_each(?5)))
 order by minute, queue, kind, name, bucket
 -- name: of_waiting
-select n from {job} where state = {state:waiting} and parked is null
+select n from {job} where state = {state:waiting} and parked is null and line is null
+union all select n from {job} where state = {state:waiting} and parked is null and line is not null
 union all select n from {job} where parked is not null and state = {state:waiting}
 -- name: of_active
 select n from {job} where state = {state:active}

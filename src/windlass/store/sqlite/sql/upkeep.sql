@@ -1,8 +1,11 @@
 -- What time does: promotion, expiry, pruning.
 -- name: due_in
 select run_at, n, priority from {job} where state in ({from:promote}) and queue = ?1 and run_at <= ?2 order by run_at limit ?3
+-- name: overslept_in
+select run_at, n, priority from {job}
+where state = {state:blocked} and signal is not null and queue = ?1 and run_at <= ?2 order by run_at limit ?3
 -- name: promote_one
-update {job} set state = {to:promote}, ord = ?2 where n = ?1
+update {job} set state = {to:promote}, ord = ?2, reason = iif(signal is null, reason, null), signal = null where n = ?1
 -- name: due_state
 select state from {job} where n = ?
 -- name: expired
@@ -11,7 +14,8 @@ where expires_at is not null and attempt = 0 and state in ({any:pending}) and ex
 -- name: next_expiry
 select min(expires_at) from {job} where expires_at is not null and attempt = 0 and state in ({any:pending})
 -- name: end_these
-update {job} set state = ?2, reason = ?3, finished_at = ?4, parked = null, waits = 0, cancelling = null
+update {job} set state = ?2, reason = ?3, finished_at = ?4, parked = null, waits = 0, cancelling = null,
+  signal = null
 where n in (select value from json_each(?1))
 -- name: aged
 select n, id from {job}
