@@ -211,6 +211,8 @@ class Place:
         self.url, self.namespace, self.crosses_processes = url, namespace, crosses_processes
         self.first = open_store(url, namespace)
         self.clock: Clock | None = None
+        self.lowered: set[str] = set()
+        """Keys whose limit the test brought down below what ran under them, or that it forgot."""
         self._opened: list[Store] = []
 
     def handle(self) -> Store:
@@ -231,9 +233,15 @@ class Place:
         return store
 
     async def audit(self) -> list[str]:
-        """Differences between kept sums and counting, and orphans: an extra that each engine has for these tests."""
+        """Differences between kept sums and counting, and orphans: an extra that each engine has for these tests. And what
+        limits hold against what runs."""
+        from tests.store.limiting import audit_limits
+
         found = self.first.audit_counts()  # type: ignore[attr-defined]
-        return list(await found if inspect.isawaitable(found) else found)
+        texts = list(await found if inspect.isawaitable(found) else found)
+        if hasattr(self.first, "limits"):
+            texts += await audit_limits(self.first, self.lowered)
+        return texts
 
     async def close(self) -> None:
         for store in reversed(self._opened):
