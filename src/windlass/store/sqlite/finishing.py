@@ -12,8 +12,9 @@ from windlass.states import FINAL, TRANSITIONS, Event, State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.noting import box_holds, wake
 from windlass.store.sqlite.produce import enqueue
-from windlass.store.sqlite.settle import Ended, free_keys, leave
+from windlass.store.sqlite.settle import Ended, leave
 from windlass.store.sqlite.transaction import Tx, Uneven, packed
+from windlass.store.sqlite.uniqueness import free_keys
 
 _LONGEST = 2_000_000
 _TARGETS = {event: move.target for event, move in TRANSITIONS.items() if move.target is not None}

@@ -12,6 +12,7 @@ from windlass.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse, WorkerInf
 from windlass.states import State
 from windlass.store.protocol import MOST_CLAIMED
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
+from windlass.store.sqlite.uniqueness import free_started
 
 MOST_UNPARKED = 500
 REMEMBERED_LEASES = 10
@@ -93,7 +94,7 @@ def _after_claim(tx: Tx, request: ClaimRequest, rows: list[Row]) -> None:
     for queue, n in moves.items():
         tx.moved(queue, State.WAITING, State.ACTIVE, n)
     if keyed:
-        tx.run("free_started", (packed(keyed),))
+        free_started(tx, keyed)
 
 
 def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:

@@ -9,8 +9,8 @@ from windlass.job import RECORD, Edge, UniqueKey
 from windlass.query import Page
 from windlass.snapshot import Snapshot
 from windlass.states import FINAL, State
-from windlass.store.sqlite.produce import key_holder
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
+from windlass.store.sqlite.uniqueness import key_holder
 
 MOST_DUMPED = 1_000
 _PLACE = (1 << 45) - 1

@@ -12,11 +12,12 @@ from windlass.schedule import ScheduleRow
 from windlass.states import State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.noting import forget
-from windlass.store.sqlite.produce import enqueue, key_holder
+from windlass.store.sqlite.produce import enqueue
 from windlass.store.sqlite.reading import candidates
 from windlass.store.sqlite.revival import again
 from windlass.store.sqlite.settle import end_pending, remove
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
+from windlass.store.sqlite.uniqueness import take_again
 
 
 class Chosen(NamedTuple):
@@ -158,13 +159,10 @@ class Act:
 
     def _requeue(self, tx: Tx, row: Row) -> None:
         n, id, queue, state, priority, _, key, mode, *_ = row
-        if key is not None:
-            holder = key_holder(tx, key)
-            if holder is not None and holder != id:
-                self._refuse(id, f"unique key held by {holder}")
-                return
-            if mode == "finished":
-                tx.run("take_key", (key, id, mode, None))
+        holder = take_again(tx, id, key, mode)
+        if holder is not None:
+            self._refuse(id, f"unique key held by {holder}")
+            return
         place = order(priority, tx.count_on("seq"))
         tx.run("requeue", (n, place, tx.now, self._command.keep_attempts))
         if not self._command.keep_attempts:

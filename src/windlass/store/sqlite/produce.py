@@ -4,14 +4,16 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import apsw
+import msgspec
 
 from windlass.clock import Micros
 from windlass.errors import InvalidArgs, UnknownParent
-from windlass.job import Enqueued, NewJob
+from windlass.job import Edge, Enqueued, NewJob
 from windlass.priority import order, reorder
 from windlass.states import FINAL, State
 from windlass.store.sqlite.settle import UNBOUNDED, Ended, cascade
 from windlass.store.sqlite.transaction import Row, Tx, Uneven, packed
+from windlass.store.sqlite.uniqueness import Holding, follow, holding, take
 
 STEP = 500
 Steps: TypeAlias = Generator[None, None, list[Enqueued]]
@@ -49,11 +51,11 @@ def enqueue_in_steps(tx: Tx, jobs: Sequence[AnyJob], careful: bool) -> Steps:
 
 
 def plain(jobs: Sequence[AnyJob]) -> bool:
-    return all(job.unique is None and not job.after and not job.before for job in jobs)
+    return all(job.unique is None and not job.after and not job.before and job.answer is None for job in jobs)
 
 
-def _insert(tx: Tx, jobs: Sequence[AnyJob]) -> None:
-    """New jobs. A known id is an error of the database, since that costs the usual case nothing."""
+def _insert(tx: Tx, jobs: Sequence[AnyJob]) -> int:
+    """New jobs; the number of the first. A known id is an error of the database, since that costs the usual case nothing."""
     first = tx.count_on("seq", len(jobs))
     try:
         tx.many("insert_job", _rows(tx, jobs, first))
@@ -62,6 +64,7 @@ def _insert(tx: Tx, jobs: Sequence[AnyJob]) -> None:
     tags = [(tag, first + at) for at, job in enumerate(jobs) for tag in job.tags]
     if tags:
         tx.many("insert_tag", tags)
+    return first
 
 
 def _rows(tx: Tx, jobs: Sequence[AnyJob], first: int) -> Iterator[Row]:
@@ -71,6 +74,8 @@ def _rows(tx: Tx, jobs: Sequence[AnyJob], first: int) -> Iterator[Row]:
         run_at = starts(job, now)
         parents = job.after
         state = State.BLOCKED if parents else State.DELAYED if run_at > now else State.WAITING
+        if job.answer is not None:
+            state = State.COMPLETED
         unique = job.unique
         key = (job.queue, state)
         moves[key] = moves.get(key, 0) + 1
@@ -119,6 +124,8 @@ class _Careful:
         self._fresh: dict[str, AnyJob] = {}
         self._stand_in: dict[str, str] = {}
         """Jobs of this call that were not created -> the holder of their key, whom their children wait for instead."""
+        self._behind: dict[str, str] = {}
+        """Followers of a key -> the job behind which they run, which is none of their `parents`."""
 
     def store(self, jobs: Sequence[AnyJob]) -> Steps:
         known = {id for (id,) in self._tx.rows("known_ids", (packed([job.id for job in jobs]),))}
@@ -134,25 +141,56 @@ class _Careful:
         return answers
 
     def _store(self, job: AnyJob) -> Enqueued:
-        tx = self._tx
-        if job.unique is not None:
-            holder = key_holder(tx, job.unique.key)
-            if holder is not None:
-                if job.unique.on_conflict == "replace":
-                    _replace(tx, holder, job)
-                self._stand_in[job.id] = holder
-                return Enqueued(holder, created=False)
-            until = None if job.unique.ttl is None else tx.now + job.unique.ttl
-            tx.run("take_key", (job.unique.key, job.id, job.unique.until, until))
-        _insert(tx, (job,))
-        self._fresh[job.id] = job
+        tx, unique = self._tx, job.unique
+        if unique is not None:
+            held = holding(tx, unique.key)
+            if held is None:
+                if job.answer is None or unique.until == "period":  # else it leaves the key as it comes
+                    take(tx, unique, job.id)
+            elif unique.on_conflict == "rerun" and job.answer is None:
+                stood_for = self._rerun(held, job)
+                if stood_for is not None:
+                    return self._stood_for_by(stood_for, job)
+                return Enqueued(job.id)
+            else:
+                if unique.on_conflict == "replace":
+                    _replace(tx, held.holder, job)
+                return self._stood_for_by(held.holder, job)
+        self._insert(job)
         return Enqueued(job.id)
+
+    def _insert(self, job: AnyJob) -> None:
+        tx = self._tx
+        n = _insert(tx, (job,))
+        self._fresh[job.id] = job
+        if job.answer is not None:
+            tx.run("answer", (n, job.answer, tx.now))
+            tx.topics.add("done")
+
+    def _stood_for_by(self, holder: str, job: AnyJob) -> Enqueued:
+        self._stand_in[job.id] = holder
+        return Enqueued(holder, created=False)
+
+    def _rerun(self, held: Holding, job: AnyJob) -> str | None:
+        """Once more after the run that goes on: who takes over what the new job would do, or None if it is the follower."""
+        tx, unique = self._tx, job.unique
+        assert unique is not None
+        for each in held:
+            if each is not None and _replace(tx, each, job):
+                return each
+        last = held.follower or held.holder
+        if tx.rows("places", (packed([last]),)):  # a key held for a period outlives its job
+            self._behind[job.id] = last
+            job = msgspec.structs.replace(job, after=(*job.after, Edge(last, "run")))
+        self._insert(job)
+        follow(tx, unique, job.id)
+        return None
 
     def _join(self) -> Generator[None, None, None]:
         """Edges of the new jobs; those of parents that have ended are settled at once, by the usual way."""
         tx = self._tx
         self._step_before()
-        children = [job for job in self._fresh.values() if job.after]
+        children = [job for job in self._fresh.values() if job.after and job.answer is None]
         if not children:
             return
         wanted = {job.id for job in children} | {self._parent(edge.parent) for job in children for edge in job.after}
@@ -172,7 +210,8 @@ class _Careful:
                 if state in FINAL:
                     over[n] = Ended(n, id, state)
             tx.many("insert_edge", edges.values())
-            parents = [self._parent(edge.parent) for edge in job.after]
+            behind = self._behind.get(job.id)
+            parents = [self._parent(edge.parent) for edge in job.after if edge.parent != behind]
             if parents != [edge.parent for edge in job.after]:
                 tx.run("set_parents", (child, len(edges), packed(parents)))
             if at % STEP == 0:
@@ -182,7 +221,8 @@ class _Careful:
     def _step_before(self) -> None:
         """Stored jobs that are still blocked wait for these new ones too."""
         tx = self._tx
-        ahead = [(job.id, each) for job in self._fresh.values() for each in job.before if each.child not in self._fresh]
+        live = [job for job in self._fresh.values() if job.before and job.answer is None]
+        ahead = [(job.id, each) for job in live for each in job.before if each.child not in self._fresh]
         if not ahead:
             return
         numbers = {id: n for id, n, _ in tx.rows("places", (packed([id for id, _ in ahead]),))}
@@ -195,22 +235,15 @@ class _Careful:
         return self._stand_in.get(id, id)
 
 
-def key_holder(tx: Tx, key: str) -> str | None:
-    """The id of the job that holds a unique key now."""
-    row = tx.one("key_holder", (key,))
-    if row is None:
-        return None
-    holder, _, until = row
-    return None if until is not None and until <= tx.now else holder
-
-
-def _replace(tx: Tx, holder: str, job: AnyJob) -> None:
-    """A holder that has not started takes over what the new job would do."""
+def _replace(tx: Tx, holder: str, job: AnyJob) -> bool:
+    """A holder that has not started takes over what the new job would do; whether it could."""
     row = tx.one("replaceable", (holder,))
     if row is None:
-        return
-    n, old, queue, place = row
+        return False
+    n, old, queue, place, created_at = row
     run_at = starts(job, tx.now)
+    if job.unique is not None and job.unique.latest is not None:
+        run_at = max(min(run_at, created_at + job.unique.latest), tx.now)
     state = old
     if old != State.BLOCKED:
         state = State.DELAYED if run_at > tx.now else State.WAITING
@@ -223,3 +256,4 @@ def _replace(tx: Tx, holder: str, job: AnyJob) -> None:
     tx.run("drop_tags", (n,))
     tx.many("insert_tag", ((tag, n) for tag in job.tags))
     tx.moved(queue, old, str(state))
+    return True

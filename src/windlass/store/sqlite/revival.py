@@ -7,8 +7,8 @@ from windlass.priority import order
 from windlass.states import FINAL, State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.noting import forget
-from windlass.store.sqlite.produce import key_holder
 from windlass.store.sqlite.transaction import Row, Tx, packed
+from windlass.store.sqlite.uniqueness import take_again
 
 
 def again(tx: Tx, requeued: Sequence[int], *, revive: bool) -> None:
@@ -52,13 +52,9 @@ def _spread(tx: Tx, parents: Sequence[int], budget: int) -> int:
 def _revive(tx: Tx, parent: int, row: Row) -> bool:
     """Requeue one; not if another job has taken its unique key."""
     n, id, queue, state, priority, key, mode = row
-    if key is not None:
-        holder = key_holder(tx, key)
-        if holder is not None and holder != id:
-            tx.run("not_by", (parent, n))
-            return False
-        if mode == "finished":
-            tx.run("take_key", (key, id, mode, None))
+    if take_again(tx, id, key, mode) is not None:
+        tx.run("not_by", (parent, n))
+        return False
     tx.run("requeue", (n, order(priority, tx.count_on("seq")), tx.now, False))
     forget(tx, packed([n]))
     tx.moved(queue, state, State.WAITING)

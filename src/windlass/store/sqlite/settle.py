@@ -8,6 +8,7 @@ from windlass.job import NOT_TRIGGERED
 from windlass.priority import order
 from windlass.states import State
 from windlass.store.sqlite.transaction import Row, Tx, packed
+from windlass.store.sqlite.uniqueness import free_keys
 
 UNBOUNDED = 1 << 60
 _WAITING, _DELAYED = State.WAITING.value, State.DELAYED.value
@@ -40,11 +41,6 @@ def _cut_edges_into(tx: Tx, children: str) -> None:
 def _drop_edges_into(tx: Tx, children: str) -> None:
     tx.run("drop_edges_into", (children,))
     tx.run("drop_adrift_into", (children,))
-
-
-def free_keys(tx: Tx, ids: list[str]) -> None:
-    if tx.value("any_key"):
-        tx.run("free_keys", (packed(ids),))
 
 
 def cascade(tx: Tx, parents: Iterable[Ended], budget: int) -> int:

@@ -88,6 +88,7 @@ def prune(tx: Tx, retention: Retention, limit: int) -> int:
     if retention.audit is not None:
         tx.run("prune_audit", (tx.now - retention.audit,))
     tx.run("prune_record", (tx.now,))
+    tx.run("lapse_keys", (tx.now,))
     tx.run("prune_key", (tx.now,))
     tx.run("prune_worker", (tx.now - _FORGET_WORKERS,))
     return limit - left

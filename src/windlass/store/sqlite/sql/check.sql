@@ -28,10 +28,13 @@ where j.state not in ({state:cancelled}, {state:failed})
 select 'key ' || key || ' is held by ' || holder || ' which is ' || coalesce(j.state, 'gone')
 from {uniq} left join {job} as j on j.id = holder
 where mode <> 'period' and (j.id is null or j.state in ({any:final}))
+-- name: followers_adrift
+select 'key ' || key || ' is followed by ' || follower || ' which is ' || coalesce(j.state, 'gone')
+from {uniq} left join {job} as j on j.id = follower where follower is not null and (j.id is null or j.state in ({any:final}))
 -- name: keys_missing
 select 'job ' || id || ' does not hold its key ' || ukey from {job}
 where ukey is not null and umode = 'finished' and state in ({any:live})
-  and ukey not in (select key from {uniq} where holder = {job}.id)
+  and ukey not in (select key from {uniq} where holder = {job}.id or follower = {job}.id)
 -- name: tags_adrift
 select 'tag ' || tag || ' of no job ' || job from {tag} where job not in (select n from {job})
 -- name: log_adrift

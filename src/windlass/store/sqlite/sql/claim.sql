@@ -50,8 +50,6 @@ returning {claimed}
 update {job} set state = {to:claim}, lease = ?3, lease_until = ?4, worker = ?5, started_at = ?2
 where n in (select value from json_each(?1))
 returning {claimed}
--- name: free_started
-delete from {uniq} where mode = 'started' and holder in (select value from json_each(?))
 -- name: put_worker
 insert into {worker} (id, session, info, seen_at, gone_at) values (?1, ?2, ?3, ?4, ?5)
 on conflict (id) do update set

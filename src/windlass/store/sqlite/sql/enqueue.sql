@@ -18,16 +18,13 @@ insert into {edge} (parent, child, on_failure) values (?, ?, ?)
 -- name: join
 update {job} set waits = waits + 1 where id = ?2 and state = {state:blocked} and signal is null
   and not exists (select 1 from {edge} where parent = ?1 and child = {job}.n) returning n
--- name: key_holder
-select holder, mode, until from {uniq} where key = ?
--- name: take_key
-insert into {uniq} (key, holder, mode, until) values (?1, ?2, ?3, ?4)
-on conflict (key) do update set holder = excluded.holder, mode = excluded.mode, until = excluded.until
 -- name: replaceable
-select n, state, queue, ord from {job}
-where id = ? and state in ({state:blocked}, {state:delayed}, {state:waiting})
+select n, state, queue, ord, created_at from {job}
+where id = ? and state in ({state:blocked}, {state:delayed}, {state:waiting}) and signal is null
 -- name: replace
 update {job} set args = ?2, options = ?3, priority = ?4, ord = ?5, tags = ?6, run_at = ?7, max_attempts = ?8, state = ?9
 where n = ?1
+-- name: answer
+update {job} set result = ?2, finished_at = ?3, run_at = ?3 where n = ?1
 -- name: set_parents
 update {job} set waits = ?2, parents = ?3 where n = ?1

@@ -24,10 +24,6 @@ update {job} set signal = ?2, reason = ?3, expires_at = null where n = ?1
 -- name: add_tally
 insert into {tally} (minute, queue, kind, name, bucket, value) values (?1, ?2, ?3, ?4, ?5, ?6)
 on conflict (minute, queue, kind, name, bucket) do update set value = value + excluded.value
--- name: any_key
-select exists (select 1 from {uniq})
--- name: free_keys
-delete from {uniq} where mode <> 'period' and holder in (select value from json_each(?))
 -- name: any_edge
 select exists (select 1 from {edge}) or exists (select 1 from {adrift})
 -- name: drop_edges_into

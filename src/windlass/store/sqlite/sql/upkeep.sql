@@ -42,7 +42,5 @@ delete from {tally} where minute < ?
 delete from {audit} where at < ?
 -- name: prune_record
 delete from {record} where until is not null and until <= ?
--- name: prune_key
-delete from {uniq} where until is not null and until <= ?
 -- name: prune_worker
 delete from {worker} where coalesce(gone_at, claimed_at) < ?
