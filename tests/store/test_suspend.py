@@ -48,7 +48,7 @@ async def test_a_repeated_and_a_stale_suspend(store: Store) -> None:
     assert await hand.finish(suspend(claim)) == [Verdict.REPEAT]
     await store.signal(claim.id, "go", "1", "ops")
     again = await hand.one()
-    assert await hand.finish(suspend(old), suspend(claim)) == [Verdict.STALE, Verdict.STALE]
+    assert await hand.finish(suspend(old), suspend(claim)) == [Verdict.STALE, Verdict.REPEAT]
     assert await hand.finish(suspend(again)) == [Verdict.ACCEPTED]
     assert await counted(store) == {State.BLOCKED: 1}
 
