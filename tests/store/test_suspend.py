@@ -49,7 +49,7 @@ async def test_a_repeated_and_a_stale_suspend(store: Store) -> None:
     await store.signal(claim.id, "go", "1", "ops")
     again = await hand.one()
     assert await hand.finish(suspend(old), suspend(claim)) == [Verdict.STALE, Verdict.REPEAT]
-    assert await hand.finish(suspend(again)) == [Verdict.ACCEPTED]
+    assert await hand.finish(suspend(again, "another")) == [Verdict.ACCEPTED]
     assert await counted(store) == {State.BLOCKED: 1}
 
 

@@ -15,7 +15,7 @@ from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
 from windlass.store.protocol import MOST_FINISHED
 
-_BACK = (Event.RETRY, Event.SNOOZE, Event.RELEASE)
+_BACK = (Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND)
 
 
 class Finisher:
@@ -117,6 +117,7 @@ def _ends(ends: Sequence[Finish]) -> list[Any]:
         [end.rescued for end in ends],
         [end.park for end in ends],
         [end.took for end in ends],
+        [end.signal for end in ends],
     ]
 
 

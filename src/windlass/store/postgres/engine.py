@@ -7,7 +7,19 @@ from typing import Any
 from windlass.clock import Micros
 from windlass.errors import InvalidOption, StoreUnavailable, WorkersAlive
 from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.lease import (
+    Beat,
+    Claimed,
+    ClaimRequest,
+    Delivery,
+    Note,
+    Noted,
+    Promoted,
+    Pulse,
+    StoredLine,
+    StoredStep,
+    WorkerInfo,
+)
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
 from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
@@ -21,6 +33,7 @@ from windlass.store.postgres.ending import Finisher
 from windlass.store.postgres.inspect import Reader
 from windlass.store.postgres.leasing import Claimer, Keeper
 from windlass.store.postgres.moving import Mover
+from windlass.store.postgres.noting import Noter
 from windlass.store.postgres.operating import Commander, Settings
 from windlass.store.postgres.produce import Producer
 from windlass.store.postgres.transactional import Home, Joiner
@@ -36,6 +49,7 @@ class _Opened:
         self.producer = Producer(database)
         self.claimer = Claimer(database)
         self.keeper = Keeper(database, self.claimer, migrate.known())
+        self.noter = Noter(database, self.claimer)
         self.finisher = Finisher(database, self.producer, self.claimer)
         self.commander = Commander(database, self.claimer)
         self.settings = Settings(database, self.producer)
@@ -130,8 +144,8 @@ class PostgresStore:
     async def heartbeat(self, beat: Beat) -> Pulse:
         return await self._open.keeper.heartbeat(beat)
 
-    async def report(self, notes: Sequence[Note]) -> None:
-        await self._open.keeper.report(notes)
+    async def report(self, notes: Sequence[Note]) -> list[Noted]:
+        return await self._open.noter.report(notes)
 
     async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
         return await self._open.finisher.finish(finishes)
@@ -167,7 +181,13 @@ class PostgresStore:
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
         return await self._open.settings.put_queue(name, change, actor)
 
+    async def signal(self, id: str, name: str, data: str, actor: str) -> Delivery:
+        return await self._open.noter.signal(id, name, data, actor)
+
     # inspect
+
+    async def steps(self, id: str) -> list[StoredStep]:
+        return await self._open.noter.steps(id)
 
     async def job(self, id: str) -> Job | None:
         return await self._open.reader.job(id)

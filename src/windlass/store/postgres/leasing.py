@@ -1,7 +1,7 @@
 """Claims, leases and heartbeats."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 
 from windlass.clock import SECOND, Micros
 from windlass.job import Claim, Runtime
-from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Progress, Pulse
+from windlass.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.floors import EVERYTHING, Floors, Ranges
@@ -136,7 +136,7 @@ def _within(slots: Mapping[Runtime, int]) -> dict[str, int]:
 
 
 class Keeper:
-    """Heartbeats, notes, and lapsed leases."""
+    """Heartbeats and lapsed leases."""
 
     def __init__(self, database: Database, claimer: Claimer, known: int) -> None:
         self._db = database
@@ -162,38 +162,12 @@ class Keeper:
             await connection.execute(sql["heartbeat.leave"], info.id)
             return Pulse(lost=lost, cancelled=cancelled)
         text = msgspec.json.encode(info).decode()
-        breaking = await connection.fetchval(sql["heartbeat.record"], info.id, info.session, text, info.lease)
+        breaking, orders = await connection.fetchrow(
+            sql["heartbeat.record"], info.id, info.session, text, info.lease, ORDERS
+        )
         newer = breaking if breaking is not None and breaking > self._known else 0
-        return Pulse(lost=lost, cancelled=cancelled, stop=newer > 0, newer=newer)
-
-    async def report(self, notes: Sequence[Note]) -> None:
-        if notes:
-            await self._db.write(lambda connection: self._report(connection, notes))
-
-    async def _report(self, connection: Connection, notes: Sequence[Note]) -> None:
-        # The newest progress of an attempt is the one that counts.
-        progress = {(note.id, note.lease): note for note in notes if isinstance(note, Progress)}
-        if progress:
-            newest = [progress[key] for key in sorted(progress)]
-            await connection.execute(
-                self._db.sql["heartbeat.progress"],
-                [note.id for note in newest],
-                [note.lease for note in newest],
-                [note.percent for note in newest],
-                [note.note for note in newest],
-            )
-        lines = [note for note in notes if isinstance(note, LogLine)]
-        if lines:
-            await connection.execute(
-                self._db.sql["heartbeat.lines"],
-                [line.id for line in lines],
-                [line.lease for line in lines],
-                [line.attempt for line in lines],
-                [line.level for line in lines],
-                [line.text for line in lines],
-                [line.age for line in lines],
-            )
-            await connection.execute(self._db.sql["heartbeat.trim"], sorted({line.id for line in lines}))
+        stop = newer > 0 or orders == "stop"
+        return Pulse(lost=lost, cancelled=cancelled, quiet=orders == "quiet", stop=stop, newer=newer)
 
     async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:
         rows = await self._db.write(lambda connection: self._rescue(connection, worker, lease, limit))

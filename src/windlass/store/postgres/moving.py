@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from windlass.job import RECORD, Edge, UniqueKey
+from windlass.lease import StoredStep
 from windlass.priority import order
 from windlass.query import Page
 from windlass.snapshot import Snapshot
@@ -27,7 +30,18 @@ class Mover:
 
     async def dump(self, cursor: str | None, limit: int) -> Page[Snapshot]:
         rows = await self._db.rows("move.dump", cursor or "", limit)
-        return Page([_snapshot(row) for row in rows], rows[-1]["id"] if len(rows) == limit else None)
+        ids = [row["id"] for row in rows]
+        steps = _by_job(await self._db.rows("move.steps_of", ids))
+        box = _by_job(await self._db.rows("move.box_of", ids))
+        items = [
+            msgspec.structs.replace(
+                _snapshot(row),
+                steps=tuple(StoredStep(*step) for step in steps.get(row["id"], ())),
+                signals=tuple((name, data) for name, data in box.get(row["id"], ())),
+            )
+            for row in rows
+        ]
+        return Page(items, ids[-1] if len(rows) == limit else None)
 
     async def load(self, snapshots: Sequence[Snapshot]) -> int:
         if not snapshots:
@@ -50,6 +64,7 @@ class Mover:
                 parents = [edge.parent for edge in each.edges]
                 await connection.execute(sql["move.edges"], parents, id, [edge.on_failure for edge in each.edges])
                 await connection.execute(sql["move.parents"], parents)
+            await self._load_notes(connection, id, each)
             if each.unique is not None:
                 key = each.unique
                 until = None if key.ttl is None else each.record["created_at"] + key.ttl
@@ -61,6 +76,22 @@ class Mover:
         await connection.execute(sql["move.past"], max(place, 1), max(lease, 1))
         return len(fresh)
 
+    async def _load_notes(self, connection: Connection, id: str, snapshot: Snapshot) -> None:
+        if snapshot.steps:
+            columns = zip(*(msgspec.structs.astuple(step) for step in snapshot.steps), strict=True)
+            await connection.execute(self._db.sql["move.steps"], id, *(list(column) for column in columns))
+        if snapshot.signals:
+            names, data = zip(*snapshot.signals, strict=True)
+            await connection.execute(self._db.sql["move.box"], id, list(names), list(data))
+
+
+def _by_job(rows: Sequence[Any]) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows without their first column, under it."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for job, *rest in rows:
+        found.setdefault(job, []).append(tuple(rest))
+    return found
+
 
 def _snapshot(row: Any) -> Snapshot:
     edges = tuple(
@@ -70,7 +101,9 @@ def _snapshot(row: Any) -> Snapshot:
     key = None if row["held"] is None else UniqueKey(key=row["held"], until=row["mode"], ttl=row["ttl"])
     record = {name: row[name] for name in RECORD}
     mode = row["keeps"] if record["unique"] is not None else None
-    return Snapshot(record=record, order=row["ord"], edges=edges, unique=key, mode=mode, parked=row["park"])
+    return Snapshot(
+        record=record, order=row["ord"], edges=edges, unique=key, mode=mode, parked=row["park"], signal=row["signal"]
+    )
 
 
 def _values(snapshot: Snapshot) -> list[Any]:
@@ -78,4 +111,11 @@ def _values(snapshot: Snapshot) -> list[Any]:
     record = dict(snapshot.record)
     if record["state"] == State.ACTIVE:
         record |= {"state": State.WAITING.value, "started_at": None}
-    return [*(record[name] for name in _LOADED), snapshot.order, snapshot.parked, len(snapshot.edges), snapshot.mode]
+    return [
+        *(record[name] for name in _LOADED),
+        snapshot.order,
+        snapshot.parked,
+        len(snapshot.edges),
+        snapshot.mode,
+        snapshot.signal,
+    ]

@@ -14,7 +14,7 @@ from windlass.schedule import ScheduleRow
 from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.filters import Pager, Terms
+from windlass.store.postgres.filters import Pager, Terms, literal
 from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
 
@@ -68,6 +68,8 @@ class _Act:
         if where.ids:
             ids = list(where.ids)
         else:
+            if self._command.action is Action.RUN_NOW:
+                allowed = (*allowed, State.BLOCKED)  # those that are suspended
             kept = tuple(state for state in allowed if not where.states or state in where.states)
             if not kept:
                 return [], False
@@ -81,8 +83,8 @@ class _Act:
             more = len(rows) > limit
             rows = rows[:limit]
         chosen: list[tuple[str, State]] = []
-        for id, state in rows:
-            if state in allowed:
+        for id, state, suspended in rows:
+            if state in allowed or (suspended and self._command.action is Action.RUN_NOW):
                 chosen.append((id, State(state)))
             else:
                 self.refused[id] = f"is {state}"
@@ -106,6 +108,8 @@ class _Act:
                 return "cancelling IS NULL", ()
             case Action.REPRIORITISE:
                 return "priority <> {}", (self._command.priority,)
+            case Action.RUN_NOW:
+                return f"(state <> {literal(State.BLOCKED)} OR signal IS NOT NULL)", ()
             case Action.DELETE:
                 return f"NOT EXISTS (SELECT FROM {self._db.table('edge')} e WHERE e.parent = j.id)", ()
             case Action.REQUEUE:

@@ -2,17 +2,21 @@
 
 from functools import cache
 
+from windlass.clock import END_OF_TIME
 from windlass.job import MOST_TRAIL, NOT_TRIGGERED
 from windlass.priority import order
+from windlass.states import render
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.statement import fill, load, parts
 
 PACKAGE = "windlass.store.postgres"
 VERBS = (
     "audit_counts", "claim", "clock", "command", "enqueue", "finish", "heartbeat", "inspect", "move", "operate", "promote",
-    "prune", "record", "rescue",
+    "prune", "record", "rescue", "step",
 )  # fmt: skip
-ROUTINES = ("enqueue", "finish", "promote", "command")
+ROUTINES = ("enqueue", "finish", "promote", "command", "step")
+_DUE = render("(state IN ({from:promote}) OR state = {state:blocked} AND signal IS NOT NULL)")
+"""What a time brings back. One text, because a partial index serves only those who say exactly its predicate."""
 
 
 @cache
@@ -38,6 +42,8 @@ def routines(schema: str) -> str:
 def filled(text: str, schema: str, **values: str) -> str:
     return fill(
         text,
+        due=_DUE,
+        end_of_time=str(END_OF_TIME),
         schema=quoted(schema),
         plain_schema=schema,
         most_trail=str(MOST_TRAIL),

@@ -37,6 +37,7 @@ CREATE TABLE {schema}.job (
     worker text COLLATE "C",
     cancelling text,
     park text COLLATE "C",
+    signal text COLLATE "C",
     reason text,
     note text,
     error text,
@@ -53,8 +54,9 @@ CREATE TABLE {schema}.job (
 -- What may be claimed, in order. Parked jobs are out of it.
 CREATE INDEX job_ready ON {schema}.job (queue, runtime, ord) WHERE state = {state:waiting} AND park IS NULL;
 CREATE INDEX job_parked ON {schema}.job (park, ord) WHERE park IS NOT NULL;
-CREATE INDEX job_due ON {schema}.job (run_at) WHERE state IN ({from:promote});
-CREATE INDEX job_due_queue ON {schema}.job (queue, run_at) WHERE state IN ({from:promote});
+-- What time brings back: delayed and retrying jobs, and suspended ones.
+CREATE INDEX job_due ON {schema}.job (run_at) WHERE {due};
+CREATE INDEX job_due_queue ON {schema}.job (queue, run_at) WHERE {due};
 CREATE INDEX job_leased ON {schema}.job (lease_until) WHERE state = {state:active};
 CREATE INDEX job_expiry ON {schema}.job (expires_at) WHERE expires_at IS NOT NULL AND attempt = 0 AND state IN ({from:expire});
 -- Retention: one index for the many, one for the rest.
@@ -78,6 +80,11 @@ CREATE TABLE {schema}.uniq (
     holder text COLLATE "C" NOT NULL,
     mode text NOT NULL,
     until bigint
+);
+-- The one job that is to run once more after the holder of its key, and takes the key then.
+CREATE TABLE {schema}.follower (
+    key text COLLATE "C" PRIMARY KEY,
+    job text COLLATE "C" NOT NULL
 );
 CREATE INDEX uniq_until ON {schema}.uniq (until) WHERE until IS NOT NULL;
 
@@ -166,6 +173,25 @@ CREATE TABLE {schema}.worker (
     claimed_at bigint,
     until bigint NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+CREATE TABLE {schema}.step (
+    job text COLLATE "C" NOT NULL,
+    position integer NOT NULL,
+    name text NOT NULL,
+    value text,
+    done boolean NOT NULL,
+    at bigint NOT NULL,
+    attempt integer NOT NULL,
+    PRIMARY KEY (job, position)
+);
+-- Signals that no step has taken yet.
+CREATE TABLE {schema}.box (
+    job text COLLATE "C" NOT NULL,
+    n bigint GENERATED ALWAYS AS IDENTITY,
+    name text COLLATE "C" NOT NULL,
+    data text NOT NULL,
+    PRIMARY KEY (job, n)
+);
+-- Log lines of jobs.
 CREATE TABLE {schema}.line (
     job text COLLATE "C" NOT NULL,
     n bigint GENERATED ALWAYS AS IDENTITY,

@@ -12,7 +12,7 @@ SELECT format('count of %s %s is kept as %s and is %s', queue, state, kept, ther
 UNION ALL
 SELECT format('job %s is %s and waits for %s with %s open edges', j.id, j.state, j.waits, e.n)
 FROM {schema}.job j CROSS JOIN LATERAL (SELECT count(*) AS n FROM {schema}.edge e WHERE e.child = j.id) e
-WHERE j.waits <> e.n OR (j.state = {state:blocked}) <> (e.n > 0)
+WHERE j.waits <> e.n OR (j.state = {state:blocked}) <> (e.n > 0 OR j.signal IS NOT NULL) OR e.n > 0 AND j.signal IS NOT NULL
 UNION ALL
 SELECT format('edge %s to %s has no %s', parent, child, CASE WHEN p.id IS NULL THEN 'parent' ELSE 'child' END)
 FROM {schema}.edge e LEFT JOIN {schema}.job p ON p.id = e.parent LEFT JOIN {schema}.job c ON c.id = e.child
@@ -42,3 +42,6 @@ UNION ALL
 SELECT format('cut edge %s to %s, which is %s', c.parent, c.child, coalesce(j.state, 'gone'))
 FROM {schema}.cut c LEFT JOIN {schema}.job j ON j.id = c.child LEFT JOIN {schema}.job p ON p.id = c.parent
 WHERE p.id IS NULL OR j.id IS NULL OR j.state NOT IN ({from:revive})
+UNION ALL
+SELECT format('steps or signals of %s, which is gone', s.job)
+FROM (SELECT job FROM {schema}.step UNION SELECT job FROM {schema}.box) s LEFT JOIN {schema}.job j ON j.id = s.job WHERE j.id IS NULL

@@ -83,7 +83,7 @@ RETURNING {claim}, j.ord, t.now
 
 -- name: wait_all
 -- `fresh`: a queue that only a user's transaction has used so far is not registered yet, so no claim looks at it.
-SELECT (SELECT min(run_at) FROM {schema}.job WHERE state IN ({from:promote}) AND run_at > $1) - {schema}.clock() AS wait, EXISTS (
+SELECT (SELECT min(run_at) FROM {schema}.job WHERE {due} AND run_at > $1 AND run_at < {end_of_time}) - {schema}.clock() AS wait, EXISTS (
     SELECT FROM {schema}.delta d WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue)
 ) AS fresh
 
@@ -93,7 +93,7 @@ WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue) ORDER BY 
 
 -- name: wait_queues
 SELECT min(d.run_at) - {schema}.clock() FROM (SELECT DISTINCT unnest($1::text[]) AS queue) q CROSS JOIN LATERAL (
-    SELECT run_at FROM {schema}.job j WHERE j.queue = q.queue AND state IN ({from:promote}) AND run_at > $2 ORDER BY run_at LIMIT 1
+    SELECT run_at FROM {schema}.job j WHERE j.queue = q.queue AND {due} AND run_at > $2 AND run_at < {end_of_time} ORDER BY run_at LIMIT 1
 ) d
 
 -- name: columns

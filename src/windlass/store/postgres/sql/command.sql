@@ -3,7 +3,7 @@
 -- Relies on: `tell` before and after, so that sums follow the states.
 
 -- name: targets
-SELECT id, state FROM {schema}.job WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
+SELECT id, state, signal IS NOT NULL AS suspended FROM {schema}.job WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
 
 -- name: cancel
 SELECT {schema}.end_pending($1::text[], {to:cancel}, $2::text, {schema}.clock()) AS parents
@@ -54,6 +54,8 @@ BEGIN
     DELETE FROM {schema}.cut WHERE child = ANY(ids) OR parent = ANY(ids);
     DELETE FROM {schema}.settle WHERE parent = ANY(ids);
     DELETE FROM {schema}.line WHERE job = ANY(ids);
+    DELETE FROM {schema}.step WHERE job = ANY(ids);
+    DELETE FROM {schema}.box WHERE job = ANY(ids);
     DELETE FROM {schema}.job WHERE id = ANY(ids);
 END $$;
 
@@ -63,16 +65,22 @@ BEGIN
     UPDATE {schema}.job j SET
         state = {to:requeue}, ord = {schema}.place(j.priority, o.seq), run_at = at, attempt = CASE WHEN keep THEN attempt ELSE 0 END,
         result = NULL, error = NULL, reason = NULL, finished_at = NULL, started_at = NULL, worker = NULL, progress = NULL,
-        note = NULL, rescues = 0, waits = 0, cancelling = NULL, park = NULL,
+        note = NULL, rescues = 0, waits = 0, cancelling = NULL, park = NULL, signal = NULL,
         expires_at = CASE WHEN expires_at > at THEN expires_at END
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
+    IF NOT keep THEN
+        DELETE FROM {schema}.step WHERE job = ANY(ids);
+        DELETE FROM {schema}.box WHERE job = ANY(ids);
+    END IF;
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.run_now(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {schema}.tell(ids, -1);
-    UPDATE {schema}.job j SET state = {to:promote}, ord = {schema}.place(j.priority, o.seq), run_at = {schema}.clock()
+    UPDATE {schema}.job j SET
+        state = {to:promote}, ord = {schema}.place(j.priority, o.seq), run_at = {schema}.clock(), signal = NULL,
+        reason = CASE WHEN j.signal IS NULL THEN j.reason END
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
 END $$;

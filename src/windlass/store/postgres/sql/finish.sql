@@ -47,11 +47,11 @@ END $$;
 -- Any ends. `follows`: follow-up jobs are stored next, and the caller settles after that. Retry, snooze and release of a job that was asked to stop end it.
 CREATE OR REPLACE FUNCTION {schema}.finish(
     ids text[], leases bigint[], events text[], results text[], errors text[], trails text[], reasons text[], delays bigint[],
-    spends boolean[], rescued boolean[], parks text[], tooks bigint[], follows boolean,
+    spends boolean[], rescued boolean[], parks text[], tooks bigint[], signals text[], follows boolean,
     OUT accepted text[], OUT under bigint[], OUT parents text[], OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    freeing text[]; back boolean;
+    freeing text[]; asleep text[]; back boolean;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
@@ -59,24 +59,29 @@ BEGIN
             state = CASE f.event
                 WHEN 'complete' THEN {to:complete} WHEN 'fail' THEN {to:fail} WHEN 'abort' THEN {to:abort}
                 ELSE CASE WHEN j.cancelling IS NOT NULL THEN {to:cancel} WHEN f.event = 'retry' THEN {to:retry}
+                          WHEN f.event = 'suspend' THEN {to:suspend}
                           WHEN f.event = 'snooze' OR f.delay > 0 THEN {to:snooze} ELSE {to:release} END END,
             settled = f.lease, lease_until = NULL,
-            run_at = CASE WHEN f.event IN ('retry', 'snooze') OR f.event = 'release' AND f.delay > 0 THEN at + f.delay ELSE j.run_at END,
+            run_at = CASE WHEN f.event = 'suspend' AND f.delay = 0 THEN {end_of_time}
+                          WHEN f.event IN ('retry', 'snooze') OR f.event IN ('release', 'suspend') AND f.delay > 0 THEN at + f.delay
+                          ELSE j.run_at END,
             finished_at = CASE WHEN f.event IN ('complete', 'fail', 'abort') OR j.cancelling IS NOT NULL THEN at END,
             started_at = CASE WHEN f.event = 'complete' THEN at - f.took ELSE j.started_at END,
             attempt = j.attempt + CASE WHEN f.spends THEN 1 ELSE 0 END,
             rescues = j.rescues + CASE WHEN f.rescued THEN 1 ELSE 0 END,
-            worker = CASE WHEN f.event IN ('retry', 'snooze', 'release') THEN NULL ELSE j.worker END,
+            worker = CASE WHEN f.event IN ('retry', 'snooze', 'release', 'suspend') THEN NULL ELSE j.worker END,
             park = CASE WHEN f.event = 'release' AND j.cancelling IS NULL THEN f.park END,
+            signal = CASE WHEN f.event = 'suspend' AND j.cancelling IS NULL THEN coalesce(f.signal, '') END,
             result = CASE WHEN f.event = 'complete' THEN f.result ELSE j.result END,
             error = coalesce(f.error, j.error),
             reason = CASE WHEN f.event = 'complete' THEN NULL WHEN f.event IN ('fail', 'abort') THEN f.reason
+                          WHEN j.cancelling IS NULL AND f.event = 'suspend' THEN 'waits for ' || coalesce(f.signal, 'its time')
                           ELSE j.cancelling END,
             cancelling = NULL,
             trail = CASE WHEN f.event = 'complete' OR f.trail IS NULL THEN j.trail
                          ELSE {schema}.trail_with(j.trail, (j.attempt + 1) || ' ' || at || ' ' || f.trail) END
-        FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks)
-            f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took)
+        FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks, signals)
+            f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took, signal)
         WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
         RETURNING j.id, j.settled, j.queue, j.state, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended
     ),
@@ -86,8 +91,18 @@ BEGIN
         UNION ALL SELECT queue, state, count(*) FROM done GROUP BY queue, state
     )
     SELECT array_agg(id), array_agg(settled), array_agg(id) FILTER (WHERE ended AND dependents),
-           array_agg(id) FILTER (WHERE ended AND unique_ IS NOT NULL), bool_or(state = {state:waiting})
-    INTO accepted, under, parents, freeing, back FROM done;
+           array_agg(id) FILTER (WHERE ended AND unique_ IS NOT NULL), array_agg(id) FILTER (WHERE state = {to:suspend}),
+           bool_or(state = {state:waiting})
+    INTO accepted, under, parents, freeing, asleep, back FROM done;
+    IF asleep IS NOT NULL THEN
+        -- The rows are locked by now: a signal that came before is in the box, a later one finds the job suspended.
+        SELECT array_agg(j.id) INTO asleep FROM {schema}.job j
+        WHERE j.id = ANY(asleep) AND EXISTS (SELECT FROM {schema}.box b WHERE b.job = j.id AND b.name = j.signal);
+        IF asleep IS NOT NULL THEN
+            PERFORM {schema}.wake(asleep, at);
+            back := true;
+        END IF;
+    END IF;
     IF freeing IS NOT NULL THEN
         DELETE FROM {schema}.uniq u USING {schema}.job j
         WHERE j.id = ANY(freeing) AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
@@ -102,7 +117,7 @@ END $$;
 SELECT readied FROM {schema}.complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: finish
-SELECT accepted, under, parents, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+SELECT accepted, under, parents, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: tally
 INSERT INTO {schema}.batch VALUES ($1, $2, $3, $4, $5, $6)

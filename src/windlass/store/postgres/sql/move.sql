@@ -6,7 +6,7 @@
 SELECT {record}, j.ord, j.park,
        (SELECT array_agg(e.parent ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_parents,
        (SELECT array_agg(e.on_failure ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_policies,
-       u.key AS held, u.mode, u.until - j.created_at AS ttl, j.unique_until AS keeps
+       u.key AS held, u.mode, u.until - j.created_at AS ttl, j.unique_until AS keeps, j.signal
 FROM {schema}.job j LEFT JOIN {schema}.uniq u ON u.key = j.unique_ AND u.holder = j.id
 WHERE j.id > $1 AND (
     j.state IN ({any:live}, {state:failed}) OR j.dependents AND EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
@@ -16,11 +16,25 @@ WHERE j.id > $1 AND (
 INSERT INTO {schema}.job (
     id, kind, queue, state, runtime, priority, args, result, error, reason, attempt, max_attempts, rescues, trail, created_at,
     run_at, started_at, finished_at, expires_at, progress, note, tags, user_, project, group_, workflow, name, unique_, parents,
-    options, ord, park, waits, unique_until, dependents
+    options, ord, park, waits, unique_until, signal, dependents
 )
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-       $27, $28, $29, $30, $31, $32, $33, $34, EXISTS (SELECT FROM {schema}.edge WHERE parent = $1)
+       $27, $28, $29, $30, $31, $32, $33, $34, $35, EXISTS (SELECT FROM {schema}.edge WHERE parent = $1)
 ON CONFLICT (id) DO NOTHING RETURNING id
+
+-- name: steps_of
+SELECT job, position, name, value, done, at, attempt FROM {schema}.step WHERE job = ANY($1::text[]) ORDER BY job, position
+
+-- name: box_of
+SELECT job, name, data FROM {schema}.box WHERE job = ANY($1::text[]) ORDER BY job, n
+
+-- name: steps
+INSERT INTO {schema}.step (job, position, name, value, done, at, attempt)
+SELECT $1, * FROM unnest($2::integer[], $3::text[], $4::text[], $5::boolean[], $6::bigint[], $7::integer[])
+
+-- name: box
+INSERT INTO {schema}.box (job, name, data)
+SELECT $1, b.name, b.data FROM unnest($2::text[], $3::text[]) WITH ORDINALITY b(name, data, n) ORDER BY b.n
 
 -- name: edges
 INSERT INTO {schema}.edge (parent, child, on_failure) SELECT p, $2, f FROM unnest($1::text[], $3::text[]) e(p, f)

@@ -36,12 +36,14 @@ BEGIN
     at := {schema}.clock();
     readied := false; ended := false; more := false;
     WITH due AS MATERIALIZED (
-        SELECT id, state, run_at FROM {schema}.job WHERE state IN ({from:promote}) AND run_at <= at AND run_at > since
+        SELECT id, state, run_at FROM {schema}.job WHERE {due} AND run_at <= at AND run_at > since
         ORDER BY run_at, ord LIMIT bound FOR UPDATE SKIP LOCKED
     ),
     numbered AS MATERIALIZED (SELECT d.id, d.state, nextval('{schema}.seq') AS seq FROM due d),
     up AS (
-        UPDATE {schema}.job j SET state = {to:promote}, ord = {schema}.place(j.priority, d.seq)
+        UPDATE {schema}.job j SET
+            state = {to:promote}, ord = {schema}.place(j.priority, d.seq), signal = NULL,
+            reason = CASE WHEN j.signal IS NULL THEN j.reason END
         FROM numbered d WHERE j.id = d.id RETURNING j.queue, d.state AS before
     ),
     told AS (
@@ -77,7 +79,7 @@ BEGIN
     PERFORM {schema}.fold();
     -- greatest() passes over NULL: without the CASE an empty store would say that something is due right now
     SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(min(run_at) - at, 0) END INTO wait FROM {schema}.job
-    WHERE state IN ({from:promote}) AND run_at > since;
+    WHERE {due} AND run_at > since AND run_at < {end_of_time};
 END $$;
 
 -- name: promote

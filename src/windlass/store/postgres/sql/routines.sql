@@ -39,7 +39,7 @@ CREATE OR REPLACE FUNCTION {schema}.end_pending(ids text[], target text, why tex
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {schema}.tell(ids, -1);
-    UPDATE {schema}.job SET state = target, reason = why, finished_at = at, waits = 0, park = NULL WHERE id = ANY(ids);
+    UPDATE {schema}.job SET state = target, reason = why, finished_at = at, waits = 0, park = NULL, signal = NULL WHERE id = ANY(ids);
     PERFORM {schema}.tell(ids, 1);
     RETURN {schema}.leave(ids);
 END $$;
@@ -51,6 +51,17 @@ BEGIN
     UPDATE {schema}.job j
     SET state = CASE WHEN run_at > at THEN {state:delayed} ELSE {to:unblock} END,
         run_at = greatest(run_at, at), ord = {schema}.place(priority, p.seq), waits = 0
+    FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
+    WHERE j.id = p.id;
+    PERFORM {schema}.tell(ids, 1);
+END $$;
+
+-- Suspended jobs, whose rows the caller has locked, wait for their turn again.
+CREATE OR REPLACE FUNCTION {schema}.wake(ids text[], at bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM {schema}.tell(ids, -1);
+    UPDATE {schema}.job j SET
+        state = {to:signal}, run_at = at, ord = {schema}.place(priority, p.seq), signal = NULL, reason = NULL
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
     WHERE j.id = p.id;
     PERFORM {schema}.tell(ids, 1);
