@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.cache import Cache
     from windlass.context import Context
     from windlass.errors import (
         BatchTooLarge,
@@ -37,19 +38,23 @@ if TYPE_CHECKING:
     from windlass.handler import Handler
     from windlass.inputs import result_of
     from windlass.job import Attempt, ErrorInfo, Job, NewJob
-    from windlass.options import HandlerOptions, JobOptions, Unique
+    from windlass.options import HandlerOptions, JobOptions
     from windlass.outcome import Cancel, Fail, RateLimited, Retry, Signal, Snooze
     from windlass.priority import Priority
+    from windlass.providers import Provider
     from windlass.query import Page
+    from windlass.ranking import PriorityRule
     from windlass.ref import JobRef
     from windlass.retry import Backoff, RetryPolicy, exponential, fixed, linear
     from windlass.schedules import Schedule
     from windlass.settings import Settings
     from windlass.states import State
+    from windlass.unique import Unique, debounce, throttle
     from windlass.workflow import Workflow, batch, chain, group
 
 _HOMES = {
     "app": ("Windlass",),
+    "cache": ("Cache",),
     "context": ("Context",),
     "errors": (
         "BatchTooLarge",
@@ -82,15 +87,18 @@ _HOMES = {
     "handler": ("Handler",),
     "inputs": ("result_of",),
     "job": ("Attempt", "ErrorInfo", "Job", "NewJob"),
-    "options": ("HandlerOptions", "JobOptions", "Unique"),
+    "options": ("HandlerOptions", "JobOptions"),
     "outcome": ("Cancel", "Fail", "RateLimited", "Retry", "Signal", "Snooze"),
     "priority": ("Priority",),
+    "providers": ("Provider",),
     "query": ("Page",),
+    "ranking": ("PriorityRule",),
     "ref": ("JobRef",),
     "retry": ("Backoff", "RetryPolicy", "exponential", "fixed", "linear"),
     "schedules": ("Schedule",),
     "settings": ("Settings",),
     "states": ("State",),
+    "unique": ("Unique", "debounce", "throttle"),
     "workflow": ("Workflow", "batch", "chain", "group"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -99,6 +107,7 @@ __all__ = [
     "Attempt",
     "Backoff",
     "BatchTooLarge",
+    "Cache",
     "Cancel",
     "Category",
     "Context",
@@ -123,6 +132,8 @@ __all__ = [
     "NewJob",
     "Page",
     "Priority",
+    "PriorityRule",
+    "Provider",
     "RateLimitExceeded",
     "RateLimited",
     "ResultTimeout",
@@ -151,11 +162,13 @@ __all__ = [
     "WorkflowRef",
     "batch",
     "chain",
+    "debounce",
     "exponential",
     "fixed",
     "group",
     "linear",
     "result_of",
+    "throttle",
 ]
 
 

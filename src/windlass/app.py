@@ -2,11 +2,13 @@
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
+from windlass.breakers import Breakers
+from windlass.cache import Cached, ResultCache, look_up
 from windlass.clock import Duration, seconds
 from windlass.errors import DuplicateKind, InvalidOption, StoreError
 from windlass.flow import WorkflowRef
@@ -26,6 +28,8 @@ from windlass.lease import WorkerInfo
 from windlass.named import NamedHandler
 from windlass.options import HandlerOptions
 from windlass.producer import check_job
+from windlass.providers import Provider
+from windlass.ranking import PriorityRule, read_rules
 from windlass.ref import JobRef, make_ref
 from windlass.results import value_of
 from windlass.schedules import Schedules
@@ -75,6 +79,10 @@ class Windlass:
         self.resources: dict[str, Opener] = {}
         self.stores = Stores(self.settings.url, self.settings.namespace)
         self.kinds = Kinds(self, self.handlers, accept=self.settings.unknown_kinds == "accept")
+        self.providers: dict[str, Provider] = {}
+        self.breakers = Breakers(self.store, lambda name: self.provider_of(name).numbers())
+        self.cache = ResultCache(self.store, self.kinds)
+        self._priority_rules: tuple[PriorityRule, ...] = ()
         self.jobs = Jobs(self.store)
         self.queues = Queues(self.store)
         self.joining = Joining(self)
@@ -96,6 +104,16 @@ class Windlass:
         return self.stores.namespace
 
     # declaring
+
+    @property
+    def priority_rules(self) -> tuple[PriorityRule, ...]:
+        """The rules for jobs of every kind: `app.priority_rules = [PriorityRule("urgent", Priority.HIGH, tags="urgent")]`.
+        The kind's own rules are looked at too; the highest priority wins, and one given with `options(priority=)` beats all."""
+        return self._priority_rules
+
+    @priority_rules.setter
+    def priority_rules(self, rules: Iterable[PriorityRule]) -> None:
+        self._priority_rules = read_rules(rules)
 
     @overload
     def job(  # type: ignore[overload-overlap]
@@ -169,9 +187,19 @@ class Windlass:
             joined = await self.joining.put_many(connection, every, atomic)
             return [make_ref(answer.id, job.kind, answer.created, self) for job, answer in joined]
         producer = (await self.stores.here()).producer
-        answers = await (producer.atomic(every) if isinstance(every, list) else producer.stream(every))
-        kinds: Iterable[str] = [job.kind for job in every] if isinstance(every, list) else every.kinds
-        return [make_ref(answer.id, kind, answer.created, self) for kind, answer in zip(kinds, answers, strict=True)]
+        if isinstance(every, list):
+            found = await self._answered(every)
+            answers = await producer.atomic(found.jobs)
+            kinds: Iterable[str] = [job.kind for job in every]
+            known: Collection[str] = found.answered
+        else:
+            known = every.known
+            answers = await producer.stream(every, self._answerer(every))
+            kinds = every.kinds
+        return [
+            make_ref(answer.id, kind, answer.created, self, bool(known) and answer.id in known)
+            for kind, answer in zip(kinds, answers, strict=True)
+        ]
 
     async def run(self, workflow: Node[R], *, connection: Any = None) -> WorkflowRef[R]:
         """Store a workflow in one atomic call, up to 10,000 jobs or 16 MB, and return its reference at once. `connection`: in its
@@ -282,7 +310,12 @@ class Windlass:
         if joined is not None:
             return await self.submit_on(job, joined)
         opened = await self.stores.here()
-        answer = await opened.producer.one(check_job(job))
+        job = check_job(job)
+        if job.kind in self.kinds.cached:
+            ((job,), answered) = await self._answered([job])
+            answer = await opened.producer.one(job)
+            return make_ref(answer.id, job.kind, answer.created, self, answer.id in answered)
+        answer = await opened.producer.one(job)
         return make_ref(answer.id, job.kind, answer.created, self)
 
     async def submit_on(self, job: NewJob[R], connection: Any) -> JobRef[R]:
@@ -295,7 +328,8 @@ class Windlass:
         connection = self.joining.here() if connection is None else connection
         if connection is not None:
             return [answer for _, answer in await self.joining.put_many(connection, jobs, True)]
-        return await (await self.stores.here()).producer.atomic([check_job(job) for job in jobs])
+        found = await self._answered([check_job(job) for job in jobs])
+        return await (await self.stores.here()).producer.atomic(found.jobs)
 
     async def enqueue_any(self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any) -> JobRef[Any]:
         """`enqueue`, with the call's arguments as they are."""
@@ -332,6 +366,29 @@ class Windlass:
         """Cancel one job; False if it had ended."""
         return await self.jobs.cancel(id) > 0
 
+    def provider_of(self, name: str) -> Provider:
+        """A provider as its kinds declare it; one that none describes has the usual numbers."""
+        return self.providers.get(name) or Provider(name)
+
+    async def _answered(self, jobs: list[NewJob[Any]]) -> Cached:
+        """The jobs, those with their results whose kinds' caches know them."""
+        cached = self.kinds.cached
+        if not cached or not any(job.kind in cached for job in jobs):
+            return Cached(jobs, frozenset())
+        return await look_up(await self.store(), jobs, cached.get)
+
+    def _answerer(self, tee: "_Tee") -> Callable[[list[NewJob[Any]]], Awaitable[list[NewJob[Any]]]] | None:
+        """What looks a stream's chunks up, if any kind has a cache."""
+        if not self.kinds.cached:
+            return None
+
+        async def answer(jobs: list[NewJob[Any]]) -> list[NewJob[Any]]:
+            found = await self._answered(jobs)
+            tee.known |= found.answered
+            return found.jobs
+
+        return answer
+
     def _register(self, fn: Callable[..., Any], options: HandlerOptions) -> Handler[..., Any]:
         handler = make_handler(self, fn, options)
         other = self.handlers.get(handler.kind)
@@ -342,8 +399,23 @@ class Windlass:
                 places=[_place(other.fn), _place(fn)],
                 mend="give one of them another name with @app.job(kind=...)",
             )
+        self._learn(handler.declared.provider)
         self.handlers[handler.kind] = handler
+        self.kinds.remember_cache(handler)
         return handler
+
+    def _learn(self, provider: Provider | None) -> None:
+        if provider is None or provider == Provider(provider.name):  # a name only, or the usual numbers
+            return
+        known = self.providers.setdefault(provider.name, provider)
+        if known != provider:
+            raise InvalidOption(
+                f"the provider {provider.name!r} is described in two ways: {known!r} and {provider!r}",
+                field="provider",
+                value=provider.name,
+                limit="one description",
+                mend="describe it once, and name it elsewhere: provider='...'",
+            )
 
 
 class _Tee:
@@ -352,6 +424,7 @@ class _Tee:
     def __init__(self, jobs: Iterable[NewJob[Any]]) -> None:
         self._jobs = jobs
         self.kinds: list[str] = []
+        self.known: set[str] = set()
 
     def __iter__(self) -> Iterator[NewJob[Any]]:
         keep = self.kinds.append

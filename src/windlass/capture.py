@@ -39,6 +39,16 @@ CURRENT: ContextVar[Sink | None] = ContextVar("windlass_attempt", default=None)
 """The attempt that this context belongs to."""
 
 
+class Spender(Protocol):
+    """Takes what a running attempt spends elsewhere."""
+
+    def cost(self, usd: float) -> None: ...
+
+
+CONTEXT: ContextVar[Spender | None] = ContextVar("windlass_context", default=None)
+"""The handler's `ctx`, where one was made for it."""
+
+
 @contextmanager
 def capturing() -> Generator[None]:
     """Capture for as long as the block lasts; blocks may overlap (several workers in one process)."""

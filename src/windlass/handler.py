@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from windlass.clock import SECOND, Micros
 from windlass.codec import convert, decoder, encode
 from windlass.errors import InvalidArgs, InvalidOption
 from windlass.ids import new_id
 from windlass.inputs import bind_promises, promises_in
 from windlass.job import NewJob, Runtime
-from windlass.options import Asked, Declared, HandlerOptions, JobOptions, declare, join_edges, refine, run_text
+from windlass.limit import PROVIDER
+from windlass.limit import Bound as UnderLimit
+from windlass.options import (
+    Asked,
+    Declared,
+    HandlerOptions,
+    JobOptions,
+    declare,
+    first_start,
+    join_edges,
+    refine,
+    run_text,
+)
 from windlass.outcome import Membership, RunOptions, RunRules
+from windlass.ranking import PriorityRule, rank
 from windlass.ref import JobRef
+from windlass.refusal import refusal
 from windlass.signature import Binder, Bound, read_hints, read_parameters
 
 if TYPE_CHECKING:
@@ -37,6 +52,9 @@ class Door(Protocol):
     @property
     def result_limit(self) -> int: ...
 
+    @property
+    def priority_rules(self) -> tuple[PriorityRule, ...]: ...
+
     async def submit(self, job: NewJob[Any]) -> JobRef[Any]: ...
 
     async def submit_on(self, job: NewJob[Any], connection: Any) -> JobRef[Any]: ...
@@ -53,6 +71,9 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Mapping[str, str] | None = None
     batch: Membership | None = None
     callback: str | None = None
+    provider: str | None = None
+    watched: bool = False
+    """Its end is news for a cache or a breaker."""
 
 
 class Handler(Generic[P, R]):
@@ -63,8 +84,9 @@ class Handler(Generic[P, R]):
         self._declared = declared
         self._binder = binder
         self._asked = asked or Asked(declared.job, RunOptions(version=declared.version), declared.unique)
-        self._start = replace(self._asked.job, options=run_text(self._asked.run))
+        self._start = _start(self._asked, declared)
         self._unique = self._asked.unique
+        self._varies = self._asks_arguments()
         self.kind: str = self._start.kind
         self.queue: str = self._start.queue
         self.runtime: Runtime = self._start.runtime
@@ -100,18 +122,38 @@ class Handler(Generic[P, R]):
             if not promises_in(args, kwargs):
                 raise
             return self._with_promises(args, kwargs)
-        if self._unique is None:
+        if not self._varies and not self._door.priority_rules:
             return cast("NewJob[R]", replace(self._start, id=new_id(), args=text))
-        key = self._unique.key_for(self.kind, msgspec.json.decode(text))
-        return cast("NewJob[R]", replace(self._start, id=new_id(), args=text, unique=key))
+        return self._vary(self._start, text, self._asked.run)
 
     def _with_promises(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob[R]:
         """A job that waits for the jobs whose results are its arguments."""
         text, inputs = bind_promises(self._binder, args, kwargs, self._door.args_limit)
-        key = self._unique and self._unique.key_for(self.kind, msgspec.json.decode(text))
-        options = run_text(replace(self._asked.run, child=True, inputs=inputs))
+        run = replace(self._asked.run, child=True, inputs=inputs)
         after = join_edges(self._start.after, inputs.values(), self._start.on_failure)
-        return cast("NewJob[R]", replace(self._start, id=new_id(), args=text, options=options, after=after, unique=key))
+        return self._vary(replace(self._start, after=after, options=run_text(run)), text, run)
+
+    def _asks_arguments(self) -> bool:
+        """Whether jobs differ in more than their arguments."""
+        asked = self._asked
+        ruled = bool(self._declared.rules) and not asked.ranked
+        return asked.unique is not None or ruled or _moves(asked, self._declared.deadline)
+
+    def _vary(self, start: NewJob[Any], text: str, run: RunOptions) -> NewJob[R]:
+        """A job with what depends on its arguments and on the moment."""
+        values: dict[str, Any] = msgspec.json.decode(text)
+        changes: dict[str, Any] = {}
+        if self._unique is not None:
+            changes["unique"] = self._unique.key_for(self.kind, values)
+        if not self._asked.ranked:
+            rules = (*self._declared.rules, *self._door.priority_rules)
+            ranked = rank(rules, self.kind, values, start.tags, run.plan, start.priority)
+            if ranked is not None:
+                changes["priority"] = ranked.priority
+                changes["options"] = run_text(replace(run, rule=ranked.rule))
+        if _moves(self._asked, self._declared.deadline):
+            changes |= first_start(self._asked, self._declared.deadline)
+        return cast("NewJob[R]", replace(start, id=new_id(), args=text, **changes))
 
     def options(self, **options: Unpack[JobOptions]) -> "Handler[P, R]":
         """A copy whose jobs carry these options; raises `InvalidOption` at once. The copy is not callable as a function."""
@@ -197,12 +239,15 @@ class Handler(Generic[P, R]):
 
     def _effective(self, own: RunOptions) -> Effective:
         declared = self._declared
+        provider = own.provider or (declared.provider.name if declared.provider else None)
         return Effective(
             timeout=declared.timeout if own.timeout is None else own.timeout,
             run=RunRules(
                 backoff=declared.backoff if own.backoff is None else own.backoff,
                 max_rescues=declared.max_rescues if own.max_rescues is None else own.max_rescues,
                 errors=declared.errors,
+                deadline=_deadline(declared, own),
+                deadline_at=own.deadline_at,
             ),
             version=own.version,
             plan=own.plan,
@@ -210,6 +255,8 @@ class Handler(Generic[P, R]):
             inputs=own.inputs,
             batch=own.batch,
             callback=own.callback,
+            provider=provider,
+            watched=provider is not None or declared.cache is not None,
         )
 
     def _upcast(self, args: str, version: int) -> str:
@@ -311,6 +358,36 @@ def any_parameters() -> list[inspect.Parameter]:
     """`(*args, **kwargs)`: what is accepted for a kind of which only the name is known."""
     rest = inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)
     return [rest, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)]
+
+
+def _start(asked: Asked, declared: Declared) -> NewJob[Any]:
+    """The job that every job made with these options is a copy of."""
+    job = asked.job
+    changes: dict[str, Any] = {"options": run_text(asked.run)}
+    if not _moves(asked, declared.deadline):
+        changes |= first_start(asked, declared.deadline)
+    if asked.unique is not None and asked.unique.delay is not None:
+        if job.delay is not None or job.run_at is not None:
+            raise refusal("delay", "given", "left out where a unique key delays its jobs", "leave out one of the two")
+        changes["delay"] = asked.unique.delay
+    provider = asked.run.provider or (declared.provider.name if declared.provider else None)
+    if provider is not None:
+        changes["limits"] = (*job.limits, UnderLimit(PROVIDER + provider))
+    return replace(job, **changes)
+
+
+def _moves(asked: Asked, declared: Micros | None) -> bool:
+    """Whether the latest start is a matter of the moment: a duration and a time have to be compared."""
+    job, run = asked.job, asked.run
+    if run.deadline_at is not None:
+        return job.expires_in is not None
+    return job.expires_at is not None and (run.deadline is not None or declared is not None)
+
+
+def _deadline(declared: Declared, own: RunOptions) -> Micros | None:
+    if own.deadline_at is not None:
+        return None
+    return declared.deadline if own.deadline is None else round(own.deadline * SECOND)
 
 
 class _Results:

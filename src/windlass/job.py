@@ -137,7 +137,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an attempt failed. `category` is one of `temporary permanent rate-limit provider` (see `outcome.py`)."""
+    """Why an attempt failed. `category` is one of `temporary permanent rate-limit provider` (see `outcome.py`). `retry_after`: of
+    a rate limit, the seconds it asked to wait."""
 
     type: str
     message: str
@@ -145,6 +146,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
     fingerprint: str = ""
     reason: str = ""
+    retry_after: float | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +202,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_final(self) -> bool:
         return self.state in FINAL
+
+    @property
+    def cached(self) -> str | None:
+        """The id of the job whose result answered this one from the cache, so that it never ran."""
+        return self.options.get("cached")
+
+    @property
+    def rule(self) -> str | None:
+        """The priority rules that decided its priority."""
+        return self.options.get("rule")
 
 
 class Trail(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,14 +9,18 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from windlass.cache import CacheRule
 from windlass.errors import InvalidOption, UnknownKind
 from windlass.handler import Door, Handler, any_parameters, kind_handler
 from windlass.job import Runtime
-from windlass.options import HandlerOptions, UniqueRule, declare, read_name
+from windlass.options import HandlerOptions, declare, read_name
+from windlass.providers import Provider
 from windlass.query import Swap
+from windlass.ranking import PriorityRule, is_plain
 from windlass.signature import Binder
 from windlass.store.protocol import Store
 from windlass.suggest import similar
+from windlass.unique import UniqueRule
 
 SPACE = "kind"
 BUILT_IN = "windlass."
@@ -53,6 +57,10 @@ class KindInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tags: tuple[str, ...] = ()
     version: int = 1
     unique: UniqueRule | None = None
+    deadline: int | None = None
+    rules: tuple[PriorityRule, ...] = ()
+    cache: CacheRule | None = None
+    provider: str | None = None
     params: tuple[Param, ...] = ()
     schema: dict[str, Any] | None = None
 
@@ -70,6 +78,8 @@ class Kinds:
         self._declared: dict[str, Handler[..., Any]] = {}
         self._published: dict[str, Handler[..., Any]] = {}
         self._read_at: dict[str, float] = {}
+        self.cached: dict[str, CacheRule] = {}
+        """The kinds with a cache, as far as this app knows them."""
 
     def declare(self, name: str, params: Sequence[str] | None, options: HandlerOptions) -> Handler[..., Any]:
         """Declare a kind that other programs run; `params` None accepts any arguments."""
@@ -80,7 +90,16 @@ class Kinds:
         runtimes: tuple[Runtime, ...] = ("async", "thread", "process")
         handler = kind_handler(self._door, declare(name, runtimes, {**options, "kind": name}), Binder(name, parameters))
         self._declared[handler.kind] = handler
+        self.remember_cache(handler)
         return handler
+
+    def remember_cache(self, handler: Handler[..., Any]) -> None:
+        """Enqueues of this handler's kind look at its cache, if it has one."""
+        rule = handler.declared.cache
+        if rule is not None:
+            self.cached[handler.kind] = rule
+        else:
+            self.cached.pop(handler.kind, None)
 
     def here(self, name: str) -> Handler[..., Any] | None:
         """The handler this app has or has learnt."""
@@ -100,6 +119,7 @@ class Kinds:
         texts = {record.key: record.text for record in records if record.text}
         if name in texts:
             handler = self._published[name] = self._from(_READ.decode(texts[name]))
+            self.remember_cache(handler)
             self._read_at[name] = time.monotonic()
             return handler
         if self._accept:
@@ -147,7 +167,15 @@ class Kinds:
             expires_in=info.expires_in,
             tags=info.tags,
         )
-        declared = replace(declared, job=job, unique=info.unique)
+        declared = replace(
+            declared,
+            job=job,
+            unique=info.unique,
+            deadline=info.deadline,
+            rules=info.rules,
+            cache=info.cache,
+            provider=None if info.provider is None else Provider(info.provider),
+        )
         return kind_handler(self._door, declared, Binder(info.name, _parameters(info.params)))
 
 
@@ -169,6 +197,10 @@ def describe(handler: Handler[..., Any]) -> KindInfo:
         tags=job.tags,
         version=declared.version,
         unique=declared.unique,
+        deadline=declared.deadline,
+        rules=tuple(filter(is_plain, declared.rules)),
+        cache=declared.cache,
+        provider=None if declared.provider is None else declared.provider.name,
         params=params,
         schema=handler.binder.schema,
     )

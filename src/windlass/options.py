@@ -3,42 +3,31 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from hashlib import sha256
-from typing import Any, Literal, TypeAlias, TypedDict, cast
+from typing import Any, TypeAlias, TypedDict, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from windlass.clock import Duration, instant, micros, seconds
+from windlass.cache import Cache, CacheRule, read_cache
+from windlass.clock import SECOND, Duration, Micros, host_now, instant, micros, seconds
 from windlass.errors import InvalidOption
 from windlass.failure import Category, Rule
-from windlass.job import POLICIES, RUNTIMES, Edge, NewJob, OnFailure, Runtime, UniqueKey
+from windlass.job import POLICIES, RUNTIMES, Edge, NewJob, OnFailure, Runtime
 from windlass.outcome import DEFAULT_RESCUES, RunOptions
 from windlass.priority import check_priority
+from windlass.providers import Provider, read_provider
 from windlass.queue import check_name
+from windlass.ranking import PriorityRule, read_rules
 from windlass.ref import JobRef
+from windlass.refusal import refusal
 from windlass.retry import Backoff, BackoffLike, RetryPolicy, check_attempts, read_policy
 from windlass.suggest import did_you_mean
+from windlass.unique import Unique, UniqueRule, read_unique
 
 Upcast: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the arguments of one payload version into those of the next."""
 
-LONGEST_KEY = 500
 _SHORTEST_TIMEOUT = 0.001
-
-
-class Unique(msgspec.Struct, frozen=True, kw_only=True):
-    """At most one job of this key at a time.
-
-    The key is `key` (namespace-wide text) or the kind and its arguments `args` (None: all of them). Held `until` the job
-    has "finished", is first "started", or for a duration whatever becomes of it. `on_conflict`: "existing" and "skip"
-    answer with the holder (`created=False`); "replace" also gives a holder that has not started the new arguments.
-    """
-
-    args: tuple[str, ...] | None = None
-    key: str | None = None
-    until: Literal["finished", "started"] | Duration = "finished"
-    on_conflict: Literal["existing", "skip", "replace"] = "existing"
 
 
 class JobOptions(TypedDict, total=False):
@@ -53,7 +42,10 @@ class JobOptions(TypedDict, total=False):
     timeout: Duration
     max_rescues: int
     expires: Duration | datetime
+    deadline: Duration | datetime
     unique: str | Unique
+    skip_cache: bool
+    provider: str
     user: str
     project: str
     plan: str
@@ -80,30 +72,13 @@ class HandlerOptions(TypedDict, total=False):
     max_rescues: int
     tags: Sequence[str]
     expires: Duration
+    deadline: Duration
     unique: str | Unique
+    priority_rules: Sequence[PriorityRule]
+    cache: Duration | Cache
+    provider: str | Provider
     version: int
     upcast: Mapping[int, Upcast]
-
-
-class UniqueRule(msgspec.Struct, frozen=True):
-    """A checked `Unique`: a fixed key, or the parameters whose values make it."""
-
-    fixed: UniqueKey
-    args: tuple[str, ...] | None
-    by_args: bool
-
-    def key_for(self, kind: str, values: Mapping[str, Any]) -> UniqueKey:
-        """The key of one job; `values` are its arguments by parameter name, as JSON's plain values."""
-        if not self.by_args:
-            return self.fixed
-        names = sorted(values) if self.args is None else self.args
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise _bad(
-                "unique", missing[0], f"a parameter of {kind}", "name parameters of the handler in Unique(args=)"
-            )
-        text = msgspec.json.encode([values[name] for name in names], order="sorted")
-        return replace(self.fixed, key=f"{kind}:{sha256(text).hexdigest()[:40]}")
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,15 +92,21 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     unique: UniqueRule | None
     version: int
     upcast: Mapping[int, Upcast]
+    deadline: Micros | None = None
+    rules: tuple[PriorityRule, ...] = ()
+    cache: CacheRule | None = None
+    provider: Provider | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What one job will carry: the job without id and arguments, its run options, its unique rule."""
+    """What one job will carry: the job without id and arguments, its run options, its unique rule. `ranked`: its priority was
+    given, so no rule decides."""
 
     job: NewJob[Any]
     run: RunOptions
     unique: UniqueRule | None
     on_failure: OnFailure = "cancel"
+    ranked: bool = False
 
 
 @lru_cache(maxsize=4096)
@@ -145,8 +126,8 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any]) ->
     runtime = given.get("runtime", runtimes[0])
     if runtime not in runtimes:
         why = "an async def runs in 'async'" if runtimes == ("async",) else "a def runs in 'thread' or 'process'"
-        raise _bad("runtime", runtime, "|".join(RUNTIMES), why)
-    expires = given.get("expires")
+        raise refusal("runtime", runtime, "|".join(RUNTIMES), why)
+    expires, deadline = given.get("expires"), given.get("deadline")
     job: NewJob[Any] = NewJob(
         id="",
         kind=read_name(given.get("kind", name), "kind"),
@@ -157,7 +138,7 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any]) ->
         tags=_read_tags(given.get("tags", ())),
         expires_in=None if expires is None else micros(expires, "expires"),
     )
-    unique = given.get("unique")
+    unique, cache, provider = given.get("unique"), given.get("cache"), given.get("provider")
     version = _read_count(given.get("version", 1), "version", 1)
     return Declared(
         job=job,
@@ -168,6 +149,10 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any]) ->
         unique=None if unique is None else read_unique(unique),
         version=version,
         upcast=_read_upcast(given.get("upcast", {}), version),
+        deadline=None if deadline is None else micros(deadline, "deadline", minimum=_SHORTEST_TIMEOUT),
+        rules=read_rules(given.get("priority_rules", ())),
+        cache=None if cache is None else read_cache(cache),
+        provider=None if provider is None else read_provider(provider),
     )
 
 
@@ -189,11 +174,34 @@ def refine(asked: Asked, given: Mapping[str, Any]) -> Asked:
     changes["on_failure"] = on_failure
     run = replace(run, child=bool(changes.get("after", job.after)))
     runs = {field: read(given[field], field) for field, read in _RUN_FIELDS.items() if field in given}
-    run = replace(run, **runs)
+    run = replace(run, **runs, **_read_deadline(given))
     changes["options"] = run_text(run)
     if "unique" in given:
         unique = read_unique(given["unique"])
-    return Asked(replace(job, **changes), run, unique, on_failure)
+    return Asked(replace(job, **changes), run, unique, on_failure, asked.ranked or "priority" in given)
+
+
+def first_start(asked: Asked, declared: Micros | None) -> Mapping[str, Micros | None]:
+    """By when a job must have started: its expiry, or its deadline (`declared`: the kind's) if that comes first. Two that are
+    written differently, a duration and a time, meet on this machine's clock."""
+    job, run = asked.job, asked.run
+    within = declared if run.deadline is None else round(run.deadline * SECOND)
+    at = run.deadline_at
+    if at is not None:
+        within = None
+    if within is None and at is None:
+        return {}
+    if job.expires_at is None and at is None:
+        return {"expires_in": min(x for x in (job.expires_in, within) if x is not None)}
+    if job.expires_in is None and within is None:
+        return {"expires_at": min(x for x in (job.expires_at, at) if x is not None)}
+    now = host_now()
+    ends = (job.expires_at, at, _after(now, job.expires_in), _after(now, within))
+    return {"expires_in": None, "expires_at": min(x for x in ends if x is not None)}
+
+
+def _after(now: Micros, duration: Micros | None) -> Micros | None:
+    return None if duration is None else now + duration
 
 
 def run_text(run: RunOptions) -> str:
@@ -201,53 +209,16 @@ def run_text(run: RunOptions) -> str:
     return "" if run == _NO_RUN_OPTIONS else msgspec.json.encode(run).decode()
 
 
-def read_unique(given: object) -> UniqueRule:
-    """A checked unique declaration: text, or `Unique`."""
-    if isinstance(given, str):
-        given = Unique(key=given)
-    if not isinstance(given, Unique):
-        raise _bad("unique", given, "text or Unique(...)", "use unique='welcome:42'")
-    if given.key is not None and given.args is not None:
-        raise _bad("unique", given.key, "either key= or args=", "leave one of them out")
-    until, ttl = "finished", None
-    if given.until in ("finished", "started"):
-        until = given.until
-    else:
-        until, ttl = "period", micros(given.until, "unique.until", minimum=0.001)
-    if given.on_conflict not in ("existing", "skip", "replace"):
-        raise _bad("unique.on_conflict", given.on_conflict, "existing|skip|replace", "use 'existing'")
-    key = "" if given.key is None else _read_key(given.key)
-    args = given.args
-    if args is not None:
-        args = (args,) if isinstance(args, str) else tuple(read_name(name, "unique.args") for name in args)
-    fixed = UniqueKey(key=key, until=cast(Any, until), ttl=ttl, on_conflict=given.on_conflict)
-    return UniqueRule(fixed, args, given.key is None)
-
-
-def _read_key(key: object) -> str:
-    if isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and "\x00" not in key and _is_unicode(key):
-        return key
-    raise _bad("unique", key, f"1..{LONGEST_KEY} characters of Unicode text", "shorten it, or use Unique(args=...)")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _read_retry(given: Mapping[str, Any]) -> RetryPolicy:
     retry = given.get("retry")
     if retry is not None and ("max_attempts" in given or "backoff" in given):
-        raise _bad("retry", retry, "either retry= or max_attempts= and backoff=", "leave one of them out")
+        raise refusal("retry", retry, "either retry= or max_attempts= and backoff=", "leave one of them out")
     if isinstance(retry, RetryPolicy):
         return retry
     if isinstance(retry, Mapping):
         return read_policy(cast("Mapping[str, Any]", retry))
     if retry is not None:
-        raise _bad("retry", retry, "RetryPolicy or a dict", "use RetryPolicy(max_attempts=5)")
+        raise refusal("retry", retry, "RetryPolicy or a dict", "use RetryPolicy(max_attempts=5)")
     settled = {name: given[name] for name in ("max_attempts", "backoff") if given.get(name) is not None}
     return RetryPolicy(**settled)
 
@@ -256,28 +227,28 @@ def _read_rule(rule: Any) -> Any:
     if rule is None or (callable(rule) and not isinstance(rule, Mapping)):
         return rule
     if not isinstance(rule, Mapping):
-        raise _bad("errors", rule, "{exception class: category} or a callable", "use {ValueError: 'permanent'}")
+        raise refusal("errors", rule, "{exception class: category} or a callable", "use {ValueError: 'permanent'}")
     for cls, category in cast("Mapping[Any, Any]", rule).items():
         if not (isinstance(cls, type) and issubclass(cls, BaseException)):
-            raise _bad("errors", cast(Any, cls), "exception classes as keys", "use {ValueError: 'permanent'}")
+            raise refusal("errors", cast(Any, cls), "exception classes as keys", "use {ValueError: 'permanent'}")
         if category not in list(Category):
-            raise _bad("errors", category, "|".join(Category), f"name one of them for {cls.__name__}")
+            raise refusal("errors", category, "|".join(Category), f"name one of them for {cls.__name__}")
     return cast("Mapping[Any, Any]", rule)
 
 
 def _read_upcast(given: Any, version: int) -> Mapping[int, Upcast]:
     if not isinstance(given, Mapping):
-        raise _bad("upcast", given, "{version: function}", "use upcast={1: from_1_to_2}")
+        raise refusal("upcast", given, "{version: function}", "use upcast={1: from_1_to_2}")
     steps = cast("Mapping[Any, Any]", given)
     for step, fn in steps.items():
         if not (isinstance(step, int) and 1 <= step < version and callable(fn)):
-            raise _bad("upcast", step, f"versions from 1 to {version - 1} and functions", "raise version= with it")
+            raise refusal("upcast", step, f"versions from 1 to {version - 1} and functions", "raise version= with it")
     return dict(steps)
 
 
 def _read_times(given: Mapping[str, Any], changes: dict[str, Any]) -> None:
     if "delay" in given and "run_at" in given:
-        raise _bad("delay", given["delay"], "either delay= or run_at=", "leave one of them out")
+        raise refusal("delay", given["delay"], "either delay= or run_at=", "leave one of them out")
     if "delay" in given:
         changes.update(delay=micros(given["delay"], "delay"), run_at=None)
     if "run_at" in given:
@@ -289,14 +260,29 @@ def _read_times(given: Mapping[str, Any], changes: dict[str, Any]) -> None:
         changes["expires_in"] = None if at else micros(when, "expires")
 
 
+def _read_deadline(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    when = given.get("deadline")
+    if when is None:
+        return {}
+    if isinstance(when, datetime):
+        return {"deadline": None, "deadline_at": instant(when, "deadline")}
+    return {"deadline": seconds(when, "deadline", minimum=_SHORTEST_TIMEOUT), "deadline_at": None}
+
+
+def _read_flag(value: Any, field: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise refusal(field, value, "true or false", f"use {field}=True")
+
+
 def _read_edges(parents: Any, on_failure: OnFailure) -> tuple[Edge, ...]:
     if isinstance(parents, (str, JobRef, NewJob)) or not isinstance(parents, Sequence):
-        raise _bad("after", cast(Any, parents), "a list of references, jobs or ids", "use after=[ref]")
+        raise refusal("after", cast(Any, parents), "a list of references, jobs or ids", "use after=[ref]")
     ids: dict[str, None] = {}
     for parent in cast("Sequence[Any]", parents):
         id: Any = cast("JobRef[Any] | NewJob[Any]", parent).id if isinstance(parent, (JobRef, NewJob)) else parent
         if not isinstance(id, str) or not id:
-            raise _bad("after", id, "references, jobs or ids", "use after=[ref]")
+            raise refusal("after", id, "references, jobs or ids", "use after=[ref]")
         ids[id] = None
     return tuple(Edge(id, on_failure) for id in ids)
 
@@ -313,15 +299,15 @@ def join_edges(edges: tuple[Edge, ...], parents: Iterable[str], on_failure: OnFa
 def _read_policy(value: Any) -> OnFailure:
     if value in POLICIES:
         return value
-    raise _bad("on_failure", value, "|".join(POLICIES), "use 'cancel'")
+    raise refusal("on_failure", value, "|".join(POLICIES), "use 'cancel'")
 
 
 def _read_tags(value: Any, field: str = "tags") -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise _bad(field, value, "a list of names", "use tags=['urgent']")
+        raise refusal(field, value, "a list of names", "use tags=['urgent']")
     names = cast("Sequence[Any]", value)
     if len(names) > 50:
-        raise _bad(field, len(names), "at most 50 tags", "use fewer")
+        raise refusal(field, len(names), "at most 50 tags", "use fewer")
     return tuple(dict.fromkeys(read_name(tag, "tags") for tag in names))
 
 
@@ -332,13 +318,15 @@ def _read_timeout(value: Any, field: str = "timeout") -> float | None:
 def _read_count(value: Any, field: str, least: int = 0) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= 1_000_000:
         return value
-    raise _bad(field, value, f"{least}..1000000", "use a whole number in that range")
+    raise refusal(field, value, f"{least}..1000000", "use a whole number in that range")
 
 
 def _read_backoff(value: Any, field: str) -> Backoff:
     if isinstance(value, Backoff):
         return value
-    raise _bad(field, value, "exponential(...), linear(...) or fixed(...)", "declare functions with @app.job(backoff=)")
+    raise refusal(
+        field, value, "exponential(...), linear(...) or fixed(...)", "declare functions with @app.job(backoff=)"
+    )
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -351,13 +339,6 @@ def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
                 limit=sorted(known),
                 mend="see the list of options",
             )
-
-
-def _bad(field: str, value: object, limit: str, mend: str) -> InvalidOption:
-    shown = repr(value)[:100]
-    return InvalidOption(
-        f"{field} is {shown}; it must be {limit}: {mend}", field=field, value=shown, limit=limit, mend=mend
-    )
 
 
 _Reader: TypeAlias = Callable[[Any, str], Any]
@@ -376,5 +357,7 @@ _RUN_FIELDS: Mapping[str, _Reader] = {
     "backoff": _read_backoff,
     "max_rescues": _read_count,
     "plan": read_name,
+    "skip_cache": _read_flag,
+    "provider": read_name,
 }
 _NO_RUN_OPTIONS = RunOptions()

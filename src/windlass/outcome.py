@@ -16,6 +16,8 @@ from windlass.states import Event
 
 DEFAULT_RESCUES = 5
 LONGEST_REASON = 500
+DEADLINE = "deadline"
+RATE_LIMITED = "rate limited"
 
 
 class Signal(Exception):
@@ -93,6 +95,18 @@ class RunOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The batch it is a callback of."""
     flow: Flow | None = None
     """On the first job of a workflow: what the whole is."""
+    rule: str | None = None
+    """The priority rules that decided the job's priority."""
+    deadline: float | None = None
+    """Seconds from its creation, over all attempts."""
+    deadline_at: Micros | None = None
+    """The same as an instant; one of the two."""
+    provider: str | None = None
+    """The provider whose breaker it is under, if not its kind's."""
+    skip_cache: bool = False
+    """It runs although its kind's cache knows the answer."""
+    cached: str | None = None
+    """It was answered from the cache: the job that made the result."""
 
 
 class RunRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +116,16 @@ class RunRules(msgspec.Struct, frozen=True, kw_only=True):
     max_rescues: int = DEFAULT_RESCUES
     errors: Any = None
     """A `failure.Rule`; typed Any because msgspec cannot name a callable union."""
+    deadline: Micros | None = None
+    """From the job's creation; beyond it no attempt starts."""
+    deadline_at: Micros | None = None
+
+    def ends_by(self, claim: Claim) -> Micros | None:
+        """The instant by which the job must be over. None without a deadline, and after a requeue beyond it: the store drops
+        an expiry that has passed then, and a job with a deadline always has one."""
+        if claim.expires_at is None:
+            return None
+        return self.deadline_at if self.deadline is None else claim.created_at + self.deadline
 
 
 DEFAULT_RULES = RunRules()
@@ -167,6 +191,17 @@ def completed(claim: Claim, result: str | None, took: Micros) -> Finish:
     )
 
 
+def overdue(claim: Claim, worker: str, error: ErrorInfo | None = None, took: Micros = 0) -> Finish:
+    """The job's deadline has passed, or comes before its next attempt (`error`: why it would need one)."""
+    info = error or ErrorInfo(
+        type="DeadlinePassed",
+        category=Category.PERMANENT,
+        reason=DEADLINE,
+        message=f"its deadline passed before attempt {claim.attempt} could start",
+    )
+    return _Ended(claim, worker, took).as_(Event.FAIL, error=info, reason=DEADLINE, spends=error is not None)
+
+
 def judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, took: Micros) -> Finish:
     """What follows when the handler raised `error` (a `Signal` or any exception, a timeout included).
 
@@ -183,10 +218,8 @@ def judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, took
 
 def _judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, took: Micros) -> Finish:
     end = _Ended(claim, worker, took)
-    if isinstance(error, Snooze):
-        return end.as_(Event.SNOOZE, delay=error.delay, reason=_reason(error), spends=False)
-    if isinstance(error, RateLimited):
-        return end.as_(Event.SNOOZE, delay=error.after, reason=_reason(error) or "rate limited", spends=False)
+    if isinstance(error, (Snooze, RateLimited)):
+        return _put_off(end, error, rules)
     if isinstance(error, Cancel):
         return end.as_(Event.ABORT, reason=_reason(error))
     if isinstance(error, Fail):
@@ -198,7 +231,11 @@ def _judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, too
     if claim.attempt >= claim.max_attempts:
         return end.as_(Event.FAIL, error=info, reason="attempts used up")
     asked = error.after if isinstance(error, Retry) else retry_after(error)
+    if category is Category.RATE_LIMIT and asked is not None:
+        info = msgspec.structs.replace(info, retry_after=asked)
     delay = delay_after(rules.backoff, claim.attempt) if asked is None else asked
+    if _too_late(claim, rules, took, delay):
+        return overdue(claim, worker, info, took)
     return end.as_(Event.RETRY, error=info, delay=delay)
 
 
@@ -228,6 +265,15 @@ def aborted(claim: Claim, worker: str, reason: str, took: Micros) -> Finish:
     return _Ended(claim, worker, took).as_(Event.ABORT, reason=reason)
 
 
+def paused(
+    claim: Claim, worker: str, took: Micros, event: Event, reason: str, delay: Micros, signal: str | None
+) -> Finish:
+    """The handler is to be run again from the top: it sleeps (snooze), waits for a signal (suspend; 0 is for ever), or was
+    interrupted (release). Spends nothing."""
+    end = _Ended(claim, worker, took).as_(event, reason=reason, spends=False)
+    return msgspec.structs.replace(end, delay=delay, signal=signal)
+
+
 class _Ended(msgspec.Struct, frozen=True):
     claim: Claim
     worker: str
@@ -243,11 +289,12 @@ class _Ended(msgspec.Struct, frozen=True):
         spends: bool = True,
         rescued: bool = False,
         park: str | None = None,
+        told: ErrorInfo | None = None,
     ) -> Finish:
         claim = self.claim
         entry = Trail(
             outcome="rescue" if rescued and event is Event.RELEASE else str(event),
-            error=error,
+            error=error or told,
             reason=reason,
             worker=self.worker,
             took=self.took,
@@ -268,6 +315,23 @@ class _Ended(msgspec.Struct, frozen=True):
             took=self.took,
             waited=claim.claimed_at - claim.ready_at,
         )
+
+
+def _put_off(end: _Ended, error: Snooze | RateLimited, rules: RunRules) -> Finish:
+    """Later, unspent, unless the deadline comes before. The trail tells of a rate limit; the job's error stays what it was."""
+    limited = isinstance(error, RateLimited)
+    delay = error.after if limited else error.delay
+    info = describe(error, Category.RATE_LIMIT if limited else Category.TEMPORARY)
+    if _too_late(end.claim, rules, end.took, delay):
+        return overdue(end.claim, end.worker, info, end.took)
+    reason = _reason(error) or (RATE_LIMITED if limited else None)
+    told = msgspec.structs.replace(info, retry_after=delay) if limited else None
+    return end.as_(Event.SNOOZE, delay=delay, reason=reason, spends=False, told=told)
+
+
+def _too_late(claim: Claim, rules: RunRules, took: Micros, delay: float) -> bool:
+    ends_by = rules.ends_by(claim)
+    return ends_by is not None and claim.claimed_at + took + round(delay * SECOND) >= ends_by
 
 
 def _category(error: BaseException, rule: Rule | None) -> Category:

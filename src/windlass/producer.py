@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -19,6 +19,8 @@ _SHARED = 5_000
 
 Observer: TypeAlias = Callable[[Sequence[NewJob[Any]], Sequence[Enqueued]], None]
 """Told of every stored call; `testing.sandbox` listens."""
+
+Prepare: TypeAlias = Callable[[list[NewJob[Any]]], Awaitable[list[NewJob[Any]]]]
 
 
 class Producer:
@@ -45,14 +47,17 @@ class Producer:
         check_batch(jobs)
         return await self._store_now(jobs)
 
-    async def stream(self, jobs: Iterable[NewJob[Any]]) -> list[Enqueued]:
-        """Store chunk after chunk, making the next while the store writes; an error says how many are `stored`."""
+    async def stream(self, jobs: Iterable[NewJob[Any]], prepare: Prepare | None = None) -> list[Enqueued]:
+        """Store chunk after chunk, making the next while the store writes; an error says how many are `stored`. `prepare` may
+        change a chunk before it is stored."""
         source = iter(jobs)
         answers: list[Enqueued] = []
         writing: asyncio.Task[list[Enqueued]] | None = None
         try:
             while True:
                 chunk = [check_job(job) for job in islice(source, _CHUNK)]
+                if prepare is not None and chunk:
+                    chunk = await prepare(chunk)
                 if writing is not None:
                     answers += await writing
                     writing = None

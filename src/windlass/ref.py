@@ -33,6 +33,12 @@ class JobRef(msgspec.Struct, Generic[R_co], frozen=True, dict=True):
     kind: str = ""
     created: bool = True
 
+    @property
+    def cached(self) -> bool:
+        """Whether its kind's cache knew the result when it was enqueued: it is complete and never runs. Stays behind when the
+        reference travels; `job.cached` tells it anywhere."""
+        return bool(self.__dict__.get("cached", False))
+
     async def result(self, timeout: Duration | None = None) -> R_co:
         """What the handler returned. Raises `JobFailed`, `JobCancelled`, `JobNotFound`, or after `timeout` `ResultTimeout`."""
         return await self._door().result_of(self.id, timeout)
@@ -72,8 +78,10 @@ class JobRef(msgspec.Struct, Generic[R_co], frozen=True, dict=True):
         )
 
 
-def make_ref(id: str, kind: str, created: bool, door: Door) -> JobRef[Any]:
+def make_ref(id: str, kind: str, created: bool, door: Door, cached: bool = False) -> JobRef[Any]:
     """A reference that knows its app. The app is not a field, so it is never compared, encoded or shown."""
     ref: JobRef[Any] = JobRef(id, kind, created)
     vars(ref)["door"] = door
+    if cached:
+        vars(ref)["cached"] = True
     return ref
