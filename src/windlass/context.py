@@ -4,9 +4,9 @@ import asyncio
 import math
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 from msgspec.structs import replace
@@ -16,10 +16,11 @@ from windlass.clock import Micros, host_now, moment
 from windlass.errors import InvalidOption
 from windlass.handler import Handler
 from windlass.job import Claim, Job, NewJob
-from windlass.outcome import Membership
+from windlass.outcome import Membership, RunOptions
 from windlass.parents import NO_PARENTS, Parents
 from windlass.ref import JobRef
 from windlass.states import State
+from windlass.steps import Blocking, Book, MemoryBook, Steps, check_end, wrong_door
 from windlass.store.protocol import Store
 
 if TYPE_CHECKING:
@@ -76,11 +77,20 @@ class Desk(Sink, Protocol):
         """Store this job together with the attempt's completion."""
         ...
 
+    @property
+    def home(self) -> "asyncio.Task[Any] | None":
+        """The task in which an async handler runs."""
+        ...
+
+    def book(self) -> Book:
+        """Where the attempt's steps are recorded."""
+        ...
+
 
 class Context:
     """The job as its handler sees it, for one attempt. Made only for handlers that take it."""
 
-    __slots__ = ("_claim", "_job", "_resources", "_spent", "_workdir", "desk")
+    __slots__ = ("_claim", "_is_blocking", "_job", "_resources", "_spent", "_steps", "_workdir", "cursor", "desk")
 
     def __init__(self, claim: Claim, desk: Desk, resources: Mapping[str, Any]) -> None:
         self._claim = claim
@@ -216,6 +226,56 @@ class Context:
         if not math.isfinite(usd) or usd < 0:
             raise InvalidOption(
                 f"cost is {usd!r}; it must be a finite amount of at least 0",
+    @property
+    def version(self) -> int:
+        """The payload version with which the job was made: a handler whose steps changed goes on by it."""
+        text = self._claim.options
+        return msgspec.json.decode(text, type=RunOptions).version if text else 1
+
+    @overload
+    def step(
+        self, name: str, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def step(self, name: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """Call `fn` once in the life of the job, and give what it returned then to every later run. Await it, or gather
+        several. A plain function runs in a thread. Raises `StepsChanged`, `InvalidStep`; `InvalidArgs` for a result that
+        is no JSON; what `fn` raises, which leaves no record."""
+        return self.steps(blocking=False).step(name, fn, args, kwargs)
+
+    def sleep(self, duration: Duration) -> Coroutine[Any, Any, None]:
+        """End this run, freeing its slot; the handler starts again from the top when the time has passed, and comes by here
+        at once. Spends no attempt."""
+        return self.steps(blocking=False).sleep(duration)
+
+    def wait_for(self, signal: str, timeout: Duration | None = None) -> Coroutine[Any, Any, Any]:
+        """The data of a signal to this job (`app.jobs.signal`); until one comes, the run ends as with `sleep`. Raises
+        `SignalTimeout`, then and in every later run."""
+        return self.steps(blocking=False).wait_for(signal, timeout)
+
+    @property
+    def sync(self) -> Blocking:
+        """`step`, `sleep` and `wait_for` for `def` handlers."""
+        return Blocking(self.steps(blocking=True))
+
+    def steps(self, blocking: bool) -> Steps:
+        """The steps of this run; `blocking` says by which door they are called."""
+        if self._steps is None:
+            book = self.desk.book()
+            self._is_blocking = book.blocking
+            if blocking is book.blocking:
+                home = self.desk.home or (None if blocking else asyncio.current_task())
+                self._steps = Steps(self._claim, book, self.version, self.desk.line, home)
+        if self._steps is None or blocking is not self._is_blocking:
+            raise wrong_door(self._is_blocking)
+        return self._steps
+
+    def check_end(self, error: BaseException | None) -> None:
+        """The handler ended, by `error` or (None) by returning. Raises `InvalidStep` if it caught its own suspension."""
+        if self._steps is not None and not self.desk.is_stopping():
+            check_end(self._steps, error)
+
                 field="usd",
                 value=repr(usd),
                 limit=">= 0",
@@ -259,6 +319,11 @@ class Notebook:
         self.progressed.append((percent, note))
         return _DONE
 
+        self.home: asyncio.Task[Any] | None = None
+        self.memory = MemoryBook()
+
+    def book(self) -> Book:
+        return self.memory
     def log(self, level: str, text: str) -> Ack:
         self.line(level, text)
         return _DONE

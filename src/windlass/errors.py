@@ -17,6 +17,7 @@ WindlassError
 ├── RateLimitExceeded        a submission limit is used up
 ├── LimitReached             a bound of the store's own is used up (signals a job keeps)
 ├── StepsChanged             a durable handler met another step than the one recorded at that position
+├── InvalidStep              a durable step where none can be, or a handler that caught its suspension
 ├── SignalTimeout            the awaited signal did not come in time (also a TimeoutError)
 ├── InsideLoop               a blocking call was made where an event loop runs
 ├── LeaseLost                this attempt no longer owns its job
@@ -148,12 +149,21 @@ class StepsChanged(WindlassError):
     """`position`, `expected` (the recorded step's name), `got`, `version` (the payload version of the job)."""
 
     code = "steps-changed"
+    retryable = False
+
+
+class InvalidStep(WindlassError, RuntimeError):
+    """`step`: its name."""
+
+    code = "invalid-step"
+    retryable = False
 
 
 class SignalTimeout(WindlassError, TimeoutError):
-    """`signal`, `timeout` (seconds)."""
+    """`signal`, `timeout` (seconds). On record, so every later run meets it again: one that is not caught is permanent."""
 
     code = "signal-timeout"
+    retryable = False
 
 
 class InsideLoop(WindlassError, RuntimeError):

@@ -14,8 +14,10 @@ from windlass.flow import WorkflowRef
 from windlass.handler import Handler
 from windlass.job import Job, NewJob
 from windlass.joining import Joining, chunks
+from windlass.lease import Delivery
 from windlass.ref import JobRef, make_ref
 from windlass.stores import Stores
+from windlass.views import JobId, Jobs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +43,9 @@ class AsyncDoor(Protocol):
     async def job_of(self, id: str) -> Job: ...
 
     async def cancel_job(self, id: str) -> bool: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
 
     async def close(self) -> None: ...
 
@@ -79,6 +84,10 @@ class Sync:
         if isinstance(ref, WorkflowRef):
             return self.run(ref.result(timeout))
         return self.run(self._door.result_of(ref.id, timeout))
+
+    def signal(self, id: JobId, name: str, data: Any = None, *, actor: str = "app") -> Delivery:
+        """`app.jobs.signal`, blocking."""
+        return self.run(self._door.jobs.signal(id, name, data, actor=actor))
 
     def run(self, awaitable: Awaitable[T], /) -> T:
         """Run anything awaitable of the app and wait for it. Raises `InsideLoop` where an event loop runs: await it there."""

@@ -7,10 +7,11 @@ from typing import Any, TypeAlias, TypedDict, Unpack, cast
 from msgspec.structs import replace
 
 from windlass.clock import instant
+from windlass.codec import MEBIBYTE, encode
 from windlass.errors import InvalidOption, JobNotFound
 from windlass.failure import is_text, safe_text
 from windlass.job import Job
-from windlass.lease import StoredLine
+from windlass.lease import Delivery, StoredLine
 from windlass.outcome import LONGEST_REASON
 from windlass.priority import check_priority
 from windlass.query import Action, Command, Page, Where
@@ -18,6 +19,7 @@ from windlass.queue import QueueChange, QueueInfo, check_name
 from windlass.ref import JobRef
 from windlass.results import not_found
 from windlass.states import PENDING, State
+from windlass.steps import StepRecord, read_record
 from windlass.store.protocol import Store
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
@@ -131,6 +133,24 @@ class Jobs:
         if not lines:
             await self.get(id)
         return lines
+
+    async def steps(self, id: JobId) -> "list[StepRecord]":
+        """The steps of a durable job that are on record, by position; raises `JobNotFound`."""
+        store = await self._store()
+        found = [read_record(step) for step in await store.steps(_id(id))]
+        if not found:
+            await self.get(id)
+        return found
+
+    async def signal(self, id: JobId, name: str, data: Any = None, *, actor: str = "app") -> Delivery:
+        """Hand a signal with `data` (anything that is JSON) to the job whose handler awaits `ctx.wait_for(name)`: it goes on
+        (`woken`), or finds it when it asks (`kept`). `over`: the job has ended. Raises `JobNotFound`, `LimitReached`."""
+        text = encode(data, "data", MEBIBYTE, "the data of a signal")
+        given = check_name(name, "signal")
+        delivery = await (await self._store()).signal(_id(id), given, text, safe_text(actor, _LONGEST_ACTOR))
+        if delivery is Delivery.UNKNOWN:
+            raise not_found(_id(id))
+        return delivery
 
     async def _act(self, command: Command, ids: Sequence[JobId], filters: JobFilter, actor: str) -> Acted:
         names = list(dict.fromkeys(map(_id, ids)))

@@ -23,8 +23,10 @@ import msgspec
 
 from windlass.capture import capturing
 from windlass.context import Ack, Context
+from windlass.errors import InvalidArgs
 from windlass.handler import Handler
 from windlass.job import Claim
+from windlass.lease import Noted, Step, StoredStep
 from windlass.outcome import DEFAULT_RULES, Finish, judge
 from windlass.parents import Parents
 from windlass.worker import wire
@@ -88,6 +90,24 @@ class _UpNotes:
 
     def __init__(self, pipe: _Pipe) -> None:
         self._pipe = pipe
+        self.answers: SimpleQueue[wire.Answer] = SimpleQueue()
+        self._asked = 0
+
+    def book(self, claim: Claim, limit: int, *, blocking: bool) -> "_UpBook":
+        return _UpBook(self, limit)
+
+    def begin(self, step: Step) -> None:
+        self._pipe.send(wire.Begun(step))
+
+    def ask(self, *, record: Step | None = None, read: bool = False) -> wire.Answer:
+        """Wait for the worker's answer; one to a handler that was stopped meanwhile is passed over."""
+        self._asked += 1
+        self._pipe.send(wire.Ask(self._asked, record, read))
+        while (answer := self.answers.get()).number != self._asked:
+            pass
+        if answer.refused is not None:
+            raise InvalidArgs(answer.refused, field="steps")
+        return answer
 
     def progress(self, claim: Claim, percent: float, note: str | None) -> Ack:
         self._pipe.send(wire.Progressed(percent, note))
@@ -96,6 +116,28 @@ class _UpNotes:
     def line(self, claim: Claim, level: str, text: str) -> Ack:
         self._pipe.send(wire.Line(level, text))
         return _DONE
+
+
+class _UpBook:
+    """The book of a child's attempt: the worker keeps it."""
+
+    blocking = True
+
+    def __init__(self, notes: _UpNotes, limit: int) -> None:
+        self.limit = limit
+        self._notes = notes
+
+    async def read(self) -> list[StoredStep]:
+        return self._notes.ask(read=True).steps or []
+
+    async def now(self) -> int:
+        return self._notes.ask().now
+
+    def begin(self, step: Step) -> None:
+        self._notes.begin(step)
+
+    async def write(self, step: Step) -> Noted:
+        return self._notes.ask(record=step).noted or Noted(accepted=False)
 
 
 class _Child:
@@ -134,6 +176,8 @@ class _Child:
                 return
             if isinstance(message, wire.Start):
                 self._inbox.put(message)
+            elif isinstance(message, wire.Answer):
+                self._notes.answers.put(message)
             elif isinstance(message, wire.Halt) and (run := self._run) is not None:
                 run.why = Why(message.why)
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)

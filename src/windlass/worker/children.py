@@ -16,6 +16,7 @@ from typing import Any
 from windlass.handler import Handler
 from windlass.outcome import Finish, judge
 from windlass.parents import NO_PARENTS
+from windlass.steps import Book
 from windlass.worker import wire
 from windlass.worker.run import STOP_GRACE, Ended, Run, Why, stopped_end
 
@@ -164,6 +165,7 @@ class _Child:
         )
         theirs.close()
         self._writer: asyncio.StreamWriter | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._task = asyncio.get_running_loop().create_task(self._serve(ours, setup))
 
     def start(self, run: Run) -> None:
@@ -196,7 +198,7 @@ class _Child:
             await asyncio.sleep(0.005)
         await asyncio.wait([self._task])
 
-    def _send(self, message: wire.Setup | wire.Start | wire.Halt) -> None:
+    def _send(self, message: wire.Down) -> None:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(wire.frame(message))
 
@@ -226,9 +228,32 @@ class _Child:
             run.progress(message.percent, message.note)
         elif isinstance(message, wire.Line):
             run.notes.line(run.claim, message.level, message.text)
+        elif isinstance(message, wire.Begun):
+            self._book(run).begin(message.step)
+        elif isinstance(message, wire.Ask):
+            self._asking = asyncio.get_running_loop().create_task(self._answer(run, message))
         else:
             self.run = None
             self._lane.has_ended(self, run, message.finish)
+
+    def _book(self, run: Run) -> Book:
+        return run.notes.book(run.claim, run.handler.door.result_limit, blocking=False)
+
+    async def _answer(self, run: Run, ask: wire.Ask) -> None:
+        """Do for the child's handler what it waits for. One that was stopped has its last step recorded all the same."""
+        book = self._book(run)
+        try:
+            if ask.record is not None:
+                answer = wire.Answer(ask.number, noted=await book.write(ask.record))
+            elif ask.read:
+                answer = wire.Answer(ask.number, steps=await book.read())
+            else:
+                answer = wire.Answer(ask.number, now=await book.now())
+        except Exception as error:  # the store cannot take it: the handler hears why
+            log.exception("a step of %s %s cannot be recorded", run.claim.kind, run.claim.id)
+            answer = wire.Answer(ask.number, refused=f"{type(error).__name__}: {error}")
+        if self.run is run:
+            self._send(answer)
 
     async def _ending(self) -> str:
         """How the process ended. One that closed its pipe yet lives on (a handler's own thread) is killed."""

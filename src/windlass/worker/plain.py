@@ -39,7 +39,13 @@ class PlainCall:
                 return run.call(*args, **kwargs)
             ctx = self._open(run)
             try:
-                return call_around(self._around, ctx, run, args, kwargs)
+                value = call_around(self._around, ctx, run, args, kwargs)
+            except BaseException as error:
+                ctx.check_end(error)
+                raise
+            else:
+                ctx.check_end(None)
+                return value
             finally:
                 ctx.close_now()
         finally:

@@ -1,4 +1,4 @@
-"""Gathers progress and log lines of running attempts, from any thread, and reports them in batches."""
+"""Gathers progress and log lines of running attempts, from any thread, and reports them in batches; records steps at once."""
 
 import asyncio
 import contextvars
@@ -9,8 +9,11 @@ from time import monotonic
 from windlass.context import Ack
 from windlass.errors import StoreError
 from windlass.job import Claim
-from windlass.lease import LogLine, Note, Progress
+from windlass.lease import LogLine, Note, Noted, Progress, Step
+from windlass.steps import Book
 from windlass.store.protocol import Store
+from windlass.worker.books import LoopBook, ThreadBook
+from windlass.worker.every import Backoff
 
 log = logging.getLogger("windlass.worker")
 
@@ -34,6 +37,10 @@ class Reporter:
         self._armed = False
         self._context = contextvars.copy_context()  # ours: the flush must not run inside a handler's context
         self._lock = asyncio.Lock()
+        self._steps: list[tuple[Step, asyncio.Future[Noted]]] = []
+        self._begun: dict[tuple[str, int], Step] = {}
+        self._recording: asyncio.Task[None] | None = None
+        self._backoff = Backoff("recording steps")
         self._ack = Ack(self.flush)
 
     def progress(self, claim: Claim, percent: float, note: str | None) -> Ack:
@@ -44,23 +51,97 @@ class Reporter:
         self._add((claim, monotonic(), level, None, text))
         return self._ack
 
+    def book(self, claim: Claim, limit: int, *, blocking: bool) -> Book:
+        own = LoopBook(self, claim, limit)
+        return ThreadBook(own, self._loop) if blocking else own
+
+    def begin(self, step: Step) -> None:
+        """A step is under way: told with the other notes, and not at all if its record comes first. On our loop."""
+        self._begun[step.id, step.position] = step
+        if not self._armed:
+            self._arm()
+
+    def record(self, step: Step) -> "asyncio.Future[Noted]":
+        """Store a step, together with what else comes while the store is busy. On our loop; done once the store has it."""
+        future: asyncio.Future[Noted] = self._loop.create_future()
+        self._begun.pop((step.id, step.position), None)
+        self._steps.append((step, future))
+        if self._recording is None:
+            self._recording = self._loop.create_task(self._record(), context=self._context)
+        return future
+
     @property
     def pending(self) -> bool:
-        return bool(self._notes)
+        return bool(self._notes or self._begun)
 
     async def flush(self) -> None:
         """Everything noted before this call is in the store afterwards, unless the store is in trouble."""
         async with self._lock:
-            while self._notes:
+            while self._notes or self._begun:
                 batch = [self._notes.popleft() for _ in range(min(_MOST_REPORTED, len(self._notes)))]
+                begun, self._begun = self._begun, {}
                 try:
-                    await self.store.report(_notes_of(batch))
+                    await self.store.report([*_notes_of(batch), *begun.values()])
                 except StoreError:  # told by the beats and finishes, which fail as well
                     self._keep(batch)
                     self._arm()
                     return
                 except Exception:  # notes are lost rather than the ends of jobs that wait behind them
                     log.exception("%d notes of running jobs cannot be stored", len(batch))
+
+    async def _record(self) -> None:
+        """One batch of steps at a time. Under the lock, or a late `begin` could overwrite a record."""
+        try:
+            while self._steps:
+                async with self._lock:
+                    batch = [each for each in self._steps[:_MOST_REPORTED] if not each[1].done()]
+                    self._steps = self._steps[_MOST_REPORTED:]
+                    await self._store_steps(batch)
+        finally:
+            self._recording = None
+
+    async def _store_steps(self, batch: list[tuple[Step, "asyncio.Future[Noted]"]]) -> None:
+        """For as long as it takes; a step whose attempt was stopped meanwhile is given up."""
+        while batch:
+            try:
+                answers = await self.store.report([step for step, _ in batch])
+            except StoreError as error:
+                await asyncio.sleep(self._backoff.failed(error))
+                batch = await self._after_trouble([each for each in batch if not each[1].done()])
+                continue
+            except Exception as error:
+                if len(batch) == 1:
+                    _answer(batch[0][1], error)
+                    return
+                for each in batch:  # one of them cannot be stored
+                    await self._store_steps([each])
+                return
+            self._backoff.worked()
+            for (_, future), answer in zip(batch, answers, strict=True):
+                _answer(future, answer)
+            return
+
+    async def _after_trouble(
+        self, batch: list[tuple[Step, "asyncio.Future[Noted]"]]
+    ) -> list[tuple[Step, "asyncio.Future[Noted]"]]:
+        """The lost answer may have hidden a success. A record is repeated as it is, but a signal that was taken would not be
+        there a second time: it is the value on record."""
+        again: list[tuple[Step, asyncio.Future[Noted]]] = []
+        for step, future in batch:
+            known = None
+            if step.signal is not None:
+                try:
+                    stored = await self.store.steps(step.id)
+                except StoreError:
+                    return batch
+                known = next(
+                    (s for s in stored if s.position == step.position and s.name == step.name and s.done), None
+                )
+            if known is None:
+                again.append((step, future))
+            else:
+                _answer(future, Noted(value=known.value))
+        return again
 
     def _add(self, entry: _Entry) -> None:
         self._notes.append(entry)
@@ -79,6 +160,15 @@ class Reporter:
     def _keep(self, batch: list[_Entry]) -> None:
         room = _MOST_KEPT - len(self._notes)
         self._notes.extendleft(reversed(batch[-room:] if room else []))
+
+
+def _answer(future: "asyncio.Future[Noted]", answer: Noted | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Noted):
+        future.set_result(answer)
+    else:
+        future.set_exception(answer)
 
 
 def _notes_of(batch: list[_Entry]) -> list[Note]:

@@ -14,8 +14,9 @@ from windlass.context import Ack
 from windlass.errors import BatchTooLarge
 from windlass.handler import Effective, Handler
 from windlass.job import Claim, NewJob
-from windlass.outcome import Finish, Membership, Signal, aborted, completed, judge, released
+from windlass.outcome import Finish, Membership, Signal, aborted, completed, judge, paused, released
 from windlass.parents import NO_PARENTS
+from windlass.steps import Book, Paused, Unwind
 from windlass.store.protocol import Store
 
 STOP_GRACE = 5.0
@@ -53,6 +54,10 @@ class Notes(Protocol):
     @property
     def store(self) -> Store | None:
         """The worker's store, where handlers run on its loop."""
+        ...
+
+    def book(self, claim: Claim, limit: int, *, blocking: bool) -> Book:
+        """Where this attempt's steps are recorded; a `blocking` one is for the thread of the caller."""
         ...
 
 
@@ -152,6 +157,14 @@ class Run:
             )
         self.outbox.append(job)
 
+    @property
+    def home(self) -> "asyncio.Task[Any] | None":
+        return self.task
+
+    def book(self) -> Book:
+        handler = self.handler
+        return self.notes.book(self.claim, handler.door.result_limit, blocking=handler.runtime != "async")
+
     def completed(self, result: str | None) -> Finish:
         """The end of an attempt whose handler returned, with the jobs it handed over."""
         end = completed(self.claim, result, self.took())
@@ -204,11 +217,22 @@ def stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | 
 
 def raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:
     """The end of an attempt whose handler raised. A signal (`Retry`, `Fail`, ...) counts even after a stop."""
+    if isinstance(error, Unwind):
+        return _unwound_end(run, error, worker)
     if run.why is not None and not isinstance(error, Signal):
         return stopped_end(run, error, worker)
     # Not by assignment: the exceptions that are frozen dataclasses refuse it.
     error.with_traceback(own_frames(error.__traceback__))
     return judge(run.claim, error, run.rules.run, worker, run.took())
+
+
+def _unwound_end(run: Run, error: Unwind, worker: str) -> Finish | None:
+    """The end of a run that is to go on later. Who cancelled the job meanwhile does not want that."""
+    if run.why in (Why.LOST, Why.CANCELLED):
+        return stopped_end(run, error, worker)
+    if not isinstance(error, Paused):
+        return None
+    return paused(run.claim, worker, run.took(), error.event, error.reason, error.delay, error.signal)
 
 
 _HERE = __file__.rpartition("run.py")[0]

@@ -215,7 +215,13 @@ class AsyncLane:
         for middleware in reversed(self._around):
             call = _bind(middleware, ctx, call)
         try:
-            return await call()
+            value = await call()
+        except BaseException as error:
+            ctx.check_end(error)
+            raise
+        else:
+            ctx.check_end(None)
+            return value
         finally:
             await ctx.close()
 

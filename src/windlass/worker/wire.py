@@ -5,6 +5,7 @@ import struct
 import msgspec
 
 from windlass.job import Claim, Job
+from windlass.lease import Noted, Step, StoredStep
 from windlass.outcome import Finish
 
 LENGTH = struct.Struct(">I")
@@ -36,6 +37,16 @@ class Start(msgspec.Struct, tag=True):
     parents: Family | None = None
 
 
+class Answer(msgspec.Struct, tag=True):
+    """What became of the `Ask` of this number: the one field that it was for."""
+
+    number: int
+    steps: list[StoredStep] | None = None
+    now: int = 0
+    noted: Noted | None = None
+    refused: str | None = None
+
+
 class Halt(msgspec.Struct, tag=True):
     """Stop what is running; the process signal that follows is meant."""
 
@@ -56,14 +67,28 @@ class Line(msgspec.Struct, tag=True):
     text: str
 
 
+class Begun(msgspec.Struct, tag=True):
+    """A step is under way."""
+
+    step: Step
+
+
+class Ask(msgspec.Struct, tag=True):
+    """The running handler waits for an `Answer`: `record` this step, else the time or (`read`) the steps on record."""
+
+    number: int
+    record: Step | None = None
+    read: bool = False
+
+
 class Ended(msgspec.Struct, tag=True):
     """The attempt is over; None: its lease was lost."""
 
     finish: Finish | None
 
 
-Down = Setup | Start | Halt
-Up = Ready | Progressed | Line | Ended
+Down = Setup | Start | Halt | Answer
+Up = Ready | Progressed | Line | Begun | Ask | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 down = msgspec.msgpack.Decoder(Down)
