@@ -221,11 +221,6 @@ class Context:
         self.desk.hand_over(job)
         return JobRef(job.id, job.kind)
 
-    def cost(self, usd: float) -> None:
-        """Adds what this attempt spent elsewhere, in US dollars."""
-        if not math.isfinite(usd) or usd < 0:
-            raise InvalidOption(
-                f"cost is {usd!r}; it must be a finite amount of at least 0",
     @property
     def version(self) -> int:
         """The payload version with which the job was made: a handler whose steps changed goes on by it."""
@@ -276,6 +271,11 @@ class Context:
         if self._steps is not None and not self.desk.is_stopping():
             check_end(self._steps, error)
 
+    def cost(self, usd: float) -> None:
+        """Adds what this attempt spent elsewhere, in US dollars."""
+        if not math.isfinite(usd) or usd < 0:
+            raise InvalidOption(
+                f"cost is {usd!r}; it must be a finite amount of at least 0",
                 field="usd",
                 value=repr(usd),
                 limit=">= 0",
@@ -314,16 +314,16 @@ class Notebook:
         self.batch: tuple[str, Membership | None] | None = None
         self.store: Store | None = None
         self.stopping = False
-
-    def progress(self, percent: float, note: str | None) -> Ack:
-        self.progressed.append((percent, note))
-        return _DONE
-
         self.home: asyncio.Task[Any] | None = None
         self.memory = MemoryBook()
 
     def book(self) -> Book:
         return self.memory
+
+    def progress(self, percent: float, note: str | None) -> Ack:
+        self.progressed.append((percent, note))
+        return _DONE
+
     def log(self, level: str, text: str) -> Ack:
         self.line(level, text)
         return _DONE
