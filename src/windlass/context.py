@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.capture import MOST_LINES, Sink, fit
-from windlass.clock import Micros, host_now, moment
+from windlass.clock import Duration, Micros, host_now, moment
 from windlass.errors import InvalidOption
 from windlass.handler import Handler
 from windlass.job import Claim, Job, NewJob
@@ -99,6 +99,10 @@ class Context:
         self._job: Job | None = None
         self._spent = 0.0
         self._workdir: Path | None = None
+        self._steps: Steps | None = None
+        self._is_blocking = False
+        self.cursor: Any = None
+        """What an iterable handler last yielded in an earlier run, None in the first."""
 
     @classmethod
     def detached(
