@@ -274,15 +274,6 @@ def paused(
     return msgspec.structs.replace(end, delay=delay, signal=signal)
 
 
-def paused(
-    claim: Claim, worker: str, took: Micros, event: Event, reason: str, delay: Micros, signal: str | None
-) -> Finish:
-    """The handler is to be run again from the top: it sleeps (snooze), waits for a signal (suspend; 0 is for ever), or was
-    interrupted (release). Spends nothing."""
-    end = _Ended(claim, worker, took).as_(event, reason=reason, spends=False)
-    return msgspec.structs.replace(end, delay=delay, signal=signal)
-
-
 class _Ended(msgspec.Struct, frozen=True):
     claim: Claim
     worker: str
