@@ -12,7 +12,7 @@ from tests.store.kit import HOUR, LEASE, T0, Hand, act, end, new, put
 from windlass.clock import SECOND
 from windlass.errors import InvalidOption, WorkersAlive
 from windlass.job import Ahead, Edge, UniqueKey
-from windlass.lease import LogLine, Progress
+from windlass.lease import LogLine, Progress, Step
 from windlass.query import Action, Retention, Swap
 from windlass.queue import QueueChange
 from windlass.schedule import ScheduleRow
@@ -55,6 +55,8 @@ async def whole_life(store: RedisStore) -> None:
     )
     running = claims["runs"]
     await store.report([Progress(running.id, running.lease, 5.0), LogLine(running.id, running.lease, 1, "info", "x")])
+    await store.report([Step(running.id, running.lease, 0, "s")])
+    await store.signal(running.id, "go", "1", "ops")
     await act(store, Action.CANCEL, claims["asked"].id)
     await hand.beat(running)
     await store.rescue("w2", LEASE, 10)

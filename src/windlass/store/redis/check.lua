@@ -17,7 +17,7 @@ local function keys_like(pattern)
 end
 
 local function check_job(job, name)
-  local key = place(job.state, job, job.park)
+  local key = place(job.state, job)
   local at, want = call('ZSCORE', key, job.id), score(job.state, job)
   sums[job.state .. ':' .. job.queue] = (sums[job.state .. ':' .. job.queue] or 0) + 1
   members[key] = (members[key] or 0) + 1
@@ -92,7 +92,7 @@ for key in pairs(all) do
       if call('GETBIT', key, slot) == 1 and not all[job_key] then say('%s is listed and empty', job_key) end
     end
   end
-  for _, prefix in ipairs({ 'cut:', 'doomed:', 'ahead:' }) do
+  for _, prefix in ipairs({ 'cut:', 'doomed:', 'ahead:', 'steps:', 'signals:' }) do
     local owner = rest(key, prefix)
     if owner and not jobs[owner] then say('%s of the unknown job %s', prefix, uuid(owner)) end
     if owner and prefix == 'ahead:' and not blocked[owner] then say('ahead of %s, which is not blocked', uuid(owner)) end
@@ -116,7 +116,10 @@ end
 
 local unique = call('HGETALL', KEY.unique)
 for i = 1, #unique, 2 do
-  local mode, id = parse('>B', unique[i + 1]), sub(unique[i + 1], 9)
+  local mode, id, follower = parse('>B', unique[i + 1]), sub(unique[i + 1], 9, 24), sub(unique[i + 1], 25)
+  if follower ~= '' and not (jobs[follower] and jobs[follower].state == BLOCKED and jobs[follower].key == unique[i]) then
+    say('key %s has the follower %s, which does not wait for it', unique[i], uuid(follower))
+  end
   if mode ~= 2 then
     local job = jobs[id]
     if not job then say('key %s is held by the unknown job %s', unique[i], uuid(id))

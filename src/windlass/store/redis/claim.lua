@@ -17,7 +17,7 @@ end
 local function lease_to(job)
   job.state, job.worker, job.lease, job.started, job.until_at = ACTIVE, worker, token, now, expiry
   job.moved, job.dirty = true, true
-  if band(job.flags, STARTED) > 0 then free_key(job) end
+  if job.mode == STARTED_MODE then free_key(job) end
   row(job.id, job.c, job.m, job.ord)
 end
 
@@ -160,7 +160,7 @@ local function first_due()
   local names, soonest = asked, nil
   if names then
     for i = 1, #names do
-      for _, state in ipairs({ DELAYED, RETRYING }) do
+      for _, state in ipairs({ BLOCKED, DELAYED, RETRYING }) do
         local head = call('ZRANGE', due_key(due_member(state, names[i])), 0, 0, 'WITHSCORES')
         if head[2] then soonest = min(soonest or tonumber(head[2]), tonumber(head[2])) end
       end

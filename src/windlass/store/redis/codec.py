@@ -10,6 +10,7 @@ import msgspec
 from windlass.clock import Micros
 from windlass.errors import InvalidOption
 from windlass.job import RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
+from windlass.limit import Bound, Rate
 from windlass.states import State
 
 STATES = tuple(State)
@@ -18,8 +19,9 @@ NUMBER = {state: number for number, state in enumerate(STATES, 1)}
 POLICIES: tuple[OnFailure, ...] = ("cancel", "run", "fail", "trigger", "hold")
 MODES = ("finished", "started", "period")
 
-UNIQUE, EXPIRES, CHILD, WHO, RICH, STARTED = 4, 8, 16, 32, 64, 128
+UNIQUE, EXPIRES, CHILD, WHO, RICH, BOUNDS = 4, 8, 16, 32, 64, 128
 CANCELLING = 1
+_CONFLICT = {"existing": 0, "skip": 0, "replace": 1, "rerun": 2}
 _RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
 """By the two bits of the flags; the fourth does not occur."""
 
@@ -128,6 +130,9 @@ def _plain(job: NewJob[Any]) -> bool:
         and job.unique is None
         and not job.after
         and not job.before
+        and not job.limits
+        and job.weight == 1
+        and job.answer is None
     )
 
 
@@ -153,7 +158,14 @@ def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
             record = _head(job, rich | has_who) + who + payload
         else:
             record = _head(job, rich | has_who | _special_flags(job))
-            specials[number] = (*_special(job), binary(who), binary(payload), _before(job))
+            specials[number] = (
+                *_special(job),
+                binary(who),
+                binary(payload),
+                _before(job),
+                binary(bounds) if (bounds := _bounds(job)) else False,
+                _or_false(job.answer),
+            )
         items += (binary(need_id(job.id)), binary(record), lane, job.priority)
     return _encode((list(lanes), items, specials))
 
@@ -171,9 +183,13 @@ def whole_record(job: NewJob[Any], created: Micros, parents: Sequence[str], mode
         ids = b"".join(map(need_id, parents))
         middle += struct.pack(">I", len(ids)) + ids
     if job.unique is not None:
-        flags |= UNIQUE | (STARTED if MODES[mode] == "started" else 0)
+        flags |= UNIQUE
         key = job.unique.key.encode()
         middle += struct.pack(">BH", mode, len(key)) + key
+    bounds = _bounds(job)
+    if bounds:
+        flags |= BOUNDS
+        middle += struct.pack(">I", len(bounds)) + bounds
     return data + _head(job, flags) + middle + who + payload
 
 
@@ -184,8 +200,41 @@ def _special_flags(job: NewJob[Any]) -> int:
     if job.after:
         flags |= CHILD
     if job.unique is not None:
-        flags |= UNIQUE | (STARTED if job.unique.until == "started" else 0)
+        flags |= UNIQUE
+    if job.limits or job.weight != 1:
+        flags |= BOUNDS
     return flags
+
+
+def _bounds(job: NewJob[Any]) -> bytes:
+    """A job's weight and limits, as its record carries them; nothing when there is nothing to say."""
+    if not job.limits and job.weight == 1:
+        return b""
+    flat: list[Any] = [job.weight]
+    for bound in job.limits:
+        flat += (bound.key, bound.cost, *definition(bound.concurrency, bound.rate))
+    return _encode(flat)
+
+
+def definition(concurrency: int | None, rate: Rate | None) -> tuple[int, int, Micros, int]:
+    """What a limit is, in four numbers; -1 for what it is not."""
+    most = -1 if concurrency is None else concurrency
+    if rate is None:
+        return most, -1, 0, -1
+    return most, rate.n, rate.window, -1 if rate.burst is None else rate.burst
+
+
+def _read_bounds(data: bytes) -> tuple[int, tuple[Bound, ...]]:
+    weight, *flat = _decode(data)
+    bounds: list[Bound] = []
+    for at in range(0, len(flat), 6):
+        key, cost, most, n, window, burst = flat[at : at + 6]
+        bounds.append(Bound(key, None if most < 0 else most, rate_of(n, window, burst), cost))
+    return weight, tuple(bounds)
+
+
+def rate_of(n: int, window: Micros, burst: int) -> Rate | None:
+    return None if n < 0 else Rate(n, window, None if burst < 0 else burst)
 
 
 def _special(job: NewJob[Any]) -> tuple[Any, ...]:
@@ -196,7 +245,8 @@ def _special(job: NewJob[Any]) -> tuple[Any, ...]:
         _or_false(job.expires_in),
         _or_false(job.expires_at),
         binary(b"".join(map(edge_bytes, job.after))) if job.after else False,
-        key is not None and (key.key, MODES.index(key.until), _or_false(key.ttl), key.on_conflict == "replace"),
+        key is not None
+        and (key.key, MODES.index(key.until), _or_false(key.ttl), _CONFLICT[key.on_conflict], _or_false(key.latest)),
     )
 
 
@@ -237,6 +287,8 @@ class Head(NamedTuple):
     args: str
     options: str
     tags: tuple[str, ...]
+    weight: int = 1
+    bounds: tuple[Bound, ...] = ()
 
 
 _NOBODY = (None, None, None, None, None)
@@ -253,7 +305,8 @@ def read_head(c: bytes) -> Head:
     at = kind_at + 1 + c[kind_at]
     queue, kind = _read_names(c[11:at])
     expires, parents, key, mode, who = None, (), None, 0, _NOBODY
-    if flags & (UNIQUE | EXPIRES | CHILD | WHO):
+    limits: tuple[int, tuple[Bound, ...]] = (1, ())
+    if flags & (UNIQUE | EXPIRES | CHILD | WHO | BOUNDS):
         if flags & EXPIRES:
             expires = _number(c[at : at + 7])
             at += 7
@@ -265,6 +318,10 @@ def read_head(c: bytes) -> Head:
             mode, n = c[at], _number(c[at + 1 : at + 3])
             key = c[at + 3 : at + 3 + n].decode()
             at += 3 + n
+        if flags & BOUNDS:
+            n = _number(c[at : at + 4])
+            limits = _read_bounds(c[at + 4 : at + 4 + n])
+            at += 4 + n
         if flags & WHO:
             n = _number(c[at : at + 4])
             who = tuple(_decode(c[at + 4 : at + 4 + n]))
@@ -285,11 +342,13 @@ def read_head(c: bytes) -> Head:
         args,
         options,
         tuple(tags),
+        *limits,
     )
 
 
 class Standing(NamedTuple):
-    """The mutable record, taken apart. `park`: the key it waits under, or the reason of a cancel while it is active."""
+    """The mutable record, taken apart. `park`: the key it waits under; the reason of a cancel while it is active; ':' and the
+    name of the signal while it is suspended."""
 
     state: State
     flags: int

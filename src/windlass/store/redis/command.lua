@@ -68,7 +68,7 @@ for i = 1, #ids do
   local job = jobs[ids[i]]
   if not job then
     refuse(ids[i], 'not found')
-  elseif not sources[job.state] then
+  elseif not sources[job.state] and not (action == 'run-now' and is_suspended(job)) then
     refuse(job.id, 'is ' .. WORDS[job.state])
   elseif asked and not asked[job.state] then
     refuse(job.id, 'does not match') -- changed since it was found

@@ -19,7 +19,7 @@ for i = 1, #ids do
       local policy = call('ZSCORE', edges_key(parent), job.id)
       if policy then edges[#edges + 1] = parent .. char(tonumber(policy)) end
     end
-    if not unique or sub(unique, 9) ~= job.id then unique = '' end
+    if not unique or sub(unique, 9, 24) ~= job.id and sub(unique, 25) ~= job.id then unique = '' end
     local n = #out
     out[n + 1], out[n + 2], out[n + 3] = job.id, job.c, job.m or ''
     for x = 1, 4 do out[n + 3 + x] = extra[x][i] or '' end

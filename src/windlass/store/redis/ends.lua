@@ -9,30 +9,46 @@ local EDGE_CANCEL, EDGE_RUN, EDGE_FAIL, EDGE_TRIGGER, EDGE_HOLD = 1, 2, 3, 4, 5
 local INLINE_EDGES = 256
 local ended, budget = {}, INLINE_EDGES
 
--- unique: <key> -> mode, until, holder
+-- unique: <key> -> mode, until, holder, follower (the one job that takes the key when the holder leaves it, or nothing)
 local function holder_of(key)
   local packed = call('HGET', KEY.unique, key)
   if not packed then return nil end
   local mode, till = parse('>BI7', packed)
-  local holder = sub(packed, 9)
+  local holder = sub(packed, 9, 24)
   if mode == PERIOD_MODE then
     if till <= now then return nil end
   elseif not get(holder) then
     return nil -- the holder's record was lost (FLUSHALL of a part, eviction): the key heals by itself
   end
-  return holder, mode
+  return holder, sub(packed, 25)
 end
 local function take_key(job)
   local till = job.mode == PERIOD_MODE and now + job.ttl or 0
   call('HSET', KEY.unique, job.key, pack('>BI7', job.mode, till) .. job.id)
   if till > 0 then call('ZADD', KEY.periods, till, job.key) end
 end
+local function follow(job, holder)
+  local packed = call('HGET', KEY.unique, job.key)
+  call('HSET', KEY.unique, job.key, sub(packed, 1, 24) .. job.id)
+  if call('ZADD', edges_key(holder), EDGE_RUN, job.id) == 1 then job.waits = job.waits + 1 end
+  call('SADD', ahead_key(job.id), holder)
+  if band(job.marks, AHEAD) == 0 then job.marks = job.marks + AHEAD end
+end
 local function free_key(job)
   if band(job.flags, UNIQUE) == 0 then return end
   whole(job)
-  if job.mode == PERIOD_MODE then return end
   local packed = call('HGET', KEY.unique, job.key)
-  if packed and sub(packed, 9) == job.id then call('HDEL', KEY.unique, job.key) end
+  if not packed then return end
+  if sub(packed, 25) == job.id then
+    call('HSET', KEY.unique, job.key, sub(packed, 1, 24))
+  elseif sub(packed, 9, 24) == job.id then
+    local follower = #packed > 24 and get(sub(packed, 25))
+    if follower then
+      call('HSET', KEY.unique, job.key, pack('>BI7', follower.mode, follower.mode == PERIOD_MODE and parse('>I7', packed, 2) or 0) .. follower.id)
+    elseif job.mode ~= PERIOD_MODE then
+      call('HDEL', KEY.unique, job.key)
+    end
+  end
 end
 
 -- The parents that a job was given: by itself, or (`ahead`) by jobs stored after it.
@@ -79,8 +95,12 @@ local function end_job(job, state, reason)
 end
 
 local function to_waiting(job)
+  if is_suspended(job) then job.reason = '' end
   job.state, job.park, job.ord, job.dirty, job.moved = WAITING, '', order(whole(job).priority), true, true
 end
+
+-- Steps and kept signals of a durable handler, for a job that starts from nothing or goes.
+local function drop_steps(id) call('UNLINK', steps_key(id), signals_key(id)) end
 
 local function unblock(job)
   forget_ahead(job)
@@ -161,7 +181,8 @@ local function forget(job)
   local fields = list_of(fields_gone, segment(job.id))
   local n = #fields
   for s = 1, #SUFFIXES do fields[n + s] = job.id .. SUFFIXES[s] end
-  keys_gone[#keys_gone + 1] = log_key(job.id)
+  local n_gone = #keys_gone
+  keys_gone[n_gone + 1], keys_gone[n_gone + 2], keys_gone[n_gone + 3] = log_key(job.id), steps_key(job.id), signals_key(job.id)
 end
 local function drop_keys()
   if #keys_gone > 0 then spread('UNLINK', keys_gone[1], keys_gone) end

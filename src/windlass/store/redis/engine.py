@@ -7,14 +7,26 @@ from typing import Any
 from windlass.clock import Micros
 from windlass.errors import InvalidOption, WorkersAlive
 from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import Beat, Claimed, ClaimRequest, Note, Promoted, Pulse, StoredLine, WorkerInfo
+from windlass.lease import (
+    Beat,
+    Claimed,
+    ClaimRequest,
+    Delivery,
+    Note,
+    Noted,
+    Promoted,
+    Pulse,
+    StoredLine,
+    StoredStep,
+    WorkerInfo,
+)
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
 from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
 from windlass.queue import QueueChange, QueueInfo, check_name
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
-from windlass.store.redis import condition, copying, leasing, migrate, operating, produce, reading
+from windlass.store.redis import condition, copying, leasing, migrate, noting, operating, produce, reading
 from windlass.store.redis.connection import Link
 
 
@@ -88,8 +100,8 @@ class RedisStore:
     async def heartbeat(self, beat: Beat) -> Pulse:
         return await leasing.heartbeat(self._link, beat, migrate.known())
 
-    async def report(self, notes: Sequence[Note]) -> None:
-        await leasing.report(self._link, notes)
+    async def report(self, notes: Sequence[Note]) -> list[Noted]:
+        return await noting.report(self._link, notes)
 
     async def finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
         return await leasing.finish(self._link, finishes)
@@ -122,10 +134,16 @@ class RedisStore:
     async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
         return await operating.command(self._link, command, where, limit, actor)
 
+    async def signal(self, id: str, name: str, data: str, actor: str) -> Delivery:
+        return await noting.signal(self._link, id, name, data, actor)
+
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
         return await operating.put_queue(self._link, name, change, actor)
 
     # inspect
+
+    async def steps(self, id: str) -> list[StoredStep]:
+        return await noting.steps(self._link, id)
 
     async def job(self, id: str) -> Job | None:
         return await reading.job(self._link, id)
@@ -146,7 +164,7 @@ class RedisStore:
         return await reading.workers(self._link)
 
     async def log(self, id: str, limit: int = 1000) -> list[StoredLine]:
-        return await leasing.log(self._link, id, limit)
+        return await noting.log(self._link, id, limit)
 
     async def audit(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
         return await reading.audit(self._link, target, limit)

@@ -1,12 +1,12 @@
 -- What it does: commits how attempts ended, if their leases still hold.
 -- Input:  ARGV[1] completions {id, lease, took, queue, result}, ARGV[2] other ends {id, lease, target, spends, rescued, took,
---         delay, queue, reason, park, result, error, trail}, both flat, texts false where not given; ARGV[3] tallies
+--         delay, queue, reason, park, result, error, trail, signal}, both flat, texts false where not given; ARGV[3] tallies
 --         {field, number, ...}, ARGV[4] follow-up batch or ''.
 -- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or ''}.
 -- Relies: ends.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
 --         with tallies that fit (stale items are rare, and a tally must count accepted items only).
 
-local NARROW, WIDE, MOST_TRAIL = 5, 13, 50
+local NARROW, WIDE, MOST_TRAIL = 5, 14, 50
 local completions, others = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
 local letters, seen, clean = {}, {}, true
 
@@ -59,7 +59,20 @@ local function wait_again(job, target, delay)
   if target ~= WAITING then job.run_at = now + delay end
 end
 
-local function commit(job, target, spends, rescued, took, delay, reason, park, result, failure, trail)
+-- A job that suspends waits for a signal, for a time, or for both; a signal that was there first makes it go on at once.
+local function suspend(job, delay, reason, signal)
+  job.run_at = delay > 0 and now + delay or END_OF_TIME
+  local kept = signal and call('LRANGE', signals_key(job.id), 0, -1) or {}
+  for i = 1, #kept do
+    if cmsgpack.unpack(kept[i])[1] == signal then
+      job.run_at, job.state = now, WAITING
+      return to_waiting(job)
+    end
+  end
+  job.park, job.reason = ':' .. (signal or ''), signal and 'waits for ' .. signal or reason or ''
+end
+
+local function commit(job, target, spends, rescued, took, delay, reason, park, result, failure, trail, signal)
   job.settled, job.dirty, job.moved = job.lease, true, true
   if trail and target ~= COMPLETED then append_trail(job, trail) end
   if spends then job.attempt = job.attempt + 1 end
@@ -74,6 +87,7 @@ local function commit(job, target, spends, rescued, took, delay, reason, park, r
   else
     wait_again(job, target, delay)
     if target == WAITING and job.state == WAITING then job.park = park or '' end
+    if job.state == BLOCKED then suspend(job, delay, reason, signal) end
   end
 end
 
@@ -128,7 +142,7 @@ count_completed()
 for i = 1, #wide do
   local at = i * WIDE - WIDE
   commit(open_job(others[at + 1], nil, wide[i], others[at + 8]), others[at + 3], others[at + 4], others[at + 5],
-    others[at + 6], others[at + 7], unpack(others, at + 9, at + 13))
+    others[at + 6], others[at + 7], unpack(others, at + 9, at + 14))
 end
 if batch then insert(batch) end
 settle_ended()

@@ -34,5 +34,6 @@ if leaving then
 else
   call('HSET', KEY.workers, worker, text(now) .. ' ' .. record)
 end
-local told = call('HGET', space_key('worker'), worker)
-return { lost, cancelled, told and sub(told, 14) or '', call('GET', KEY.schema) or '' }
+local told = call('HGET', space_key('{orders}'), worker)
+local _, till = parse('>I6I7', told or '\0\0\0\0\0\0\0\0\0\0\0\0\0')
+return { lost, cancelled, told and (till == 0 or till > now) and sub(told, 14) or '', call('GET', KEY.schema) or '' }

@@ -1,15 +1,21 @@
 -- What it does: stores new jobs; used by enqueue, fire and the follow-up jobs of finish.
 -- Input:  a batch {lanes, items, specials}: lanes {runtime, queue}; items id, record, lane, priority per job; specials by
---         position: {delay, run_at, expires_in, expires_at, edges, unique, who, tail, before}, false where not given.
+--         position: {delay, run_at, expires_in, expires_at, edges, unique {key, mode, ttl, on conflict, latest}, who, tail,
+--         before, bounds, answer}, false where not given.
 -- Output: `unknown_parent(batch)`, checked before any write, and `insert(batch)`, which answers {position, holder, ...}.
 -- Relies: prelude.lua, ends.lua. Jobs go in the order of the call, so they see each other's unique keys.
 
+local missing_parent, unknown_parent, insert -- what others use; the block keeps the rest below the 200 locals that Lua allows
+do
+
 local PER_JOB = 4
-local S_DELAY, S_RUN_AT, S_EXPIRES_IN, S_EXPIRES_AT, S_EDGES, S_UNIQUE, S_WHO, S_TAIL, S_BEFORE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local S_DELAY, S_RUN_AT, S_EXPIRES_IN, S_EXPIRES_AT, S_EDGES, S_UNIQUE, S_WHO, S_TAIL = 1, 2, 3, 4, 5, 6, 7, 8
+local S_BEFORE, S_BOUNDS, S_ANSWER = 9, 10, 11
+local REPLACE, RERUN = 1, 2 -- what a new job does to the holder of its key, beside nothing
 
 -- The first of the parents that is not stored (a binary id), or nil. A child that is known already needs none: its call is
 -- a repeat.
-local function missing_parent(children, parents)
+function missing_parent(children, parents)
   local found = fetch(parents, '')
   for i = 1, #parents do
     if not found[i] and not fetch({ children[i] }, '')[1] then return parents[i] end
@@ -18,7 +24,7 @@ local function missing_parent(children, parents)
 end
 
 -- The first parent that is neither stored nor of this batch, or nil.
-local function unknown_parent(batch)
+function unknown_parent(batch)
   local items, specials = batch[2], batch[3]
   if not next(specials) then return nil end
   local children, parents, here = {}, {}, {}
@@ -33,10 +39,15 @@ local function unknown_parent(batch)
   return missing_parent(children, parents)
 end
 
+local function can_replace(holder)
+  local state = holder.state
+  return (state == BLOCKED or state == DELAYED or state == WAITING) and not is_suspended(holder)
+end
+
 -- Overwrites what a not yet started holder is asked to do by what the new job asks.
 local function replace(holder, fresh, special)
-  local state = holder.state
-  if state ~= BLOCKED and state ~= DELAYED and state ~= WAITING then return end
+  if not can_replace(holder) then return end
+  local state, latest = holder.state, special[S_UNIQUE][5]
   whole(holder)
   local keep_to = holder.rest - 1
   if band(holder.head_flags, WHO) > 0 then
@@ -50,6 +61,7 @@ local function replace(holder, fresh, special)
   set_field(holder.id, '', holder.c)
   holder.priority, holder.dirty, holder.moved = priority - 100, true, true
   holder.run_at = special[S_RUN_AT] or (now + (special[S_DELAY] or 0))
+  if latest then holder.run_at = min(holder.run_at, holder.created + latest) end
   if state == BLOCKED then return end
   if holder.run_at > now then
     holder.state, holder.park = DELAYED, ''
@@ -106,7 +118,7 @@ end
 local function put_before(job, before)
   for at = 1, #before, 17 do
     local child, policy = get(sub(before, at, at + 15)), byte(before, at + 16)
-    if child and child.state == BLOCKED and call('ZADD', edges_key(job.id), policy, child.id) == 1 then
+    if child and child.state == BLOCKED and not is_suspended(child) and call('ZADD', edges_key(job.id), policy, child.id) == 1 then
       child.waits, child.dirty = child.waits + 1, true
       call('SADD', ahead_key(child.id), job.id)
       if band(child.marks, AHEAD) == 0 then child.marks = child.marks + AHEAD end
@@ -123,15 +135,31 @@ local function swap_parents(edges, renamed)
   return table.concat(ids)
 end
 
--- A job with a time, a key or parents. Answers the holder's id when its key is taken.
+-- What becomes of a new job whose key is held: the id that stands for it, or nil and the holder that it is to follow.
+local function meet_holder(holder, follower, record, special)
+  local conflict = special[S_UNIQUE][4]
+  local job = conflict > 0 and get(holder)
+  if not job then return holder end
+  if conflict == RERUN and not can_replace(job) then
+    if is_final(job.state) or special[S_ANSWER] then return holder end -- a period may outlast its job
+    if #follower == 0 or not get(follower) then return nil, holder end
+    holder, job = follower, get(follower)
+  end
+  replace(with_order(job), '\0\0\0\0\0\0\0' .. record, special)
+  return holder
+end
+
+-- A job with more to it than its arguments. Answers the holder's id when its key is taken.
 local function insert_special(id, record, special, renamed)
-  local unique = special[S_UNIQUE] -- {key, mode, ttl, replace}
+  local unique, ahead, bounds = special[S_UNIQUE], nil, special[S_BOUNDS]
   if unique then
-    local holder = holder_of(unique[1])
+    local holder, follower = holder_of(unique[1])
     if holder then
-      if unique[4] and get(holder) then replace(with_order(get(holder)), '\0\0\0\0\0\0\0' .. record, special) end
-      renamed[id] = holder
-      return holder
+      holder, ahead = meet_holder(holder, follower, record, special)
+      if holder then
+        renamed[id] = holder
+        return holder
+      end
     end
   end
   local expires = special[S_EXPIRES_AT] or (special[S_EXPIRES_IN] and now + special[S_EXPIRES_IN])
@@ -141,6 +169,7 @@ local function insert_special(id, record, special, renamed)
     .. (expires and pack('>I7', expires) or '')
     .. (edges and pack('>I4c0', #parents, parents) or '')
     .. (unique and pack('>BHc0', unique[2], #unique[1], unique[1]) or '')
+    .. (bounds and pack('>I4c0', #bounds, bounds) or '')
     .. special[S_WHO] .. special[S_TAIL]
   local _, _, flags = parse('>I7BB', c)
   local job = open_job(id, c, nil)
@@ -149,7 +178,12 @@ local function insert_special(id, record, special, renamed)
   set_field(id, '', c)
   if unique then
     job.ttl = unique[3] or 0
-    take_key(job)
+    if ahead then follow(job, ahead) else take_key(job) end
+  end
+  if special[S_ANSWER] then
+    set_field(id, 'r', special[S_ANSWER])
+    job.run_at = now
+    end_job(job, COMPLETED, '')
   end
   return nil, job
 end
@@ -170,7 +204,7 @@ local function open_lanes(lanes)
   return out
 end
 
-local function insert(batch)
+function insert(batch)
   local lanes, items, specials = open_lanes(batch[1]), batch[2], batch[3]
   local ids, answers, renamed, hanging, opened, fresh = {}, {}, {}, {}, {}, {}
   for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
@@ -185,7 +219,7 @@ local function insert(batch)
       else
         holder, job = insert_special(id, items[at + 1], special, renamed)
       end
-      if job then
+      if job and job.state == WAITING then
         job.ord = order(job.priority)
         hanging[#hanging + 1] = { job, special[S_EDGES] or '', special[S_BEFORE] }
       end
@@ -208,4 +242,6 @@ local function insert(batch)
     end
   end
   return answers
+end
+
 end

@@ -1,4 +1,4 @@
-"""The run path: claim, heartbeat, report, finish, rescue, unpark."""
+"""The run path: claim, heartbeat, finish, rescue, unpark, promote."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 
 from windlass.clock import Micros
-from windlass.failure import safe_text
 from windlass.job import RUNTIMES, Claim, NewJob
-from windlass.lease import Beat, Claimed, ClaimRequest, LogLine, Note, Promoted, Pulse, StoredLine
+from windlass.lease import Beat, Claimed, ClaimRequest, Promoted, Pulse
 from windlass.metrics import TallyKey, tally
 from windlass.outcome import Finish, Verdict
 from windlass.states import TRANSITIONS, Event
@@ -23,14 +22,11 @@ from windlass.store.redis.codec import (
     id_bytes,
     id_text,
     pack,
-    progress_text,
-    unpack,
 )
 from windlass.store.redis.connection import Link
 from windlass.store.redis.produce import parents_of, unknown_parent
 
 MOST_UNPARKED = 500
-_LONGEST_TEXT = 64_000
 _TARGET: dict[Event, int] = {
     event: NUMBER[move.target] for event, move in TRANSITIONS.items() if move.target is not None
 }
@@ -73,33 +69,10 @@ async def heartbeat(link: Link, beat: Beat, known_schema: int) -> Pulse:
     return Pulse(
         lost=tuple(lost),
         cancelled=tuple(map(id_text, flagged)),
-        quiet=told in (b"quiet", b"stop"),
+        quiet=told == b"quiet",
         stop=told == b"stop" or newer > 0,
         newer=newer,
     )
-
-
-async def report(link: Link, notes: Sequence[Note]) -> None:
-    rows: list[Any] = []
-    for note in notes:
-        id = id_bytes(note.id)
-        if id is None:
-            continue
-        if isinstance(note, LogLine):
-            line = (note.age, note.attempt, note.level, safe_text(note.text, _LONGEST_TEXT))
-            rows += (binary(id), note.lease, line, False)
-        else:
-            text = None if note.note is None else safe_text(note.note, _LONGEST_TEXT)
-            rows += (binary(id), note.lease, False, binary(progress_text(note.percent, text)))
-    for at in range(0, len(rows), 4 * 500):
-        await link.run("report", pack(rows[at : at + 4 * 500]))
-
-
-async def log(link: Link, id: str, limit: int) -> list[StoredLine]:
-    data = id_bytes(id)
-    if data is None or limit <= 0:
-        return []
-    return [StoredLine(*unpack(line)) for line in await link.run("log", data, limit)]
 
 
 async def finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
@@ -166,6 +139,7 @@ def _other(id: bytes, end: Finish) -> tuple[Any, ...]:
         False if end.result is None else end.result,
         False if end.error is None else end.error,
         False if end.trail is None else end.trail,
+        False if end.signal is None else end.signal,
     )
 
 

@@ -13,7 +13,8 @@ for _, state in ipairs(states) do
     if n > 0 and state == WAITING then
       for runtime = 0, 2 do keys[#keys + 1] = waiting_key(runtime, queues[q]) end
     elseif n > 0 and state ~= ACTIVE then
-      keys[#keys + 1] = place(state, { queue = queues[q] }, '')
+      keys[#keys + 1] = place(state, { queue = queues[q] })
+    if state == BLOCKED then keys[#keys + 1] = due_key(due_member(state, queues[q])) end
     end
   end
   if state == ACTIVE then keys[#keys + 1] = KEY.active end

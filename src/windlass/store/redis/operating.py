@@ -101,6 +101,8 @@ async def _found(
 ) -> tuple[list[bytes], bool]:
     """Jobs that match, whose state allows the act and which it would change, newest first; whether there are more."""
     allowed = actionable(command.action)
+    if command.action is Action.RUN_NOW:
+        allowed = (*allowed, State.BLOCKED)  # those of them that are suspended
     states = tuple(state for state in where.states or allowed if state in allowed)
     if not states:
         return [], False
@@ -121,6 +123,8 @@ def _changes(command: Command, record: Mapping[str, Any]) -> bool:
     """Whether the act would leave the job different; else a caller that goes on while there are more would never end."""
     if command.action is Action.CANCEL:
         return not record["cancelling"]
+    if command.action is Action.RUN_NOW and record["state"] == State.BLOCKED:
+        return record["lease"] is not None  # only what was claimed before can be suspended; the script knows which are
     return command.action is not Action.REPRIORITISE or record["priority"] != command.priority
 
 

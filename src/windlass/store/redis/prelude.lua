@@ -21,6 +21,8 @@ local function edges_key(id) return P .. 'edges:' .. id end
 local function ahead_key(id) return P .. 'ahead:' .. id end
 local function cut_key(id) return P .. 'cut:' .. id end
 local function doomed_key(id) return P .. 'doomed:' .. id end
+local function steps_key(id) return P .. 'steps:' .. id end
+local function signals_key(id) return P .. 'signals:' .. id end
 local function log_key(id) return P .. 'log:' .. id end
 local function stage_key(tx) return P .. 'stage:' .. tx end
 local function tally_key(minute) return P .. 'tally:' .. format('%.0f', minute) end
@@ -36,6 +38,7 @@ local function channel(topic) return P .. '!' .. topic end
 
 -- States are numbers here, in the order of `windlass.states.State`.
 local BLOCKED, DELAYED, WAITING, ACTIVE, RETRYING, COMPLETED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6, 7, 8
+local END_OF_TIME = {end_of_time}
 
 -- The clock: the server's, or the instant a test holds.
 local function server_time()
@@ -106,9 +109,9 @@ local function uuid(id)
 end
 
 -- The immutable record (field <id>): `created, priority + 100, flags, max_attempts, queue, kind`, then by flags expires,
--- parents, unique; `who` and the payload are opaque. Python's codec.py is the other side of it.
+-- parents, unique, bounds (msgpack: weight, then of each limit six values); `who` and the payload are opaque. Python's codec.py is the other side of it.
 local HEAD = '>I7BBHBc0Bc0'
-local UNIQUE, EXPIRES, CHILD, WHO, RICH, STARTED = 4, 8, 16, 32, 64, 128 -- bits 1 and 2: the runtime
+local UNIQUE, EXPIRES, CHILD, WHO, RICH, BOUNDS = 4, 8, 16, 32, 64, 128 -- bits 1 and 2: the runtime
 local function read_head(job)
   local created, priority, flags, most, queue, kind, at = parse(HEAD, job.c)
   job.created, job.priority, job.head_flags, job.most, job.queue, job.kind = created, priority - 100, flags, most, queue, kind
@@ -118,11 +121,13 @@ local function read_head(job)
   if band(flags, CHILD) > 0 then job.parents, at = parse('>I4c0', job.c, at) end
   if band(job.flags, EXPIRES) == 0 then job.expires = nil end
   if band(flags, UNIQUE) > 0 then job.mode, job.key, at = parse('>BHc0', job.c, at) end
+  if band(flags, BOUNDS) > 0 then job.bounds, at = parse('>I4c0', job.c, at) end
   job.rest = at
 end
 
 -- The mutable record (field <id>m), absent while a job is as it was born into `waiting`. `park`: the key under which it
--- waits out of reach, or while it is active the reason of the cancel that flagged it.
+-- waits out of reach; while it is active the reason of the cancel that flagged it; while it is suspended ':' and the
+-- name of the signal that it waits for.
 local STATE = '>BBBI7I7I7I7I7I7HHI3Hc0Hc0Hc0'
 local CANCELLING, AHEAD = 1, 2
 local jobs, loaded = {}, {} -- every job of this script by id, and in the order of loading
@@ -134,7 +139,7 @@ end
 
 local FRESH = { __index = {
   was = WAITING, park_was = '', marks = 0, lease = 0, settled = 0, ord = 0, started = 0, finished = 0, attempt = 0,
-  rescues = 0, waits = 0, worker = '', reason = '', park = '', attempt_was = 0, until_at = 0,
+  rescues = 0, waits = 0, worker = '', reason = '', park = '', attempt_was = 0, until_at = 0, run_was = 0,
 } }
 local function open_job(id, c, m, queue)
   local job
@@ -145,7 +150,7 @@ local function open_job(id, c, m, queue)
       id = id, c = c, m = m, was = state, park_was = park, state = state, flags = flags, runtime = band(flags, 3),
       marks = marks, lease = lease, settled = settled, ord = ord, run_at = run_at, started = started, finished = finished,
       attempt = attempt, rescues = rescues, waits = waits, worker = worker, reason = reason, park = park, queue = queue,
-      attempt_was = attempt, until_at = 0, flagged_was = band(marks, CANCELLING) > 0,
+      attempt_was = attempt, run_was = run_at, until_at = 0, flagged_was = band(marks, CANCELLING) > 0,
     }
     if c then read_head(job) end
   else
@@ -229,13 +234,18 @@ end
 local function is_final(state) return state >= COMPLETED end
 local function is_pending(state) return state < ACTIVE or state == RETRYING end
 
--- Where a job stands: the sorted set of its state, and its score there.
+-- A job that waits for a signal. One that does so for a while only stands among those that are due at a time.
+local function is_suspended(job) return job.state == BLOCKED and job.park ~= '' end
+
+-- Where a job stands: the sorted set of its state, and its score there. `old`: where it stood before this script.
 local places = {}
-local function place(state, job, park)
+local function place(state, job, old)
   if state == ACTIVE then return KEY.active end
+  local park = old and job.park_was or not old and job.park or ''
   if state == WAITING and park ~= '' then return park_key(park) end
   local queue = job.queue
   local slot = state == WAITING and 10 + job.runtime or state
+  if state == BLOCKED and park ~= '' and (old and job.run_was or not old and job.run_at) < END_OF_TIME then slot = 20 end
   local of = places[slot]
   if not of then
     of = {}
@@ -244,7 +254,7 @@ local function place(state, job, park)
   local key = of[queue]
   if not key then
     if state == WAITING then key = waiting_key(job.runtime, queue)
-    elseif state == BLOCKED then key = blocked_key(queue)
+    elseif slot == BLOCKED then key = blocked_key(queue)
     elseif is_final(state) then key = final_key(state, queue)
     else key = due_key(due_member(state, queue)) end
     of[queue] = key
@@ -254,7 +264,7 @@ end
 local function score(state, job)
   if state == WAITING then return job.ord end
   if state == ACTIVE then return job.until_at end
-  if state == BLOCKED then return 0 end
+  if state == BLOCKED then return job.park ~= '' and job.run_at < END_OF_TIME and job.run_at or 0 end
   if is_final(state) then return job.finished end
   return job.run_at
 end
@@ -262,7 +272,7 @@ end
 -- The order of a waiting job that has no mutable record stands in its place only.
 local function with_order(job)
   if job.state == WAITING and job.ord == 0 then
-    job.ord = tonumber(call('ZSCORE', place(WAITING, job, job.park), job.id) or '0')
+    job.ord = tonumber(call('ZSCORE', place(WAITING, job), job.id) or '0')
   end
   return job
 end
@@ -305,7 +315,7 @@ local function enter(job, state, key, at)
   put(added, key, at, job.id)
   if touched[key] == nil then
     if state == WAITING then touched[key] = job.park == '' and { ready = job } or { park = job.park }
-    elseif state == DELAYED or state == RETRYING then touched[key] = { due = due_member(state, job.queue), at = at }
+    elseif state == DELAYED or state == RETRYING or state == BLOCKED and at > 0 then touched[key] = { due = due_member(state, job.queue), at = at }
     else touched[key] = false end
   elseif touched[key] and touched[key].due and at < touched[key].at then
     touched[key].at = at
@@ -325,8 +335,8 @@ local function note(job)
     if was then count(job.queue, was, -1) end
     if state then count(job.queue, state, 1) end
   end
-  local from = was and place(was, job, job.park_was)
-  local to = state and place(state, job, job.park)
+  local from = was and place(was, job, true)
+  local to = state and place(state, job)
   if from and from ~= to then put(removed, from, id) end
   if was == ACTIVE and state ~= ACTIVE and job.flagged_was then call('SREM', KEY.flagged, id) end
   if to then

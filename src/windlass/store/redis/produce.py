@@ -61,7 +61,7 @@ def _answers(jobs: Sequence[NewJob[Any]], exceptions: list[Any] | None) -> list[
 def _chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[Sequence[NewJob[Any]]]:
     start, size = 0, 0
     for at, job in enumerate(jobs):
-        weight = len(job.args) + len(job.options) + 18 * len(job.after)
+        weight = len(job.args) + len(job.options) + 18 * len(job.after) + len(job.answer or "")
         if at > start and (at - start >= CHUNK_JOBS or size + weight > CHUNK_BYTES):
             yield jobs[start:at]
             start, size = at, 0

@@ -62,7 +62,7 @@ local function promote_due()
     local job = jobs[ids[i]]
     if not job then
       call('ZREM', found[i][3], ids[i]) -- its record was lost (eviction)
-    elseif job.state == DELAYED or job.state == RETRYING then
+    elseif job.state == DELAYED or job.state == RETRYING or is_suspended(job) then
       to_waiting(job)
       moved = moved + 1
     end

@@ -26,7 +26,7 @@ local function drop(key, upto_rank, upto_time)
     if upto_rank then want = min(want, upto_rank - from) end
     if want <= 0 then return end
     local ids = upto_rank and call('ZRANGE', key, from, from + want - 1)
-      or call('ZRANGEBYSCORE', key, '-inf', '(' .. text(upto_time), 'LIMIT', from, want)
+      or call('ZRANGEBYSCORE', key, '-inf', text(upto_time), 'LIMIT', from, want)
     if #ids == 0 then return end
     local free = chosen(ids)
     load(free)

@@ -13,7 +13,10 @@ local function requeue(job, keep_attempts)
     if holder and holder ~= job.id then return holder end
     if job.mode == FINISHED_MODE then take_key(job) end
   end
-  if not keep_attempts then job.attempt = 0 end
+  if not keep_attempts then
+    job.attempt = 0
+    drop_steps(job.id)
+  end
   if whole(job).expires and job.expires <= now then job.flags = job.flags - EXPIRES end
   job.rescues, job.reason, job.worker, job.marks, job.started, job.finished = 0, '', '', 0, 0, 0
   job.run_at = now

@@ -5,7 +5,9 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+from windlass.clock import END_OF_TIME
 from windlass.job import NOT_TRIGGERED
+from windlass.lease import ORDERS
 from windlass.store.statement import fill, load
 
 _ENDS = ("ends.lua",)
@@ -21,6 +23,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "load": _ENDS,
     "promote": (*_INSERT, "revive.lua"),
     "prune": _ENDS,
+    "signal": _ENDS,
     "stage": _INSERT,
 }
 _SHARED = {"prelude.lua", *_INSERT, *_REVIVE}
@@ -47,5 +50,5 @@ def script(verb: str) -> Script:
     """The whole script of a verb."""
     files = ("prelude.lua", *_PARTS.get(verb, ()), f"{verb}.lua")
     text = "\n".join(load("windlass.store.redis", file) for file in files)
-    text = fill(text, not_triggered=NOT_TRIGGERED)
+    text = fill(text, not_triggered=NOT_TRIGGERED, orders=ORDERS, end_of_time=str(END_OF_TIME))
     return Script(verb, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
