@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.bounds import Limit
     from windlass.cache import Cache
     from windlass.context import Context
     from windlass.errors import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from windlass.handler import Handler
     from windlass.inputs import result_of
     from windlass.job import Attempt, ErrorInfo, Job, NewJob
+    from windlass.limits import KeyLimit, RateStatus
     from windlass.options import HandlerOptions, JobOptions
     from windlass.outcome import Cancel, Fail, RateLimited, Retry, Signal, Snooze
     from windlass.priority import Priority
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "app": ("Windlass",),
+    "bounds": ("Limit",),
     "cache": ("Cache",),
     "context": ("Context",),
     "errors": (
@@ -87,6 +90,7 @@ _HOMES = {
     "handler": ("Handler",),
     "inputs": ("result_of",),
     "job": ("Attempt", "ErrorInfo", "Job", "NewJob"),
+    "limits": ("KeyLimit", "RateStatus"),
     "options": ("HandlerOptions", "JobOptions"),
     "outcome": ("Cancel", "Fail", "RateLimited", "Retry", "Signal", "Snooze"),
     "priority": ("Priority",),
@@ -128,7 +132,9 @@ __all__ = [
     "JobNotFound",
     "JobOptions",
     "JobRef",
+    "KeyLimit",
     "LeaseLost",
+    "Limit",
     "NewJob",
     "Page",
     "Priority",
@@ -136,6 +142,7 @@ __all__ = [
     "Provider",
     "RateLimitExceeded",
     "RateLimited",
+    "RateStatus",
     "ResultTimeout",
     "Retry",
     "RetryPolicy",

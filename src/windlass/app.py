@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, 
 
 from windlass.breakers import Breakers
 from windlass.cache import Cached, ResultCache, look_up
+from windlass.capacity import Capacity, QueueOptions
 from windlass.clock import Duration, seconds
 from windlass.errors import DuplicateKind, InvalidOption, StoreError
 from windlass.flow import WorkflowRef
@@ -25,10 +26,12 @@ from windlass.job import Enqueued, Job, NewJob
 from windlass.joining import Joining
 from windlass.kinds import KindInfo, Kinds
 from windlass.lease import WorkerInfo
+from windlass.limits import Limits
 from windlass.named import NamedHandler
 from windlass.options import HandlerOptions
 from windlass.producer import check_job
 from windlass.providers import Provider
+from windlass.quota import Quotas
 from windlass.ranking import PriorityRule, read_rules
 from windlass.ref import JobRef, make_ref
 from windlass.results import value_of
@@ -89,6 +92,9 @@ class Windlass:
         self.workflows = Workflows(self)
         self.schedules = Schedules(self.store, self.submit)
         self.timetable = Timetable(calling_module(2))
+        self.capacity = Capacity(lambda: self.timetable.owner)
+        self.quotas = Quotas()
+        self.limits = Limits(self)
         self.sync = Sync(self)
         self.args_limit: int = self.settings.args_limit
         self.result_limit: int = self.settings.result_limit
@@ -144,7 +150,14 @@ class Windlass:
         self, name: str, params: Sequence[str] | None = None, **options: Unpack[HandlerOptions]
     ) -> Handler[..., Any]:
         """A kind that other programs run, so that this one can enqueue it; `params` None takes any arguments."""
-        return self.kinds.declare(name, params, options)
+        return self._counted(self.kinds.declare(name, params, options))
+
+    def queue(self, name: str, **options: Unpack[QueueOptions]) -> None:
+        """Limits and the order of a whole queue: `app.queue("email", rate_limit="100/m", concurrency=10, order="fair")`.
+
+        Written to the store by `async with app` and by workers when they start, unless an operator has pinned it. Raises
+        `InvalidOption`."""
+        self.capacity.queue(name, options, calling_module(2))
 
     def schedule(self, cron: str | None = None, **options: Unpack[DeclareOptions]) -> Callable[[H], H]:
         """Run a job again and again: `@app.schedule("0 6 * * *", timezone="Europe/Berlin")` above `@app.job`; also `every="5m"`,
@@ -189,7 +202,7 @@ class Windlass:
         producer = (await self.stores.here()).producer
         if isinstance(every, list):
             found = await self._answered(every)
-            answers = await producer.atomic(found.jobs)
+            answers = await producer.atomic(await self.admitted(found.jobs))
             kinds: Iterable[str] = [job.kind for job in every]
             known: Collection[str] = found.answered
         else:
@@ -286,6 +299,7 @@ class Windlass:
             # Publishing is a courtesy to producers elsewhere; a full or read-only store must still open.
             with contextlib.suppress(StoreError):
                 await self.kinds.publish(opened.store)
+                await self.capacity.deploy(opened.store, sweep=False)
         return self
 
     async def __aexit__(
@@ -312,9 +326,12 @@ class Windlass:
         opened = await self.stores.here()
         job = check_job(job)
         if job.kind in self.kinds.cached:
-            ((job,), answered) = await self._answered([job])
+            (found, answered) = await self._answered([job])
+            (job,) = await self.admitted(found)
             answer = await opened.producer.one(job)
             return make_ref(answer.id, job.kind, answer.created, self, answer.id in answered)
+        if self.quotas.rules:
+            (job,) = await self.admitted([job])
         answer = await opened.producer.one(job)
         return make_ref(answer.id, job.kind, answer.created, self)
 
@@ -329,7 +346,7 @@ class Windlass:
         if connection is not None:
             return [answer for _, answer in await self.joining.put_many(connection, jobs, True)]
         found = await self._answered([check_job(job) for job in jobs])
-        return await (await self.stores.here()).producer.atomic(found.jobs)
+        return await (await self.stores.here()).producer.atomic(await self.admitted(found.jobs))
 
     async def enqueue_any(self, handler: Handler[..., Any] | str, args: tuple[Any, ...], kwargs: Any) -> JobRef[Any]:
         """`enqueue`, with the call's arguments as they are."""
@@ -366,6 +383,12 @@ class Windlass:
         """Cancel one job; False if it had ended."""
         return await self.jobs.cancel(id) > 0
 
+    async def admitted(self, jobs: list[NewJob[Any]]) -> list[NewJob[Any]]:
+        """The jobs as their users' submission rates let them be stored; raises `RateLimitExceeded`."""
+        if not self.quotas.rules or not any(job.kind in self.quotas.rules for job in jobs):
+            return jobs
+        return await self.quotas.admit(await self.store(), jobs)
+
     def provider_of(self, name: str) -> Provider:
         """A provider as its kinds declare it; one that none describes has the usual numbers."""
         return self.providers.get(name) or Provider(name)
@@ -378,14 +401,14 @@ class Windlass:
         return await look_up(await self.store(), jobs, cached.get)
 
     def _answerer(self, tee: "_Tee") -> Callable[[list[NewJob[Any]]], Awaitable[list[NewJob[Any]]]] | None:
-        """What looks a stream's chunks up, if any kind has a cache."""
-        if not self.kinds.cached:
+        """What looks a stream's chunks up and counts them, if any kind has a cache or a submission rate."""
+        if not self.kinds.cached and not self.quotas.rules:
             return None
 
         async def answer(jobs: list[NewJob[Any]]) -> list[NewJob[Any]]:
             found = await self._answered(jobs)
             tee.known |= found.answered
-            return found.jobs
+            return await self.admitted(found.jobs)
 
         return answer
 
@@ -402,6 +425,11 @@ class Windlass:
         self._learn(handler.declared.provider)
         self.handlers[handler.kind] = handler
         self.kinds.remember_cache(handler)
+        return self._counted(handler)
+
+    def _counted(self, handler: Handler[..., Any]) -> Handler[..., Any]:
+        """Remember what the kind's limits say of its whole queue and of itself."""
+        self.capacity.kind(handler.kind, handler.queue, handler.declared.limits)
         return handler
 
     def _learn(self, provider: Provider | None) -> None:

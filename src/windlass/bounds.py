@@ -76,6 +76,10 @@ class LimitRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """Whether it says the same of all jobs of equal options, whatever their arguments."""
         return self.by in _SPECIAL and self.cost.__class__ is int and self.counting is None
 
+    def allows(self, plan: str | None) -> Cap:
+        """What jobs of a plan may do; raises `InvalidOption` if it does not know it."""
+        return cap_for(self.cap, self.plans, plan, self.name)
+
     @property
     def stem(self) -> tuple[str, str, str | None]:
         """What limits that share their keys agree in; `/2` marks the second rate by the same."""
@@ -146,13 +150,8 @@ def fit_limits(rules: Sequence[LimitRule], kind: str, parameters: Sequence[inspe
     return tuple(found)
 
 
-def caps_for(rules: Iterable[LimitRule], plan: str | None) -> list[Cap]:
-    """What each rule allows jobs of a plan; raises `InvalidOption` if one does not know it."""
-    return [cap_for(rule.cap, rule.plans, plan, rule.name) for rule in rules]
-
-
 def cap_for(cap: Cap, plans: Mapping[str, Cap] | None, plan: str | None, what: str) -> Cap:
-    """The cap of a plan."""
+    """What `what` allows a plan; raises `InvalidOption` if it does not know it."""
     if plans is None:
         return cap
     found = plans.get(FREE if plan is None else plan)

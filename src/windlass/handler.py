@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from windlass.bounds import fit_limits
+from windlass.capacity import Capacity
 from windlass.clock import SECOND, Micros
 from windlass.codec import convert, decoder, encode
 from windlass.errors import InvalidArgs, InvalidOption
 from windlass.ids import new_id
 from windlass.inputs import bind_promises, promises_in
 from windlass.job import NewJob, Runtime
+from windlass.keys import About, Arguments, JobLimits
 from windlass.limit import PROVIDER
 from windlass.limit import Bound as UnderLimit
 from windlass.options import (
@@ -28,6 +31,7 @@ from windlass.options import (
     run_text,
 )
 from windlass.outcome import Membership, RunOptions, RunRules
+from windlass.quota import Quotas
 from windlass.ranking import PriorityRule, rank
 from windlass.ref import JobRef
 from windlass.refusal import refusal
@@ -55,6 +59,12 @@ class Door(Protocol):
     @property
     def priority_rules(self) -> tuple[PriorityRule, ...]: ...
 
+    @property
+    def quotas(self) -> Quotas: ...
+
+    @property
+    def capacity(self) -> Capacity: ...
+
     async def submit(self, job: NewJob[Any]) -> JobRef[Any]: ...
 
     async def submit_on(self, job: NewJob[Any], connection: Any) -> JobRef[Any]: ...
@@ -74,6 +84,8 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     watched: bool = False
     """Its end is news for a cache or a breaker."""
+    ends_early: bool = False
+    """It has a deadline."""
 
 
 class Handler(Generic[P, R]):
@@ -86,6 +98,7 @@ class Handler(Generic[P, R]):
         self._asked = asked or Asked(declared.job, RunOptions(version=declared.version), declared.unique)
         self._start = _start(self._asked, declared)
         self._unique = self._asked.unique
+        self._limits = self._limits_of_jobs()
         self._varies = self._asks_arguments()
         self.kind: str = self._start.kind
         self.queue: str = self._start.queue
@@ -137,7 +150,23 @@ class Handler(Generic[P, R]):
         """Whether jobs differ in more than their arguments."""
         asked = self._asked
         ruled = bool(self._declared.rules) and not asked.ranked
-        return asked.unique is not None or ruled or _moves(asked, self._declared.deadline)
+        return asked.unique is not None or ruled or self._limits is not None or _moves(asked, self._declared.deadline)
+
+    def _limits_of_jobs(self) -> JobLimits | None:
+        """What puts each job under its limits; None when the options alone have said it, or there are none."""
+        declared, asked, start = self._declared, self._asked, self._start
+        if declared.quota is not None:
+            if asked.run.plan is not None:
+                declared.quota.rate(asked.run.plan)  # an unknown plan is refused where it is named
+            self._door.quotas.rules[start.kind] = declared.quota
+        if not declared.limits and asked.cost is None:
+            return None
+        about = About(start.kind, start.queue, start.user, start.group, asked.run.plan)
+        limits = JobLimits(declared.limits, about, asked.cost, lambda: self._door.capacity.caps)
+        if limits.fixed is None:
+            return limits
+        self._start = replace(start, limits=(*start.limits, *limits.fixed))
+        return None
 
     def _vary(self, start: NewJob[Any], text: str, run: RunOptions) -> NewJob[R]:
         """A job with what depends on its arguments and on the moment."""
@@ -153,6 +182,9 @@ class Handler(Generic[P, R]):
                 changes["options"] = run_text(replace(run, rule=ranked.rule))
         if _moves(self._asked, self._declared.deadline):
             changes |= first_start(self._asked, self._declared.deadline)
+        if self._limits is not None:
+            arguments = Arguments(self._binder, text, run.inputs or ())
+            changes["limits"] = (*start.limits, *self._limits.bounds(arguments))
         return cast("NewJob[R]", replace(start, id=new_id(), args=text, **changes))
 
     def options(self, **options: Unpack[JobOptions]) -> "Handler[P, R]":
@@ -257,6 +289,7 @@ class Handler(Generic[P, R]):
             callback=own.callback,
             provider=provider,
             watched=provider is not None or declared.cache is not None,
+            ends_early=own.deadline_at is not None or _deadline(declared, own) is not None,
         )
 
     def _upcast(self, args: str, version: int) -> str:
@@ -342,6 +375,7 @@ def make_handler(door: Door, fn: Callable[..., Any], options: HandlerOptions) ->
     with_context, without = (AsyncCtxHandler, AsyncHandler) if is_async else (SyncCtxHandler, SyncHandler)
     face = with_context if takes_context else without
     binder = Binder(declared.job.kind, parameters, lambda: read_hints(fn))
+    declared = replace(declared, limits=fit_limits(declared.limits, declared.job.kind, parameters))
     handler = cast("Any", face(door, declared, binder))
     handler.fn, handler.takes_context = fn, takes_context
     handler._results = _Results(fn)

@@ -19,6 +19,8 @@ class StoresDoor(Protocol):
 
     stores: Stores
 
+    async def admitted(self, jobs: list[NewJob[Any]]) -> list[NewJob[Any]]: ...
+
 
 class _Block(NamedTuple):
     """An open block, and what was enqueued in it: observers hear of it when it has been committed."""
@@ -47,6 +49,7 @@ class Joining:
     async def put(self, connection: Any, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
         """Store jobs in one statement of the connection's transaction."""
         opened = await self._door.stores.here()
+        jobs = await self._door.admitted(list(jobs))
         if self._door.stores.takes_any_connection and connection is not self.here():
             return await opened.producer.atomic(jobs)
         answers = await opened.store.enqueue_on(connection, jobs)

@@ -1,14 +1,15 @@
 """The keys and bounds that one job gets of its kind's limits."""
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from windlass.bounds import MOST_COST, Asking, Cap, LimitRule, caps_for
+from windlass.bounds import MOST_COST, Asking, Cap, LimitRule
 from windlass.errors import InvalidArgs, InvalidOption
 from windlass.failure import is_text
 from windlass.limit import KIND, QUEUE, Bound
@@ -38,13 +39,14 @@ def bounds_of(rules: Sequence[LimitRule], about: About, arguments: "Arguments | 
     What holds for a whole queue or kind is not among them: the store knows it (see `capacity.py`). Only a cost brings it in.
     """
     bounds: dict[str, Bound] = {}
-    for rule, cap in zip(rules, caps_for(rules, about.plan), strict=True):
-        cost = 1 if cap.rate is None else _cost(rule, about, arguments)
+    for rule in rules:
         whole = whole_key(rule, about)
-        if whole is not None and cost == 1:
-            continue
         key = _key(rule, about, arguments) if whole is None else whole
         if key is None:
+            continue
+        cap = rule.allows(about.plan)
+        cost = 1 if cap.rate is None else _cost(rule, about, arguments)
+        if whole is not None and cost == 1:
             continue
         old = bounds.get(key) or _declared(key, about)
         bounds[key] = Bound(
@@ -59,6 +61,32 @@ def bounds_of(rules: Sequence[LimitRule], about: About, arguments: "Arguments | 
             if declared.rate is not None and key not in bounds:
                 bounds[key] = replace(declared, cost=about.cost)
     return tuple(bounds.values())
+
+
+class JobLimits:
+    """The limits of the jobs that one set of options makes. `fixed`: their bounds, where no argument has a say in them."""
+
+    def __init__(
+        self, rules: Sequence[LimitRule], about: About, cost: int | None, caps: Callable[[], Mapping[str, Cap]]
+    ) -> None:
+        self._rules = rules
+        self._about = about
+        self._cost = cost
+        self._caps = caps
+        self.fixed: tuple[Bound, ...] | None = None
+        if about.plan is not None:
+            for rule in rules:  # an unknown plan is refused where it is named
+                rule.allows(about.plan)
+        if cost is None and all(rule.is_fixed for rule in rules):
+            with contextlib.suppress(InvalidOption):  # no plan, and no limit for that: said when a job is made
+                self.fixed = bounds_of(rules, about)
+
+    def bounds(self, arguments: "Arguments") -> tuple[Bound, ...]:
+        """The bounds of a job with these arguments."""
+        about = self._about
+        if self._cost is not None:
+            about = about._replace(cost=self._cost, caps=self._caps())
+        return bounds_of(self._rules, about, arguments)
 
 
 def whole_key(rule: LimitRule, about: About) -> str | None:
@@ -146,7 +174,7 @@ class Arguments:
             rest = next((p.name for p in self._binder.parameters if p.kind is p.VAR_POSITIONAL), None)
             if rest is not None:
                 given[rest] = positional[len(names) :]
-            missing = {p.name: p.default for p in self._binder.parameters if p.default is not p.empty}
+            missing = {p.name: p.default for p in self._binder.parameters if p.default not in (p.empty, msgspec.UNSET)}
             self._typed = {**missing, **given}
         return self._typed
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from windlass.bounds import LimitRule, fit_limits, published
 from windlass.cache import CacheRule
 from windlass.errors import InvalidOption, UnknownKind
 from windlass.handler import Door, Handler, any_parameters, kind_handler
@@ -16,6 +17,7 @@ from windlass.job import Runtime
 from windlass.options import HandlerOptions, declare, read_name
 from windlass.providers import Provider
 from windlass.query import Swap
+from windlass.quota import QuotaRule
 from windlass.ranking import PriorityRule, is_plain
 from windlass.signature import Binder
 from windlass.store.protocol import Store
@@ -61,6 +63,8 @@ class KindInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     rules: tuple[PriorityRule, ...] = ()
     cache: CacheRule | None = None
     provider: str | None = None
+    limits: tuple[LimitRule, ...] = ()
+    quota: QuotaRule | None = None
     params: tuple[Param, ...] = ()
     schema: dict[str, Any] | None = None
 
@@ -88,7 +92,9 @@ class Kinds:
             raise InvalidOption("params must be parameter names", field="params", value=params, limit="identifiers")
         parameters = any_parameters() if known is None else _parameters(known)
         runtimes: tuple[Runtime, ...] = ("async", "thread", "process")
-        handler = kind_handler(self._door, declare(name, runtimes, {**options, "kind": name}), Binder(name, parameters))
+        declared = declare(name, runtimes, {**options, "kind": name})
+        declared = replace(declared, limits=fit_limits(declared.limits, name, parameters))
+        handler = kind_handler(self._door, declared, Binder(name, parameters))
         self._declared[handler.kind] = handler
         self.remember_cache(handler)
         return handler
@@ -175,6 +181,8 @@ class Kinds:
             rules=info.rules,
             cache=info.cache,
             provider=None if info.provider is None else Provider(info.provider),
+            limits=info.limits,
+            quota=info.quota,
         )
         return kind_handler(self._door, declared, Binder(info.name, _parameters(info.params)))
 
@@ -201,6 +209,8 @@ def describe(handler: Handler[..., Any]) -> KindInfo:
         rules=tuple(filter(is_plain, declared.rules)),
         cache=declared.cache,
         provider=None if declared.provider is None else declared.provider.name,
+        limits=published(declared.limits),
+        quota=declared.quota,
         params=params,
         schema=handler.binder.schema,
     )

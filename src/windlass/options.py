@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias, TypedDict, cast
+from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 import msgspec
 from msgspec.structs import replace
 
+from windlass.bounds import MOST_COST, Limit, LimitRule, read_limits
 from windlass.cache import Cache, CacheRule, read_cache
 from windlass.clock import SECOND, Duration, Micros, host_now, instant, micros, seconds
 from windlass.errors import InvalidOption
@@ -17,7 +18,9 @@ from windlass.outcome import DEFAULT_RESCUES, RunOptions
 from windlass.priority import check_priority
 from windlass.providers import Provider, read_provider
 from windlass.queue import check_name
+from windlass.quota import QuotaRule, delaying, read_quota
 from windlass.ranking import PriorityRule, read_rules
+from windlass.rates import RateLike, read_most
 from windlass.ref import JobRef
 from windlass.refusal import refusal
 from windlass.retry import Backoff, BackoffLike, RetryPolicy, check_attempts, read_policy
@@ -50,6 +53,8 @@ class JobOptions(TypedDict, total=False):
     project: str
     plan: str
     group: str
+    weight: int
+    cost: int
     name: str
     tags: Sequence[str]
     after: Sequence[JobRef[Any] | NewJob[Any] | str]
@@ -77,6 +82,12 @@ class HandlerOptions(TypedDict, total=False):
     priority_rules: Sequence[PriorityRule]
     cache: Duration | Cache
     provider: str | Provider
+    limits: Sequence[Limit]
+    rate_limit: RateLike
+    concurrency: int
+    per_user_concurrency: int | Mapping[str, int]
+    per_user_rate: RateLike | Mapping[str, RateLike]
+    on_rate: Literal["raise", "delay"]
     version: int
     upcast: Mapping[int, Upcast]
 
@@ -96,17 +107,20 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[PriorityRule, ...] = ()
     cache: CacheRule | None = None
     provider: Provider | None = None
+    limits: tuple[LimitRule, ...] = ()
+    quota: QuotaRule | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
     """What one job will carry: the job without id and arguments, its run options, its unique rule. `ranked`: its priority was
-    given, so no rule decides."""
+    given, so no rule decides. `cost`: what a start takes of every rate it is under, if that was given."""
 
     job: NewJob[Any]
     run: RunOptions
     unique: UniqueRule | None
     on_failure: OnFailure = "cancel"
     ranked: bool = False
+    cost: int | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -140,6 +154,7 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any]) ->
     )
     unique, cache, provider = given.get("unique"), given.get("cache"), given.get("provider")
     version = _read_count(given.get("version", 1), "version", 1)
+    quota = read_quota(given)
     return Declared(
         job=job,
         backoff=policy.backoff,
@@ -153,6 +168,8 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any]) ->
         rules=read_rules(given.get("priority_rules", ())),
         cache=None if cache is None else read_cache(cache),
         provider=None if provider is None else read_provider(provider),
+        limits=(*read_limits(given), *delaying(quota)),
+        quota=quota,
     )
 
 
@@ -178,7 +195,8 @@ def refine(asked: Asked, given: Mapping[str, Any]) -> Asked:
     changes["options"] = run_text(run)
     if "unique" in given:
         unique = read_unique(given["unique"])
-    return Asked(replace(job, **changes), run, unique, on_failure, asked.ranked or "priority" in given)
+    cost = read_most(given["cost"], "cost", MOST_COST) if "cost" in given else asked.cost
+    return Asked(replace(job, **changes), run, unique, on_failure, asked.ranked or "priority" in given, cost)
 
 
 def first_start(asked: Asked, declared: Micros | None) -> Mapping[str, Micros | None]:
@@ -321,6 +339,10 @@ def _read_count(value: Any, field: str, least: int = 0) -> int:
     raise refusal(field, value, f"{least}..1000000", "use a whole number in that range")
 
 
+def _read_weight(value: Any, field: str) -> int:
+    return read_most(value, field, 100)
+
+
 def _read_backoff(value: Any, field: str) -> Backoff:
     if isinstance(value, Backoff):
         return value
@@ -349,6 +371,7 @@ _FIELDS: Mapping[str, _Reader] = {
     "user": read_name,
     "project": read_name,
     "group": read_name,
+    "weight": _read_weight,
     "name": read_name,
     "tags": _read_tags,
 }

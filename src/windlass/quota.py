@@ -33,13 +33,6 @@ class QuotaRule(msgspec.Struct, frozen=True, omit_defaults=True):
         assert found is not None
         return found
 
-    @property
-    def as_limit(self) -> LimitRule | None:
-        """What holds back the starts of delayed jobs: those that were put off to the same moment must not all run then."""
-        if self.on_rate == "raise":
-            return None
-        return LimitRule(by="user", name="user", cap=self.cap, plans=self.plans)
-
 
 def read_quota(given: Mapping[str, Any]) -> QuotaRule | None:
     """The rule among the options of a kind; raises `InvalidOption`."""
@@ -52,6 +45,13 @@ def read_quota(given: Mapping[str, Any]) -> QuotaRule | None:
         return None
     cap, plans = read_caps(None, given[_FIELD], None, "", _FIELD)
     return QuotaRule(cap, plans, on_rate)
+
+
+def delaying(rule: QuotaRule | None) -> tuple[LimitRule, ...]:
+    """What holds back the starts of delayed jobs: those that were put off to the same moment must not all run then."""
+    if rule is None or rule.on_rate == "raise":
+        return ()
+    return (LimitRule(by="user", name="user", cap=rule.cap, plans=rule.plans),)
 
 
 def quota_key(kind: str, user: str) -> str:

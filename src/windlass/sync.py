@@ -44,6 +44,8 @@ class AsyncDoor(Protocol):
 
     async def cancel_job(self, id: str) -> bool: ...
 
+    async def admitted(self, jobs: list[NewJob[Any]]) -> list[NewJob[Any]]: ...
+
     @property
     def jobs(self) -> Jobs: ...
 
@@ -111,6 +113,8 @@ class Sync:
         refs: list[JobRef[Any]] = []
         for part in parts:
             joining = self._door.joining
+            if not boxed:
+                part = self.run(self._door.admitted(part))
             answers = (
                 self.run(joining.put(connection, part)) if boxed else joining.put_blocking(opened, connection, part)
             )
