@@ -18,6 +18,7 @@ STEP = 1_000
 TYPES = (
     "text", "text", "text", "text", "text", "integer", "integer", "bigint", "bigint", "bigint", "bigint", "text", "text", "text",
     "text", "text", "text", "text", "text", "text", "bigint", "text", "text", "text", "text", "text", "text", "text",
+    "bigint", "text",
 )  # fmt: skip
 """The element types of the function's arrays, in order; after them come `careful` and the channel."""
 Arrays: TypeAlias = list[list[Any] | None]
@@ -64,6 +65,8 @@ def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
         [parent for parent, _ in ahead] or None,
         [each.child for _, each in ahead] or None,
         [each.on_failure for _, each in ahead] or None,
+        _some([key and key.latest for key in keys]) if unique else None,
+        _some([job.answer for job in jobs]),
     ]
 
 
@@ -123,6 +126,8 @@ class Producer:
             # Some id is stored already: a repeat after a lost reply. With care only another one at this moment collides.
             told = await self._store(jobs, simple=simple, careful=True)
         self._db.bell.ring("ready")
+        if any(job.answer is not None for job in jobs):
+            self._db.bell.ring("done")
         return told
 
     async def _store(self, jobs: Sequence[NewJob[Any]], *, simple: bool, careful: bool) -> list[Enqueued]:

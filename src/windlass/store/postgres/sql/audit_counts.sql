@@ -45,3 +45,6 @@ WHERE p.id IS NULL OR j.id IS NULL OR j.state NOT IN ({from:revive})
 UNION ALL
 SELECT format('steps or signals of %s, which is gone', s.job)
 FROM (SELECT job FROM {schema}.step UNION SELECT job FROM {schema}.box) s LEFT JOIN {schema}.job j ON j.id = s.job WHERE j.id IS NULL
+UNION ALL
+SELECT format('key %s is followed by %s, which is %s', f.key, f.job, coalesce(j.state, 'gone'))
+FROM {schema}.follower f LEFT JOIN {schema}.job j ON j.id = f.job WHERE j.state IS DISTINCT FROM {state:blocked}

@@ -48,8 +48,7 @@ INSERT INTO {schema}.audit (at, actor, action, target, detail) VALUES ({schema}.
 CREATE OR REPLACE FUNCTION {schema}.remove(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {schema}.tell(ids, -1);
-    DELETE FROM {schema}.uniq u USING {schema}.job j
-    WHERE j.id = ANY(ids) AND j.unique_ IS NOT NULL AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
+    PERFORM {schema}.free_keys(ids);
     DELETE FROM {schema}.edge WHERE child = ANY(ids);
     DELETE FROM {schema}.cut WHERE child = ANY(ids) OR parent = ANY(ids);
     DELETE FROM {schema}.settle WHERE parent = ANY(ids);

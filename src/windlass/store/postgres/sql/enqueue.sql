@@ -25,13 +25,39 @@ BEGIN
     END LOOP;
 END $$;
 
+-- For keys whose holder has started: who follows it, once more after it. The first of the call that asks, if nobody does yet.
+CREATE OR REPLACE FUNCTION {schema}.follow_holders(
+    held_keys text[], holders text[], ids text[], keys text[], conflicts text[], answers text[], skips boolean[], locked boolean
+) RETURNS TABLE (key text, job text, holder text) LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+#variable_conflict use_column
+DECLARE
+    item record; stood record;
+BEGIN
+    FOR item IN
+        SELECT DISTINCT ON (r.key) r.key, r.id, h.holder
+        FROM unnest(ids, keys, conflicts, answers, skips) WITH ORDINALITY r(id, key, conflict, answer, skip, n)
+        JOIN unnest(held_keys, holders) h(key, holder) ON h.key = r.key
+        WHERE r.conflict = 'rerun' AND r.answer IS NULL AND NOT r.skip AND h.holder <> r.id ORDER BY r.key, r.n
+    LOOP
+        IF locked THEN
+            -- Its end comes before this or sees the follower. Inside a user's transaction it must not wait: `follow` mends that.
+            PERFORM 1 FROM {schema}.job j WHERE j.id = item.holder FOR UPDATE;
+        END IF;
+        SELECT j.state, j.signal INTO stood FROM {schema}.job j WHERE j.id = item.holder;
+        IF stood.state IN ({state:active}, {state:retrying}) OR stood.state = {to:suspend} AND stood.signal IS NOT NULL THEN
+            INSERT INTO {schema}.follower (key, job) VALUES (item.key, item.id) ON CONFLICT DO NOTHING;
+            RETURN QUERY SELECT f.key, f.job, item.holder FROM {schema}.follower f WHERE f.key = item.key;
+        END IF;
+    END LOOP;
+END $$;
+
 -- The general road: what is known already, who holds the keys, which parents are open.
 CREATE OR REPLACE FUNCTION {schema}.enqueue(
     ids text[], kinds text[], queues text[], runtimes text[], argss text[], priorities integer[], attempts integer[],
     delays bigint[], run_ats bigint[], expires_ins bigint[], expires_ats bigint[], optionss text[], users text[],
     projects text[], groups text[], workflows text[], names text[], tagss text[],
     keys text[], modes text[], ttls bigint[], conflicts text[],
-    children text[], parents text[], policies text[], a_parents text[], a_children text[], a_policies text[], careful boolean, channel text
+    children text[], parents text[], policies text[], a_parents text[], a_children text[], a_policies text[], latests bigint[], answers text[], careful boolean, channel text
 ) RETURNS TABLE (n integer, id text, outcome text) LANGUAGE plpgsql
 -- Our connections allow nested loops only, in plans made once, which is right for a few rows of `job`. Here the arrays of a whole
 -- call meet each other: 10,000 jobs with edges took 52 s. Large calls are planned by their size, until the function ends.
@@ -40,10 +66,11 @@ SET enable_hashjoin = on SET enable_mergejoin = on SET plan_cache_mode = force_g
 DECLARE
     at bigint := {schema}.clock();
     skips boolean[]; waitss integer[]; dooms text[]; whys text[]; needed boolean[]; parentss text[];
+    f_keys text[]; f_jobs text[]; f_holders text[];
     k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; held_keys text[]; holders text[];
     lost_n integer[]; lost_ids text[]; lost_holders text[];
     e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
-    causers text[]; came boolean; item record;
+    causers text[]; followers text[]; came boolean; item record;
 BEGIN
     IF cardinality(ids) > 100 THEN
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
@@ -73,6 +100,11 @@ BEGIN
         IF k_keys IS NOT NULL THEN
             BEGIN
                 SELECT h.held_keys, h.holders INTO held_keys, holders FROM {schema}.hold_keys(k_keys, k_ids, k_modes, k_ttls, at) h;
+                IF 'rerun' = ANY(conflicts) THEN
+                    SELECT array_agg(f.key), array_agg(f.job), array_agg(f.holder)
+                    INTO f_keys, f_jobs, f_holders
+                    FROM {schema}.follow_holders(held_keys, holders, ids, keys, conflicts, answers, skips, channel IS NULL) f;
+                END IF;
             EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
                 IF SQLSTATE = '40P01' AND channel IS NULL THEN
                     RAISE; -- our own statement: the caller makes it again
@@ -83,10 +115,24 @@ BEGIN
         END IF;
         SELECT array_agg(r.n ORDER BY r.n), array_agg(r.id ORDER BY r.n), array_agg(h.holder ORDER BY r.n)
         INTO lost_n, lost_ids, lost_holders
-        FROM unnest(ids, keys, skips) WITH ORDINALITY r(id, key, skip, n)
-        JOIN unnest(held_keys, holders) h(key, holder) ON h.key = r.key WHERE NOT r.skip AND h.holder <> r.id;
+        FROM unnest(ids, keys, skips, conflicts, answers) WITH ORDINALITY r(id, key, skip, conflict, answer, n)
+        LEFT JOIN unnest(f_keys, f_jobs) f(key, holder) ON f.key = r.key AND r.conflict = 'rerun' AND r.answer IS NULL
+        JOIN unnest(held_keys, holders) w(key, holder) ON w.key = r.key
+        CROSS JOIN LATERAL (SELECT coalesce(f.holder, w.holder) AS holder) h WHERE NOT r.skip AND h.holder <> r.id;
         SELECT array_agg(r.skip OR l.n IS NOT NULL ORDER BY r.n) INTO skips
         FROM unnest(skips) WITH ORDINALITY r(skip, n) LEFT JOIN unnest(lost_n) l(n) ON l.n = r.n;
+    END IF;
+    IF f_jobs && ids THEN
+        -- Followers of this call wait for the holders of their keys.
+        SELECT children || array_agg(f.job), parents || array_agg(f.holder), policies || array_agg('run'::text), array_agg(f.job)
+        INTO children, parents, policies, followers
+        FROM unnest(f_jobs, f_holders) f(job, holder) JOIN unnest(ids, skips) r(id, skip) ON r.id = f.job AND NOT r.skip;
+    END IF;
+    IF answers IS NOT NULL AND children IS NOT NULL THEN
+        SELECT array_agg(e.child ORDER BY e.n), array_agg(e.parent ORDER BY e.n), array_agg(e.policy ORDER BY e.n)
+        INTO children, parents, policies
+        FROM unnest(children, parents, policies) WITH ORDINALITY e(child, parent, policy, n)
+        WHERE e.child NOT IN (SELECT r.id FROM unnest(ids, answers) r(id, answer) WHERE r.answer IS NOT NULL);
     END IF;
     IF children IS NOT NULL THEN
         -- A parent that is a duplicate stands for its holder; a parent named twice counts once.
@@ -108,9 +154,13 @@ BEGIN
             -- No lock on a parent inside a user's transaction: its finish would wait. `settle` looks again after the commit.
             INSERT INTO {schema}.settle (parent) SELECT unnest(outer_parents);
         END IF;
-        SELECT array_agg(CASE WHEN i.id IS NOT NULL THEN {state:blocked} ELSE coalesce(j.state, {state:cancelled}) END ORDER BY e.n)
+        SELECT array_agg(CASE WHEN i.known THEN {to:answer} WHEN i.id IS NOT NULL THEN {state:blocked}
+                              ELSE coalesce(j.state, {state:cancelled}) END ORDER BY e.n)
         INTO e_states FROM unnest(e_parents) WITH ORDINALITY e(parent, n)
-        LEFT JOIN (SELECT DISTINCT r.id FROM unnest(ids, skips) r(id, skip) WHERE NOT r.skip) i ON i.id = e.parent
+        LEFT JOIN (
+            SELECT DISTINCT ON (r.id) r.id, r.answer IS NOT NULL AS known FROM unnest(ids, skips, answers) r(id, skip, answer)
+            WHERE NOT r.skip ORDER BY r.id
+        ) i ON i.id = e.parent
         LEFT JOIN {schema}.job j ON j.id = e.parent AND i.id IS NULL;
         SELECT array_agg(coalesce(e.waits, 0) ORDER BY r.n), array_agg(e.doom ORDER BY r.n), array_agg(e.why ORDER BY r.n),
                array_agg(e.causer ORDER BY r.n), array_agg(e.parents ORDER BY r.n)
@@ -141,7 +191,7 @@ BEGIN
         INSERT INTO {schema}.job (
             id, created_at, expires_at, dependents, kind, runtime, queue, user_, project, group_, workflow, name, unique_,
             unique_until, parents, options, tags, args, max_attempts, priority, waits, attempt, rescues, ord, run_at,
-            finished_at, state, reason
+            finished_at, state, reason, result
         )
         SELECT r.id, at, coalesce(r.expires_at, at + r.expires_in), coalesce(r.needed, false), coalesce(r.kind, kinds[1]),
                coalesce(r.runtime, runtimes[1]), coalesce(r.queue, queues[1]), r.user_, r.project, r.group_, r.workflow, r.name,
@@ -149,16 +199,20 @@ BEGIN
                coalesce(r.max_attempts, attempts[1]), coalesce(r.priority, priorities[1]),
                CASE WHEN r.doom IS NULL THEN coalesce(r.waits, 0) ELSE 0 END, 0, 0,
                {schema}.place(coalesce(r.priority, priorities[1]), nextval('{schema}.seq')),
-               greatest(at, coalesce(r.run_at, at + r.delay)), CASE WHEN r.doom IS NOT NULL THEN at END,
-               CASE WHEN r.doom = 'cancel' THEN {to:doom} WHEN r.doom = 'fail' THEN {to:fail}
+               CASE WHEN r.answer IS NULL THEN greatest(at, coalesce(r.run_at, at + r.delay)) ELSE at END,
+               CASE WHEN r.doom IS NOT NULL OR r.answer IS NOT NULL THEN at END,
+               CASE WHEN r.answer IS NOT NULL THEN {to:answer}
+                    WHEN r.doom = 'cancel' THEN {to:doom} WHEN r.doom = 'fail' THEN {to:fail}
                     WHEN r.waits > 0 THEN {state:blocked} WHEN coalesce(r.run_at, at + r.delay) > at THEN {state:delayed}
-                    ELSE {state:waiting} END, r.why
+                    ELSE {state:waiting} END, r.why, r.answer
         FROM unnest(
             ids, kinds, queues, runtimes, argss, priorities, attempts, delays, run_ats, expires_ins, expires_ats, optionss,
-            users, projects, groups, workflows, names, tagss, keys, modes, skips, waitss, dooms, whys, needed, parentss
+            users, projects, groups, workflows, names, tagss, keys, modes, skips, waitss, dooms, whys, needed, parentss,
+            answers
         ) AS r(
             id, kind, queue, runtime, args, priority, max_attempts, delay, run_at, expires_in, expires_at, options,
-            user_, project, group_, workflow, name, tags, key, mode, skip, waits, doom, why, needed, parents
+            user_, project, group_, workflow, name, tags, key, mode, skip, waits, doom, why, needed, parents,
+            answer
         )
         WHERE r.skip IS NOT TRUE
         RETURNING queue, state
@@ -172,7 +226,7 @@ BEGIN
             INSERT INTO {schema}.edge (parent, child, on_failure)
             SELECT DISTINCT ON (a.parent, a.child) a.parent, a.child, a.policy
             FROM unnest(a_parents, a_children, a_policies) WITH ORDINALITY a(parent, child, policy, n)
-            JOIN unnest(ids, skips) r(id, skip) ON r.id = a.parent AND NOT r.skip
+            JOIN unnest(ids, skips, answers) r(id, skip, answer) ON r.id = a.parent AND NOT r.skip AND r.answer IS NULL
             JOIN {schema}.job j ON j.id = a.child AND j.state = {state:blocked}
             WHERE a.child NOT IN (SELECT f.id FROM unnest(ids, skips) f(id, skip) WHERE NOT f.skip)
             ORDER BY a.parent, a.child, a.n
@@ -204,16 +258,24 @@ BEGIN
             END IF;
         END IF;
     END IF;
+    IF answers IS NOT NULL AND keys IS NOT NULL THEN
+        PERFORM {schema}.free_keys(array_agg(r.id)) FROM unnest(ids, skips, answers) r(id, skip, answer)
+        WHERE NOT r.skip AND r.answer IS NOT NULL;
+    END IF;
+    IF followers IS NOT NULL THEN
+        PERFORM {schema}.follow(array_agg(j.id)) FROM {schema}.job j WHERE j.id = ANY(followers) AND j.state <> {state:blocked};
+    END IF;
     FOR item IN
         SELECT l.holder, r.* FROM unnest(lost_n, lost_holders) l(n, holder) JOIN (
-            SELECT q.n, q.args, q.options, q.tags, q.priority, q.max_attempts, coalesce(q.run_at, at + q.delay) AS run_at
-            FROM unnest(argss, optionss, tagss, priorities, attempts, run_ats, delays, conflicts)
-            WITH ORDINALITY q(args, options, tags, priority, max_attempts, run_at, delay, conflict, n) WHERE q.conflict = 'replace'
+            SELECT q.n, q.args, q.options, q.tags, q.priority, q.max_attempts, coalesce(q.run_at, at + q.delay, at) AS run_at, q.latest
+            FROM unnest(argss, optionss, tagss, priorities, attempts, run_ats, delays, conflicts, latests, answers)
+            WITH ORDINALITY q(args, options, tags, priority, max_attempts, run_at, delay, conflict, latest, answer, n)
+            WHERE q.conflict IN ('replace', 'rerun') AND q.answer IS NULL
         ) r ON r.n = l.n ORDER BY l.n
     LOOP
         PERFORM {schema}.replace(
             item.holder, coalesce(item.args, argss[1]), coalesce(item.options, optionss[1]), item.tags,
-            coalesce(item.priority, priorities[1]), coalesce(item.max_attempts, attempts[1]), item.run_at, at
+            coalesce(item.priority, priorities[1]), coalesce(item.max_attempts, attempts[1]), item.run_at, item.latest, at
         );
     END LOOP;
     IF channel IS NOT NULL AND came THEN
@@ -227,12 +289,13 @@ END $$;
 -- Changes a holder that has not begun to the arguments of a newer job; its place in line stays where its time does.
 CREATE OR REPLACE FUNCTION {schema}.replace(
     holder text, new_args text, new_options text, new_tags text, new_priority integer, new_attempts integer, new_run_at bigint,
-    at bigint
+    latest bigint, at bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     stood text;
 BEGIN
-    SELECT state INTO stood FROM {schema}.job WHERE id = holder AND state IN ({state:blocked}, {state:delayed}, {state:waiting}) FOR UPDATE;
+    SELECT state, least(new_run_at, created_at + latest) INTO stood, new_run_at FROM {schema}.job
+    WHERE id = holder AND state IN ({state:blocked}, {state:delayed}, {state:waiting}) AND signal IS NULL FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -248,7 +311,8 @@ END $$;
 
 -- name: call
 SELECT n, id, outcome FROM {schema}.enqueue(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,
+    $31, $32
 )
 
 -- name: queues

@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION {schema}.complete(
     OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    parents text[]; n integer;
+    parents text[]; keyed text[]; n integer;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
@@ -23,20 +23,19 @@ BEGIN
             cancelling = NULL
         FROM unnest(ids, leases, results, tooks, spends) f(id, lease, result, took, spends)
         WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
-        RETURNING j.id, j.queue, j.unique_, j.unique_until, j.dependents
-    ),
-    freed AS (
-        DELETE FROM {schema}.uniq u USING done d
-        WHERE d.unique_ IS NOT NULL AND u.key = d.unique_ AND u.holder = d.id AND u.mode <> 'period'
+        RETURNING j.id, j.queue, j.unique_ IS NOT NULL AS has_key, j.dependents
     ),
     told AS (
         INSERT INTO {schema}.delta (queue, state, n)
         SELECT c.queue, s.state, s.sign * c.n FROM (SELECT queue, count(*) AS n FROM done GROUP BY queue) c,
         (VALUES ({state:active}, -1), ({to:complete}, 1)) s(state, sign)
     )
-    SELECT count(*), array_agg(id) FILTER (WHERE dependents) INTO n, parents FROM done;
+    SELECT count(*), array_agg(id) FILTER (WHERE dependents), array_agg(id) FILTER (WHERE has_key) INTO n, parents, keyed FROM done;
     IF n <> cardinality(ids) THEN
         RAISE EXCEPTION 'some of these leases are gone' USING ERRCODE = 'WL409';
+    END IF;
+    IF keyed IS NOT NULL THEN
+        PERFORM {schema}.free_keys(keyed);
     END IF;
     INSERT INTO {schema}.batch VALUES (at - at % 60000000, t_queues, t_kinds, t_names, t_buckets, t_values);
     IF parents IS NOT NULL THEN
@@ -104,8 +103,7 @@ BEGIN
         END IF;
     END IF;
     IF freeing IS NOT NULL THEN
-        DELETE FROM {schema}.uniq u USING {schema}.job j
-        WHERE j.id = ANY(freeing) AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
+        PERFORM {schema}.free_keys(freeing);
     END IF;
     IF parents IS NOT NULL AND NOT follows THEN
         SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;

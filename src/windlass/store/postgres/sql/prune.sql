@@ -4,7 +4,7 @@
 
 -- name: aged_completed
 SELECT id FROM {schema}.job j
-WHERE state = {state:completed} AND finished_at < {schema}.clock() - $1::bigint AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
+WHERE state = {state:completed} AND finished_at <= {schema}.clock() - $1::bigint AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
 ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
 
 -- name: aged_ended
@@ -13,7 +13,7 @@ SELECT j.id FROM (
 ) q CROSS JOIN LATERAL (
     SELECT id FROM {schema}.job j
     WHERE state IN ({state:failed}, {state:cancelled}) AND state = $1 AND j.queue = q.queue
-      AND finished_at < {schema}.clock() - $2::bigint AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
+      AND finished_at <= {schema}.clock() - $2::bigint AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
     ORDER BY finished_at LIMIT $3 FOR UPDATE SKIP LOCKED
 ) j LIMIT $3
 

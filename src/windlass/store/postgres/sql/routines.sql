@@ -22,12 +22,37 @@ CREATE OR REPLACE FUNCTION {schema}.tell(ids text[], by integer) RETURNS void LA
     SELECT queue, state, by * count(*) FROM {schema}.job WHERE id = ANY(ids) GROUP BY queue, state
 $$;
 
+-- Lets go of the unique keys of jobs that have ended; a key's follower takes it over.
+CREATE OR REPLACE FUNCTION {schema}.free_keys(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    freed text[];
+BEGIN
+    DELETE FROM {schema}.follower f USING {schema}.job j WHERE j.id = ANY(ids) AND f.key = j.unique_ AND f.job = j.id;
+    WITH gone AS (
+        DELETE FROM {schema}.uniq u USING {schema}.job j
+        WHERE j.id = ANY(ids) AND j.unique_ IS NOT NULL AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period'
+        RETURNING u.key
+    )
+    SELECT array_agg(key) INTO freed FROM gone;
+    IF freed IS NOT NULL AND EXISTS (SELECT FROM {schema}.follower) THEN
+        PERFORM {schema}.follow(array_agg(f.job)) FROM {schema}.follower f WHERE f.key = ANY(freed);
+    END IF;
+END $$;
+
+-- Followers that wait no longer take their keys, if these are free.
+CREATE OR REPLACE FUNCTION {schema}.follow(ids text[]) RETURNS void LANGUAGE sql AS $$
+    WITH up AS (
+        DELETE FROM {schema}.follower f USING {schema}.job j WHERE j.id = ANY(ids) AND f.key = j.unique_ AND f.job = j.id
+        RETURNING f.key, j.id, j.unique_until
+    )
+    INSERT INTO {schema}.uniq (key, holder, mode) SELECT key, id, unique_until FROM up ON CONFLICT DO NOTHING
+$$;
+
 -- What every end of a job lets go: its unique key, its own open edges (kept as cut, should it be revived); its dependents are
 -- returned: their edges are to be settled.
 CREATE OR REPLACE FUNCTION {schema}.leave(ids text[]) RETURNS text[] LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM {schema}.uniq u USING {schema}.job j
-    WHERE j.id = ANY(ids) AND j.unique_ IS NOT NULL AND u.key = j.unique_ AND u.holder = j.id AND u.mode <> 'period';
+    PERFORM {schema}.free_keys(ids);
     WITH gone AS (DELETE FROM {schema}.edge WHERE child = ANY(ids) RETURNING parent, child, on_failure)
     INSERT INTO {schema}.cut (parent, child, on_failure, cause) SELECT parent, child, on_failure, false FROM gone
     ON CONFLICT (parent, child) DO UPDATE SET on_failure = excluded.on_failure, cause = false;
@@ -54,6 +79,9 @@ BEGIN
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
     WHERE j.id = p.id;
     PERFORM {schema}.tell(ids, 1);
+    IF EXISTS (SELECT FROM {schema}.follower) THEN
+        PERFORM {schema}.follow(ids);
+    END IF;
 END $$;
 
 -- Suspended jobs, whose rows the caller has locked, wait for their turn again.
