@@ -84,6 +84,12 @@ class Desk:
         self._limited[name] = max(seconds, self._limited.get(name, 0.0))
         self.urgent = True
 
+    def forget(self) -> None:
+        """Drop what was noted."""
+        self._noted.clear()
+        self._limited.clear()
+        self.urgent = False
+
     async def now(self) -> Micros:
         """The store's time, by this machine's clock and the difference that was last seen."""
         here = host_now()
@@ -98,15 +104,13 @@ class Desk:
             self.urgent = False
             for name in list(self._limited):
                 await self._shut(name, self._limited[name])
-                self._limited.pop(name, None)
+                del self._limited[name]
             for name in list(self._noted):
                 calls = list(self._noted[name])
                 await self._count(name, calls)
-                rest = self._noted[name][len(calls) :]
+                rest = self._noted.pop(name)[len(calls) :]
                 if rest:
                     self._noted[name] = rest
-                else:
-                    del self._noted[name]
 
     async def admit(self, name: str) -> Micros | None:
         """When the provider may be called by somebody outside the line of jobs; None: now. Half-open it lets one through."""

@@ -45,7 +45,7 @@ class Kept(msgspec.Struct, frozen=True):
     """A result as the store keeps it, and the job that made it."""
 
     job: str
-    result: msgspec.Raw | None
+    result: msgspec.Raw
 
 
 class Call(NamedTuple):
@@ -77,6 +77,7 @@ class KindOf(Protocol):
 
 _KEPT = msgspec.json.Decoder(Kept)
 _RUN = msgspec.json.Decoder(RunOptions)
+_NULL = "null"
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -140,9 +141,10 @@ async def look_up(store: Store, jobs: Sequence[NewJob[Any]], rule_of: KindOf) ->
 
 def keep(call: Call, rule: CacheRule, job: str, result: str | None) -> Swap | None:
     """The record that keeps a result; None if it is too large."""
-    if result is not None and len(result.encode()) > rule.max_bytes:
+    raw = (_NULL if result is None else result).encode()
+    if len(raw) > rule.max_bytes:
         return None
-    kept = Kept(job, None if result is None else msgspec.Raw(result.encode()))
+    kept = Kept(job, msgspec.Raw(raw))
     text = msgspec.json.encode(kept).decode()
     return Swap(space=SPACE + call.kind, key=call.key(rule), text=text, ttl=rule.ttl)
 
@@ -170,5 +172,4 @@ async def _read(store: Store, kind: str, keys: list[str]) -> list[tuple[str, Kep
 def _answer(job: NewJob[Any], kept: Kept) -> NewJob[Any]:
     own = _RUN.decode(job.options) if job.options else RunOptions()
     options = msgspec.json.encode(replace(own, cached=kept.job)).decode()
-    answer = "null" if kept.result is None else bytes(kept.result).decode()
-    return replace(job, answer=answer, options=options, limits=())
+    return replace(job, answer=bytes(kept.result).decode(), options=options, limits=())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 import msgspec
 from msgspec.structs import replace
 
-from windlass.capture import MOST_LINES, Sink, fit
+from windlass.capture import CONTEXT, MOST_LINES, Sink, fit
 from windlass.clock import Duration, Micros, host_now, moment
 from windlass.errors import InvalidOption
 from windlass.handler import Handler
@@ -99,6 +99,7 @@ class Context:
         self._job: Job | None = None
         self._spent = 0.0
         self._workdir: Path | None = None
+        CONTEXT.set(self)
         self._steps: Steps | None = None
         self._is_blocking = False
         self.cursor: Any = None

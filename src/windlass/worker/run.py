@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 from msgspec.structs import replace
 
 from windlass.capture import MOST_LINES, fit
+from windlass.clock import SECOND
 from windlass.context import Ack
 from windlass.errors import BatchTooLarge
 from windlass.handler import Effective, Handler
@@ -195,6 +196,20 @@ class Lane(Protocol):
         ...
 
 
+def within_deadline(rules: Effective, claim: Claim, sent: float) -> Effective | None:
+    """The rules of an attempt that has to be over by the job's deadline; None when it has passed. `sent`: monotonic time at
+    which the claim was sent, so what is left is never overrated."""
+    ends_by = rules.run.ends_by(claim)
+    if ends_by is None:
+        return rules
+    left = (ends_by - claim.claimed_at) / SECOND - (monotonic() - sent)
+    if left <= 0:
+        return None
+    if rules.timeout is not None and rules.timeout <= left:
+        return rules
+    return replace(rules, timeout=left)
+
+
 Ended = Callable[[Run, Finish | None], None]
 """Told once per attempt when it is over; None: its lease is lost, nothing is to be committed."""
 
@@ -207,7 +222,8 @@ def stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | 
     if run.why is Why.CANCELLED:
         return aborted(claim, worker, "cancelled", took)
     if run.why is Why.TIMEOUT:
-        late = TimeoutError(f"timed out after {run.rules.timeout:g} s")
+        limit = run.rules.timeout  # a child process does not know of a deadline's
+        late = TimeoutError("stopped at its deadline" if limit is None else f"timed out after {limit:g} s")
         late.__cause__ = error if isinstance(error, Exception) else None
         if error is not None:  # where it stood tells more than where we noticed
             late.__traceback__ = error.__traceback__

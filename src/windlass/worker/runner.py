@@ -10,11 +10,12 @@ from typing import Any
 from windlass.errors import StoreError
 from windlass.handler import Handler
 from windlass.job import GATE, Claim, Runtime
-from windlass.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, released
+from windlass.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, overdue, released
 from windlass.states import Event
+from windlass.worker.aftermath import Aftermath
 from windlass.worker.family import fill_inputs, read_parents, wants_parents
 from windlass.worker.finisher import Finisher
-from windlass.worker.run import Lane, Notes, Run, Why, stopped_end
+from windlass.worker.run import Lane, Notes, Run, Why, stopped_end, within_deadline
 
 log = logging.getLogger("windlass.worker")
 
@@ -34,6 +35,7 @@ class Runner:
         self._worker = worker
         self._notes = notes
         self._finisher: Finisher | None = None
+        self._aftermath: Aftermath | None = None
         self._breathe: Callable[[], None] = lambda: None
         self._freed: Callable[[], None] = lambda: None
         self._empty = asyncio.Event()
@@ -49,6 +51,10 @@ class Runner:
         self.lanes = lanes
         self._breathe = breathe
         self._freed = freed
+
+    def watch(self, aftermath: Aftermath) -> None:
+        """Who hears of the accepted ends of kinds with a cache or a provider."""
+        self._aftermath = aftermath
 
     def demand(self) -> dict[Runtime, int]:
         """How many jobs of each runtime could start now (and, for async, soon)."""
@@ -78,6 +84,11 @@ class Runner:
             except Exception as error:
                 self._finish(judge(claim, error, DEFAULT_RULES, self._worker, 0))
                 continue
+            if rules.ends_early:
+                rules = within_deadline(rules, claim, sent)
+                if rules is None:
+                    self._finish(overdue(claim, self._worker))
+                    continue
             run = Run(claim, handler, rules, self._notes, sent)
             self.held[claim.id] = run
             if (rules.child or rules.inputs is not None) and wants_parents(run):
@@ -104,7 +115,9 @@ class Runner:
 
     def settled(self, finish: Finish, verdict: Verdict | None) -> None:
         """The finisher says what the store made of an end."""
-        self._drop(finish.id, finish.lease)
+        run = self._drop(finish.id, finish.lease)
+        if run is not None and run.rules.watched and verdict is Verdict.ACCEPTED and self._aftermath is not None:
+            self._aftermath.saw(run, finish)
         self._freed()  # too many unsettled ends hold back claims, and no handler may be left to end and say so
         if verdict is Verdict.STALE:
             log.info("job %s: its lease was lost, its end (%s) does not count", finish.id, finish.event.value)
@@ -188,9 +201,11 @@ class Runner:
         if self._finisher.add(finish, monotonic()):
             self._breathe()
 
-    def _drop(self, id: str, lease: int) -> None:
+    def _drop(self, id: str, lease: int) -> Run | None:
         run = self.held.get(id)
-        if run is not None and run.claim.lease == lease:
-            del self.held[id]
-            if not self.held:
-                self._empty.set()
+        if run is None or run.claim.lease != lease:
+            return None
+        del self.held[id]
+        if not self.held:
+            self._empty.set()
+        return run

@@ -24,6 +24,7 @@ from windlass.lease import ClaimRequest, Pulse, WorkerInfo
 from windlass.outcome import Finish
 from windlass.store.protocol import Store
 from windlass.worker import child
+from windlass.worker.aftermath import Aftermath
 from windlass.worker.children import ProcessLane
 from windlass.worker.claimer import Claimer
 from windlass.worker.every import every
@@ -126,6 +127,7 @@ class Worker:
         maintenance.install(self._app)
         await self._app.publish_kinds()
         await self._app.timetable.deploy(store)
+        await self._app.capacity.deploy(store, sweep=not until_idle)
         if not until_idle:  # one that only works off what is there leaves the store's house-keeping to others
             await maintenance.deploy(self._app, store)
         async with AsyncExitStack() as stack:
@@ -172,6 +174,8 @@ class Worker:
         claimer = Claimer(store, runner, request)
         lanes: dict[Runtime, Lane] = {"async": slots, "thread": threads, "process": children}
         runner.connect(finisher, lanes, slots.breathe, claimer.freed)
+        aftermath = Aftermath(store, lambda name: app.provider_of(name).numbers())
+        runner.watch(aftermath)
         info = self._describe_once(request.session)
 
         def describe() -> WorkerInfo:
@@ -184,7 +188,7 @@ class Worker:
         heartbeat = Heartbeat(app.open_sibling, describe, runner, _News(self, runner, claimer))
         upkeep = Upkeep(store, self.id, self._lease, app.handlers, app.settings.retention, finish, claimer.news)
         firing = Firing(store, app.stores.observers, claimer.news)
-        return _Parts(runner, finisher, reporter, claimer, heartbeat, upkeep, firing, children, threads)
+        return _Parts(runner, finisher, reporter, claimer, heartbeat, upkeep, firing, children, threads, aftermath)
 
     def _describe_once(self, session: str) -> WorkerInfo:
         return WorkerInfo(
@@ -292,6 +296,7 @@ class Worker:
             async with asyncio.timeout(_LAST_WORDS):
                 await parts.finisher.drained()
                 await parts.reporter.flush()
+                await parts.aftermath.drained()
         for lane in runner.lanes.values():
             await lane.close()
         await parts.heartbeat.stop()
@@ -358,6 +363,7 @@ class _Parts(msgspec.Struct):
     firing: Firing
     children: ProcessLane
     threads: ThreadLane
+    aftermath: Aftermath
 
 
 class _News:

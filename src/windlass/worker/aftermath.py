@@ -1,0 +1,138 @@
+"""What follows an end that the store has accepted: results for the cache, calls for the breakers. Never in a job's way."""
+
+import asyncio
+import logging
+from typing import Any, Protocol
+
+import msgspec
+
+from windlass import cache
+from windlass.breaker import Call
+from windlass.breakers import Desk, NumbersOf
+from windlass.cache import CacheRule
+from windlass.errors import StoreError
+from windlass.failure import Category
+from windlass.handler import Effective, Handler
+from windlass.job import Claim, ErrorInfo, Trail
+from windlass.outcome import Finish
+from windlass.query import Swap
+from windlass.states import Event
+from windlass.store.protocol import Store
+from windlass.worker.every import Backoff
+
+log = logging.getLogger("windlass.worker")
+
+GATHER = 0.25
+"""Seconds for which calls that went well are gathered; failures and results go at once."""
+
+_MOST_RESULTS = 500
+_LONGEST_ERROR = 300
+_TRAIL = msgspec.json.Decoder(Trail)
+
+
+class Watched(Protocol):
+    """A run whose end is looked at."""
+
+    claim: Claim
+    handler: Handler[Any, Any]
+    rules: Effective
+
+
+class Aftermath:
+    """`saw` from the worker's loop. Its task lives while there is something to write."""
+
+    def __init__(self, store: Store, numbers_of: NumbersOf) -> None:
+        self._store = store
+        self._desk = Desk(store, numbers_of)
+        self._swaps: list[Swap] = []
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._leaving = False
+        self._backoff = Backoff("counting calls of providers")
+
+    def saw(self, run: Watched, finish: Finish) -> None:
+        """An end of this run was accepted."""
+        rule = run.handler.declared.cache
+        if rule is not None and finish.event is Event.COMPLETE:
+            self._keep(run, rule, finish)
+        if run.rules.provider is not None:
+            self._note(run.rules.provider, run.claim, finish)
+        if self._task is None and (self._swaps or self._desk.pending):
+            self._task = asyncio.create_task(self._work(), name="windlass-aftermath")
+
+    async def drained(self) -> None:
+        """Until everything seen is written; raises nothing."""
+        self._leaving = True
+        self._hurry.set()
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _keep(self, run: Watched, rule: CacheRule, finish: Finish) -> None:
+        claim = run.claim
+        call = cache.Call(claim.kind, run.rules.version, claim.args, claim.user)
+        swap = cache.keep(call, rule, claim.id, finish.result)
+        if swap is None:
+            log.debug("the result of %s %s is too large for its cache", claim.kind, claim.id)
+        else:
+            self._swaps.append(swap)
+            self._hurry.set()
+
+    def _note(self, provider: str, claim: Claim, finish: Finish) -> None:
+        if finish.event is Event.COMPLETE:
+            self._desk.note(provider, Call(True, claim.claimed_at))
+            return
+        error = _TRAIL.decode(finish.trail).error if finish.trail else None
+        if error is None:
+            return
+        if error.category == Category.PROVIDER:
+            self._desk.note(provider, Call(False, claim.claimed_at, _line(error)))
+        elif error.category == Category.RATE_LIMIT and error.retry_after is not None:
+            self._desk.note_limit(provider, error.retry_after)
+        if self._desk.urgent:
+            self._hurry.set()
+
+    async def _work(self) -> None:
+        try:
+            while self._swaps or self._desk.pending:
+                self._hurry.clear()
+                await self._write_results()
+                await self._write_calls()
+                if not (self._swaps or self._desk.urgent or self._leaving):
+                    await self._gather()
+        finally:
+            self._task = None
+
+    async def _write_results(self) -> None:
+        while self._swaps:
+            swaps, self._swaps = self._swaps[:_MOST_RESULTS], self._swaps[_MOST_RESULTS:]
+            try:
+                await self._store.exchange(swaps)
+            except Exception as error:  # a result that is not kept is computed again
+                log.warning("%d results could not be kept in the cache: %s", len(swaps), error)
+
+    async def _write_calls(self) -> None:
+        if not self._desk.pending:
+            return
+        try:
+            await self._desk.flush()
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                log.exception("counting calls of providers failed")
+                self._desk.forget()
+            elif self._leaving:
+                self._desk.forget()
+            else:
+                await asyncio.sleep(self._backoff.failed(error))
+            return
+        self._backoff.worked()
+
+    async def _gather(self) -> None:
+        try:
+            async with asyncio.timeout(GATHER):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
+
+
+def _line(error: ErrorInfo) -> str:
+    return f"{error.type}: {error.message}".split("\n")[0][:_LONGEST_ERROR]
