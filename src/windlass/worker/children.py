@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import spawn
 from time import monotonic
 from typing import Any
@@ -18,7 +18,7 @@ from windlass.outcome import Finish, judge
 from windlass.parents import NO_PARENTS
 from windlass.steps import Book
 from windlass.worker import wire
-from windlass.worker.run import STOP_GRACE, Ended, Run, Why, stopped_end
+from windlass.worker.run import STOP_GRACE, Ended, Run, Why, late_end, stopped_end
 
 log = logging.getLogger("windlass.worker")
 
@@ -32,8 +32,12 @@ class ChildDied(Exception):
 class ProcessLane:
     """Up to `size` children, started when the worker starts if there is anything for them to run."""
 
-    def __init__(self, size: int, handlers: Mapping[str, Handler[Any, Any]], ended: Ended, worker: str) -> None:
+    def __init__(
+        self, size: int, handlers: Mapping[str, Handler[Any, Any]], ended: Ended, freed: Callable[[], None], worker: str
+    ) -> None:
+        """`freed`: told when a child has become ready."""
         self._size = size
+        self._freed = freed
         self._setup = _setup(worker, handlers)
         self._ended = ended
         self._worker = worker
@@ -51,6 +55,12 @@ class ProcessLane:
 
     def free(self) -> int:
         return self._size - sum(child.run is not None for child in self._children) - len(self._queue)
+
+    def idle(self) -> int:
+        """Ready children; while some are on their way, those are not counted, nor are others that could be started."""
+        ready = sum(child.ready and child.run is None and not child.retired for child in self._children)
+        starting = any(not child.ready for child in self._children)
+        return max(0, ready + (0 if starting else self._size - len(self._children)) - len(self._queue))
 
     def put(self, run: Run) -> None:
         self._queue.append(run)
@@ -89,7 +99,12 @@ class ProcessLane:
             run = self._queue.popleft()
             if run.ended:
                 continue
-            run.started = monotonic()
+            now = monotonic()
+            if now > run.late:
+                run.ended = True
+                self._ended(run, late_end(run, self._worker))
+                continue
+            run.started = now
             if run.rules.timeout is not None:
                 run.timer = self._loop.call_later(run.rules.timeout, self.stop, run, Why.TIMEOUT)
             idle.pop().start(run)
@@ -103,6 +118,7 @@ class ProcessLane:
     def is_ready(self) -> None:
         self._pause = 0.0
         self._dispatch()
+        self._freed()
 
     def has_ended(self, child: "_Child", run: Run, finish: Finish | None) -> None:
         run.drop_timer()

@@ -11,7 +11,7 @@ import msgspec
 
 from windlass.clock import SECOND, Micros
 from windlass.errors import StoreError
-from windlass.job import Runtime
+from windlass.job import Claim, Runtime
 from windlass.lease import Claimed, ClaimRequest
 from windlass.store.protocol import MOST_CLAIMED, Store
 from windlass.worker.every import Backoff
@@ -22,6 +22,9 @@ log = logging.getLogger("windlass.worker")
 POLL = 0.5
 """Seconds after which an idle claimer asks although nobody woke it: wake-ups may be lost."""
 
+
+_REMEMBERED = 60.0
+"""Seconds after a limited job in which an answer that held as many of them as slots were idle may have held back others."""
 
 _DEFECTS = 10
 """Errors that no store should raise, in a row, until the worker ends of them: one may come of a connection that breaks."""
@@ -35,6 +38,8 @@ class Claimer:
         self._runner = runner
         self._request = request
         self._dry: set[Runtime] = set()
+        self._pinched: set[Runtime] = set()
+        self._limited_at = -_REMEMBERED
         self._wake = asyncio.Event()
         self._news = True
         self._wait: Micros | None = None
@@ -74,7 +79,7 @@ class Claimer:
                     self._news = False
                     self._dry.clear()
                 slots = {} if self.quiet else self._runner.demand()
-                if slots and not self._dry.issuperset(slots):
+                if slots and (not self._dry.issuperset(slots) or self._is_eased(slots)):
                     await self._round(slots)
                 else:
                     await self._sleep(bool(slots))
@@ -84,19 +89,40 @@ class Claimer:
     async def _round(self, slots: dict[Runtime, int]) -> None:
         askers, self._askers = self._askers, []
         was_idle = not self._runner.held
-        self._request = msgspec.structs.replace(self._request, number=self._request.number + 1, slots=slots)
+        idle = self._runner.idle(slots)
+        all_idle, some_idle = idle == slots, all(idle.values())
+        self._request = msgspec.structs.replace(
+            self._request, number=self._request.number + 1, slots=slots, idle=None if all_idle else idle
+        )
         sent, claimed = await self._claim(self._request)
         self._wait = claimed.wait
         if claimed.jobs:
             self._runner.take(claimed.jobs, sent)
         if not claimed.more and len(claimed.jobs) < MOST_CLAIMED:
-            got = Counter(claim.runtime for claim in claimed.jobs)
-            self._dry.update(runtime for runtime, asked in slots.items() if got[runtime] < asked)
+            got: Counter[Runtime] = Counter(claim.runtime for claim in claimed.jobs)
+            short: list[Runtime] = [runtime for runtime, asked in slots.items() if got[runtime] < asked]
+            self._dry.update(short)
+            self._pinched = set() if all_idle else self._held_back(short, claimed.jobs, idle)
         for future in askers:
             if not future.done():
-                future.set_result(was_idle and not claimed.jobs and not claimed.more)
+                future.set_result(was_idle and some_idle and not claimed.jobs and not claimed.more)
         if claimed.jobs:
             await asyncio.sleep(0)  # the handlers go first
+
+    def _held_back(self, short: list[Runtime], jobs: list[Claim], idle: dict[Runtime, int]) -> set[Runtime]:
+        """The runtimes of which limited jobs may be waiting only because no slot was idle."""
+        limited: Counter[Runtime] = Counter(claim.runtime for claim in jobs if claim.limited)
+        now = monotonic()
+        if limited:
+            self._limited_at = now
+        elif now - self._limited_at >= _REMEMBERED:  # where there are no limits, busy workers do not ask in vain
+            return set()
+        return {runtime for runtime in short if limited[runtime] >= idle[runtime]}
+
+    def _is_eased(self, slots: dict[Runtime, int]) -> bool:
+        """Whether a slot has become idle for which limited jobs may be waiting."""
+        pinched: dict[Runtime, int] = {runtime: slots[runtime] for runtime in self._pinched if runtime in slots}
+        return bool(pinched) and any(self._runner.idle(pinched).values())
 
     async def _claim(self, request: ClaimRequest) -> tuple[float, Claimed]:
         defects = 0

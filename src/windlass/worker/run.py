@@ -1,6 +1,7 @@
 """One attempt in a worker's hands, and how its end becomes a `Finish`."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from time import monotonic
@@ -15,6 +16,7 @@ from windlass.context import Ack
 from windlass.errors import BatchTooLarge
 from windlass.handler import Effective, Handler
 from windlass.job import Claim, NewJob
+from windlass.limit import GUARD
 from windlass.outcome import Finish, Membership, Signal, aborted, completed, judge, paused, released
 from windlass.parents import NO_PARENTS
 from windlass.steps import Book, Paused, Unwind
@@ -23,6 +25,12 @@ from windlass.store.protocol import Store
 STOP_GRACE = 5.0
 """Seconds an attempt has to unwind after it was told to stop; then it is abandoned or killed."""
 
+
+RATED_START = 0.8 * GUARD / SECOND
+"""Seconds from the sending of its claim in which a job that spent a rate must be under way, else it is given back. The rest of
+the guard is for the way from here to the handler's first line, in a thread or a child process."""
+
+_NEVER = math.inf
 
 MOST_HANDED = 1_000
 """Jobs that one attempt may hand over with its completion."""
@@ -66,7 +74,8 @@ class Run:
     """A claimed job from the claim to the commit of its end. It is the `Desk` of its context.
 
     `renewed`: monotonic time from which the store counts the lease at the earliest (when the claim or the last
-    accepted beat was sent). `taken`: when it was claimed. `started` is 0 until the handler starts.
+    accepted beat was sent). `taken`: when it was claimed. `late`: when it is too late to start it. `started` is 0 until the
+    handler starts.
     """
 
     __slots__ = (
@@ -76,6 +85,7 @@ class Run:
         "coroutine",
         "ended",
         "handler",
+        "late",
         "lines",
         "notes",
         "outbox",
@@ -98,6 +108,7 @@ class Run:
         self.notes = notes
         self.renewed = renewed
         self.taken = renewed
+        self.late = renewed + RATED_START if claim.rated else _NEVER
         self.started = 0.0
         self.why: Why | None = None
         self.ended = False
@@ -179,6 +190,10 @@ class Lane(Protocol):
         """How many more jobs it wants leased now."""
         ...
 
+    def idle(self) -> int:
+        """How many it could start this moment (or so soon that it makes no difference): of limited jobs no more are leased."""
+        ...
+
     def put(self, run: Run) -> None:
         """Start `run` as soon as a slot is free."""
         ...
@@ -212,6 +227,11 @@ def within_deadline(rules: Effective, claim: Claim, sent: float) -> Effective | 
 
 Ended = Callable[[Run, Finish | None], None]
 """Told once per attempt when it is over; None: its lease is lost, nothing is to be committed."""
+
+
+def late_end(run: Run, worker: str) -> Finish:
+    """The end of a job that spent a rate and found no slot in time: its start would count in a later window."""
+    return released(run.claim, worker, "not started in time for its rate")
 
 
 def stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | None:

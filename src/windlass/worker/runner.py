@@ -65,6 +65,15 @@ class Runner:
         soon = Counter(run.handler.runtime for run in self._reading if not run.ended)
         return {name: free for name, lane in self.lanes.items() if (free := lane.free() - soon[name]) > 0}
 
+    def idle(self, slots: Mapping[Runtime, int]) -> dict[Runtime, int]:
+        """How many of the slots could start a limited job this moment."""
+        soon: Counter[Runtime] = Counter(run.handler.runtime for run in self._reading if not run.ended)
+        return {name: max(0, min(most, self.lanes[name].idle() - soon[name])) for name, most in slots.items()}
+
+    def freed(self) -> None:
+        """A lane says: a slot may have become free."""
+        self._freed()
+
     def take(self, claims: Iterable[Claim], sent: float) -> None:
         """Start these jobs, leased by a claim that was sent at monotonic `sent`."""
         unread: list[Run] = []

@@ -19,7 +19,7 @@ from typing import Any
 from windlass.capture import CURRENT, flush_partial
 from windlass.context import Context
 from windlass.outcome import Finish, released
-from windlass.worker.run import STOP_GRACE, Ended, Run, Why, raised_end, stopped_end
+from windlass.worker.run import STOP_GRACE, Ended, Run, Why, late_end, raised_end, stopped_end
 
 log = logging.getLogger("windlass.worker")
 
@@ -77,8 +77,16 @@ class AsyncLane:
             room = 0
         return max(0, room + self._ahead())
 
+    def idle(self) -> int:
+        """Limited jobs go before those leased ahead, so only what runs is in their way, and what ends at once is not."""
+        limited = self._limited()
+        return max(0, self._size - self._suspended, self._ahead()) - limited
+
     def put(self, run: Run) -> None:
-        self._queue.append(run)
+        if run.claim.limited:
+            self._queue.insert(self._limited(), run)
+        else:
+            self._queue.append(run)
         if not self._pumping:
             self._pump_elsewhere()
 
@@ -110,6 +118,15 @@ class AsyncLane:
             await asyncio.wait(self._slots, timeout=STOP_GRACE)
 
     # slots
+
+    def _limited(self) -> int:
+        """How many limited jobs stand in front of the queue."""
+        count = 0
+        for run in self._queue:
+            if not run.claim.limited:
+                break
+            count += 1
+        return count
 
     def _ahead(self) -> int:
         """Prefetch: what ends in 20 ms at the present rate, so a slow handler's jobs stay for other workers."""
@@ -159,6 +176,10 @@ class AsyncLane:
                     break
             run = queue.popleft()
             if run.ended:
+                continue
+            if now > run.late:
+                run.ended = True
+                self._ended(run, late_end(run, self._worker))
                 continue
             run.started = now
             run.task = task

@@ -15,7 +15,7 @@ from time import monotonic
 
 from windlass.outcome import Finish
 from windlass.worker.plain import Around, Open, PlainCall
-from windlass.worker.run import STOP_GRACE, Ended, Run, Stopped, Why, raised_end, stopped_end
+from windlass.worker.run import STOP_GRACE, Ended, Run, Stopped, Why, late_end, raised_end, stopped_end
 
 log = logging.getLogger("windlass.worker")
 
@@ -51,6 +51,9 @@ class ThreadLane:
     def free(self) -> int:
         return self._size - len(self._at) - len(self._queue)
 
+    def idle(self) -> int:
+        return self.free()
+
     @property
     def is_clogged(self) -> bool:
         """A quarter of the threads (at least one) hold handlers that cannot be stopped."""
@@ -85,6 +88,10 @@ class ThreadLane:
         while self._queue and len(self._at) < self._size:
             run = self._queue.popleft()
             if run.ended:
+                continue
+            if monotonic() > run.late:
+                run.ended = True
+                self._ended(run, late_end(run, self._worker))
                 continue
             if self._resting:
                 thread = self._resting.pop()

@@ -128,6 +128,7 @@ class Worker:
         await self._app.publish_kinds()
         await self._app.timetable.deploy(store)
         await self._app.capacity.deploy(store, sweep=not until_idle)
+        await self._app.capacity.deploy(store, sweep=not until_idle)
         if not until_idle:  # one that only works off what is there leaves the store's house-keeping to others
             await maintenance.deploy(self._app, store)
         async with AsyncExitStack() as stack:
@@ -167,7 +168,7 @@ class Worker:
         )
         slots.owns_signals = owns_signals
         threads = ThreadLane(self._threads, self._open, app.around_sync, runner.ended, self.id)
-        children = ProcessLane(self._processes, app.handlers, runner.ended, self.id)
+        children = ProcessLane(self._processes, app.handlers, runner.ended, runner.freed, self.id)
         request = ClaimRequest(
             worker=self.id, session=secrets.token_hex(8), number=0, slots={}, lease=self._lease, queues=self._queues
         )
