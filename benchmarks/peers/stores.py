@@ -54,10 +54,14 @@ class RedisStore:
     def empty(self) -> None:
         """The append-only file is rewritten now, so that no rewrite of old data falls into the next measurement."""
         self.client.flushall()
+        self._rest()  # one that the last phase's writes began
         self.client.bgrewriteaof()
+        self._rest()
+        self.client.config_resetstat()
+
+    def _rest(self) -> None:
         while self._rewriting():
             time.sleep(0.01)
-        self.client.config_resetstat()
 
     def _rewriting(self) -> bool:
         state = self.client.info("persistence")
