@@ -25,9 +25,10 @@ from windlass.lease import (
     StoredStep,
     WorkerInfo,
 )
+from windlass.limit import LimitChange, LimitInfo, Take, Taken
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
@@ -35,19 +36,23 @@ from windlass.store.protocol import MOST_ENQUEUED, Store
 from windlass.store.sqlite import (
     block,
     finishing,
+    keys,
     leasing,
+    lines,
     migrate,
     moving,
     noting,
     operating,
     produce,
     reading,
+    standing,
     upkeep,
 )
 from windlass.store.sqlite.address import names, read_url
 from windlass.store.sqlite.connection import Connection, attach, connect, size_of
 from windlass.store.sqlite.database import Database, database
 from windlass.store.sqlite.faults import translate
+from windlass.store.sqlite.keys import limit_infos
 from windlass.store.sqlite.reader import Reader
 from windlass.store.sqlite.statements import checks, statements
 from windlass.store.sqlite.transaction import Tx, Uneven, View
@@ -55,6 +60,8 @@ from windlass.store.sqlite.watch import Watch
 from windlass.store.sqlite.writer import Writer
 
 T = TypeVar("T")
+RELINED = 500
+"""Jobs that one transaction puts into other lines."""
 SLICED = 2_000
 """Calls that enqueue more jobs than this let the loop breathe in between."""
 
@@ -267,7 +274,25 @@ class SqliteStore:
     async def signal(self, id: str, name: str, data: str, actor: str) -> Delivery:
         return await self._write(lambda tx: noting.signal(tx, id, name, data, actor))
 
+    async def put_limits(self, changes: Sequence[LimitChange], actor: str | None) -> None:
+        """The keys are written first, so that what comes meanwhile stands right; then those who are here already."""
+        fresh = await self._write(lambda tx: keys.change(tx, changes, actor))
+        for key in fresh:
+            concerned = await self._scan(functools.partial(lines.concerned, key=key))
+            for at in range(0, len(concerned), RELINED):
+                part = concerned[at : at + RELINED]
+                await self._write(functools.partial(lines.reline, jobs=part))
+
+    async def take(self, takes: Sequence[Take]) -> list[Taken]:
+        return await self._write(lambda tx: keys.take(tx, takes)) if takes else []
+
     # inspect
+
+    async def limits(self, keys: Sequence[str] | None = None, limit: int = 1000) -> list[LimitInfo]:
+        return await self._scan(functools.partial(limit_infos, keys=keys, limit=limit))
+
+    async def standing(self, id: str) -> Standing | None:
+        return await self._scan(lambda view: standing.standing(view, id))
 
     async def steps(self, id: str) -> list[StoredStep]:
         return await self._look(lambda view: noting.steps(view, id))

@@ -10,6 +10,8 @@ from windlass.metrics import MINUTE, tally
 from windlass.outcome import Finish, Verdict
 from windlass.states import FINAL, TRANSITIONS, Event, State
 from windlass.store.protocol import INLINE_EDGES
+from windlass.store.sqlite.keys import give_back
+from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.noting import box_holds, wake
 from windlass.store.sqlite.produce import enqueue
 from windlass.store.sqlite.settle import Ended, leave
@@ -55,6 +57,8 @@ def _complete(tx: Tx, plain: Sequence[Finish]) -> None:
         "\\u0000" in items
     ):  # json_each would cut a raw NUL; it cannot be in JSON text, but nothing must be lost if it is
         raise Uneven
+    if tx.value("any_held"):
+        give_back(tx, [line for (line,) in tx.rows("held_lines", (packed([end.id for end in plain]),))])
     if tx.changed("complete_all", (items, tx.now)) != len(plain):
         raise Uneven
     for queue in {end.queue for end in plain}:
@@ -87,7 +91,19 @@ def _after(tx: Tx, accepted: Sequence[Finish], ended: list[Ended]) -> None:
 class _Attempt:
     """A job as one call of finish knows it; changed along the way, since a call may name a job twice."""
 
-    __slots__ = ("attempt", "cancelling", "lease", "n", "priority", "queue", "run_at", "settled", "state", "trail")
+    __slots__ = (
+        "attempt",
+        "cancelling",
+        "lease",
+        "line",
+        "n",
+        "priority",
+        "queue",
+        "run_at",
+        "settled",
+        "state",
+        "trail",
+    )
 
     def __init__(self, row: Sequence[Any]) -> None:
         (
@@ -101,6 +117,7 @@ class _Attempt:
             self.cancelling,
             self.run_at,
             self.priority,
+            self.line,
         ) = row
 
 
@@ -127,7 +144,12 @@ class _OneByOne:
         else:
             target = self._give_back(job, end)
         self._tx.moved(job.queue, State.ACTIVE, target)
-        if target is State.BLOCKED:
+        if job.line is not None:
+            give_back(self._tx, (job.line,))
+            job.line = None
+        if target is State.WAITING:
+            enter(self._tx, (job.n,))
+        elif target is State.BLOCKED:
             target = self._suspend(job, end)
         job.state, job.settled = target, end.lease
         self.accepted.append(end)

@@ -1,7 +1,9 @@
 """Claiming jobs and keeping them: claim, heartbeat, report, rescue, unpark."""
 
 import heapq
+from collections.abc import Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -11,14 +13,16 @@ from windlass.job import Claim
 from windlass.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse, WorkerInfo
 from windlass.states import State
 from windlass.store.protocol import MOST_CLAIMED
+from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
+from windlass.store.sqlite.turns import Turns
 from windlass.store.sqlite.uniqueness import free_started
 
 MOST_UNPARKED = 500
 REMEMBERED_LEASES = 10
 """A worker's record counts for so many leases after its last beat."""
 _Text: TypeAlias = str | None
-_SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, _Text, _Text])
+_SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, _Text, _Text, int | None])
 _TAGS = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -27,8 +31,10 @@ def claim(tx: Tx, request: ClaimRequest) -> Claimed:
     last = tx.one("claimer", (request.worker,))
     if last is not None and last[0] == request.session and last[1] == request.number:
         rows = tx.rows("renew", (request.worker, last[2], until))
-        return Claimed([_claimed(row, tx.now) for row in sorted(rows)], None if rows else next_due(tx, request))
+        return Claimed(_claims(tx, sorted(rows)), None if rows else next_due(tx, request))
     queues = _open_queues(tx, request)
+    if queues and tx.value("any_line") and _lines_matter(tx, queues):
+        return _claim_by_turns(tx, request, queues)
     rows: list[Row] = []
     if queues:
         taker = _Taker(tx, request, queues)
@@ -37,9 +43,39 @@ def claim(tx: Tx, request: ClaimRequest) -> Claimed:
             if slots > 0:
                 rows += taker.take(runtime, slots)
     if not rows:
-        return Claimed([], next_due(tx, request))
+        return Claimed([], next_start(tx, request, queues))
     _after_claim(tx, request, rows)
-    return Claimed([_claimed(row, tx.now) for row in sorted(rows)])
+    return Claimed(_claims(tx, sorted(rows)))
+
+
+def _lines_matter(tx: Tx, queues: list[str]) -> bool:
+    """Whether some line may have a job to give; without one, the plain lines are all there is."""
+    tx.run("fire_timers", (tx.now,))
+    return bool(tx.value("any_awake") or tx.value("open_lines", (packed(queues),)))
+
+
+def _claim_by_turns(tx: Tx, request: ClaimRequest, queues: list[str]) -> Claimed:
+    turns = Turns(tx, request, queues)
+    chosen: list[int] = []
+    for runtime, slots in request.slots.items():
+        slots = min(slots, MOST_CLAIMED - len(chosen))
+        if slots > 0:
+            chosen += turns.take(runtime, slots)
+    rows: list[Row] = []
+    if chosen:
+        token, until = tx.count_on("lease"), tx.now + request.lease
+        rows = tx.rows("take_these", (packed(chosen), tx.now, token, until, request.worker))
+    more = turns.flush()
+    if not rows:
+        return Claimed([], None if more else next_start(tx, request, queues), more)
+    _after_claim(tx, request, rows)
+    if turns.is_strict:
+        rows.sort()
+    else:
+        numbers = dict(tx.rows("places_of", (packed([row[1] for row in rows]),)))
+        places = {n: place for place, n in enumerate(chosen)}
+        rows.sort(key=lambda row: places[numbers[row[1]]])
+    return Claimed(_claims(tx, rows), more=more)
 
 
 def _open_queues(tx: Tx, request: ClaimRequest) -> list[str]:
@@ -48,7 +84,8 @@ def _open_queues(tx: Tx, request: ClaimRequest) -> list[str]:
         found = list(dict.fromkeys(request.queues))
     else:
         wanted = None if request.queues is None else set(request.queues)
-        found = [name for (name,) in tx.rows("ready_queues") if wanted is None or name in wanted]
+        names = [name for what in ("ready_queues", "lined_queues") for (name,) in tx.rows(what)]
+        found = [name for name in dict.fromkeys(names) if wanted is None or name in wanted]
     paused = {name for (name,) in tx.rows("paused")} if found else set[str]()
     return [name for name in found if name not in paused]
 
@@ -108,7 +145,27 @@ def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:
     return max(min(times) - view.now, 0) if times else None
 
 
-def _claimed(row: Row, now: Micros) -> Claim:
+def next_start(tx: Tx, request: ClaimRequest, queues: list[str]) -> Micros | None:
+    """Microseconds until a job of the request may start by time alone: because it is due, or because a key opens."""
+    due = next_due(tx, request)
+    opens: Micros | None = tx.value("next_timer", (None if request.queues is None else packed(queues),))
+    times = [due] if opens is None else [due, max(opens - tx.now, 0)]
+    return min((at for at in times if at is not None), default=None)
+
+
+def _claims(tx: Tx, rows: list[Row]) -> list[Claim]:
+    """What workers get. The flags of limited jobs are looked up by their lines."""
+    lines = {line for row in rows if row[14] is not None and (line := _SELDOM.decode(row[14])[9]) is not None}
+    if not lines:
+        return [_claimed(row, tx.now) for row in rows]
+    flags = {line: (bool(keys), bool(rates)) for line, keys, rates in tx.rows("flags", (packed(list(lines)),))}
+    return [_claimed(row, tx.now, flags) for row in rows]
+
+
+_PLAIN = (False, False)
+
+
+def _claimed(row: Row, now: Micros, flags: Mapping[int, tuple[bool, bool]] = MappingProxyType({})) -> Claim:
     _, id, lease, kind, queue, args, attempt, most, priority, runtime, options, rescues, created_at, run_at, seldom = (
         row
     )
@@ -130,7 +187,8 @@ def _claimed(row: Row, now: Micros) -> Claim:
             claimed_at=now,
         )
     plain = _claimed((*row[:-1], None), now)
-    expires_at, user, project, group, workflow, name, tags, cancelling, _ = _SELDOM.decode(seldom)
+    expires_at, user, project, group, workflow, name, tags, cancelling, _, line = _SELDOM.decode(seldom)
+    limited, rated = _PLAIN if line is None else flags.get(line, _PLAIN)
     return msgspec.structs.replace(
         plain,
         expires_at=expires_at,
@@ -141,6 +199,8 @@ def _claimed(row: Row, now: Micros) -> Claim:
         name=name,
         tags=_TAGS.decode(tags) if tags else (),
         cancelling=cancelling is not None,
+        limited=limited,
+        rated=rated,
     )
 
 
@@ -179,7 +239,7 @@ def rescue(tx: Tx, worker: str, lease: Micros, limit: int) -> list[Claim]:
         return []
     token = tx.count_on("lease")
     rows = tx.rows("take_lapsed", (tx.now, min(limit, MOST_CLAIMED), token, tx.now + lease, worker))
-    return [_claimed(row, tx.now) for row in sorted(rows)]
+    return _claims(tx, sorted(rows))
 
 
 def _stood_still(tx: Tx, lease: Micros) -> bool:
@@ -200,7 +260,8 @@ def _stood_still(tx: Tx, lease: Micros) -> bool:
 
 
 def unpark(tx: Tx, key: str) -> int:
-    n = tx.changed("unpark", (key, MOST_UNPARKED))
-    if n:
+    jobs = [n for (n,) in tx.rows("unpark", (key, MOST_UNPARKED))]
+    if jobs:
+        enter(tx, jobs)
         tx.topics.add("ready")
-    return n
+    return len(jobs)

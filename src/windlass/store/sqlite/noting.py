@@ -8,6 +8,7 @@ from windlass.failure import safe_text
 from windlass.lease import Delivery, LogLine, Note, Noted, Progress, Step, StoredStep
 from windlass.priority import order
 from windlass.states import FINAL, State
+from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Tx, View
 
 MOST_LINES = 1_000
@@ -95,6 +96,7 @@ def wake(tx: Tx, n: int, queue: str, priority: int, run_at: int | None) -> None:
     """A suspended job goes on, in a new place; `run_at` None keeps the time it had."""
     tx.run("wake", (n, order(priority, tx.count_on("seq")), run_at))
     tx.moved(queue, State.BLOCKED, State.WAITING)
+    enter(tx, (n,))
 
 
 def box_holds(tx: Tx, n: int, name: str) -> bool:

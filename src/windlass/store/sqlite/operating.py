@@ -7,10 +7,11 @@ from windlass.clock import Micros
 from windlass.job import Enqueued, NewJob
 from windlass.priority import check_priority, order, reorder
 from windlass.query import Action, Command, Commanded, Record, Swap, Where, actionable
-from windlass.queue import QueueChange, QueueInfo
+from windlass.queue import AGEING, QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.states import State
 from windlass.store.protocol import INLINE_EDGES
+from windlass.store.sqlite.lines import enter, sort_afresh
 from windlass.store.sqlite.noting import forget
 from windlass.store.sqlite.produce import enqueue
 from windlass.store.sqlite.reading import candidates
@@ -126,11 +127,13 @@ class Act:
                     tx.run("run_now", (n, order(priority, tx.count_on("seq")), tx.now))
                     tx.moved(queue, state, State.WAITING)
                     self._done.append(id)
+                enter(tx, [row[0] for row in rows])
             case Action.REPRIORITISE:
                 priority = check_priority(command.priority if command.priority is not None else "?")
                 for n, id, _, _, _, place, *_ in rows:
                     tx.run("reprioritise", (n, priority, reorder(place, priority)))
                     self._done.append(id)
+                enter(tx, [row[0] for row in rows])
                 tx.topics.add("ready")
 
     def _flag(self, tx: Tx, rows: list[Row]) -> None:
@@ -173,14 +176,21 @@ class Act:
 
 def put_queue(tx: Tx, name: str, change: QueueChange, actor: str) -> QueueInfo:
     row = tx.one("queue_row", (name,))
-    paused, paused_at = (bool(row[1]), row[2]) if row else (False, None)
+    paused, paused_at, order, ageing = (
+        (bool(row[1]), *row[2:4], row[4] or AGEING) if row else (False, None, "strict", AGEING)
+    )
     if change.paused is not None and change.paused != paused:
         paused = change.paused
         paused_at = tx.now if paused else None
-    tx.run("put_queue", (name, paused, paused_at))
-    tx.audit(actor, "put-queue", f"queue:{name}", {"paused": change.paused})
+    new_order = order if change.order is None else change.order
+    new_ageing = ageing if change.ageing is None else change.ageing
+    tx.run("put_queue", (name, paused, paused_at, new_order, new_ageing))
+    if (new_order, new_ageing) != (order, ageing):
+        sort_afresh(tx, name, new_order)
+    detail = {field: value for field in change.__struct_fields__ if (value := getattr(change, field)) is not None}
+    tx.audit(actor, "put-queue", f"queue:{name}", {"paused": change.paused, **detail})
     tx.topics.add("ready")
-    return QueueInfo(name=name, paused=paused, paused_at=paused_at)
+    return QueueInfo(name=name, paused=paused, paused_at=paused_at, order=new_order, ageing=new_ageing)
 
 
 def put_schedules(tx: Tx, rows: Sequence[ScheduleRow], actor: str) -> None:

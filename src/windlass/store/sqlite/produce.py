@@ -11,6 +11,7 @@ from windlass.errors import InvalidArgs, UnknownParent
 from windlass.job import Edge, Enqueued, NewJob
 from windlass.priority import order, reorder
 from windlass.states import FINAL, State
+from windlass.store.sqlite.lines import enter, flows, lines_of, of_new
 from windlass.store.sqlite.settle import UNBOUNDED, Ended, cascade
 from windlass.store.sqlite.transaction import Row, Tx, Uneven, packed
 from windlass.store.sqlite.uniqueness import Holding, follow, holding, take
@@ -58,7 +59,11 @@ def _insert(tx: Tx, jobs: Sequence[AnyJob]) -> int:
     """New jobs; the number of the first. A known id is an error of the database, since that costs the usual case nothing."""
     first = tx.count_on("seq", len(jobs))
     try:
-        tx.many("insert_job", _rows(tx, jobs, first))
+        if flows(tx, jobs):
+            tx.many("insert_lined", _lined(tx, jobs, first))
+            lines_of(tx).flush()
+        else:
+            tx.many("insert_job", _rows(tx, jobs, first))
     except apsw.ConstraintError as error:
         raise Uneven from error
     tags = [(tag, first + at) for at, job in enumerate(jobs) for tag in job.tags]
@@ -107,6 +112,23 @@ def _rows(tx: Tx, jobs: Sequence[AnyJob], first: int) -> Iterator[Row]:
         )
     for (queue, state), count in moves.items():
         tx.moved(queue, None, state, count)
+
+
+def _lined(tx: Tx, jobs: Sequence[AnyJob], first: int) -> Iterator[Row]:
+    """The same where some jobs are not of the plain line."""
+    lines = lines_of(tx)
+    for job, row in zip(jobs, _rows(tx, jobs, first), strict=True):
+        line = None
+        if row[_STATE] == State.WAITING:
+            line = lines.enter(of_new(job, row[_ORDER], row[_RUN_AT]), sets=True)
+        else:
+            lines.bind(job.limits, sets=True)
+        weight = None if job.weight == 1 else job.weight
+        yield (*row, line, packed(job.limits) if job.limits else None, weight)
+
+
+_STATE, _ORDER, _RUN_AT = 2, 6, 11
+"""Where these stand in a row of `_rows`."""
 
 
 def starts(job: AnyJob, now: Micros) -> Micros:
@@ -252,7 +274,12 @@ def _replace(tx: Tx, holder: str, job: AnyJob) -> bool:
     else:
         place = reorder(place, job.priority)
     tags = packed(job.tags) if job.tags else None
-    tx.run("replace", (n, job.args, job.options, job.priority, place, tags, run_at, job.max_attempts, str(state)))
+    weight, bounds = (None if job.weight == 1 else job.weight), packed(job.limits) if job.limits else None
+    values = (job.args, job.options, job.priority, place, tags, run_at, job.max_attempts, str(state), weight, bounds)
+    tx.run("replace", (n, *values))
+    if flows(tx, (job,)):
+        lines_of(tx).bind(job.limits, sets=True)
+    enter(tx, (n,))
     tx.run("drop_tags", (n,))
     tx.many("insert_tag", ((tag, n) for tag in job.tags))
     tx.moved(queue, old, str(state))

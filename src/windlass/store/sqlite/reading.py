@@ -10,7 +10,7 @@ from windlass.job import RECORD, Job, read_job
 from windlass.lease import StoredLine, WorkerInfo
 from windlass.metrics import MetricQuery, Point
 from windlass.query import AuditEntry, Count, Page, Where
-from windlass.queue import QueueInfo
+from windlass.queue import AGEING, QueueInfo
 from windlass.states import State
 from windlass.store.sqlite.statements import RECORD_COLUMNS
 from windlass.store.sqlite.transaction import Row, View, packed
@@ -164,7 +164,10 @@ def counts(view: View) -> list[Count]:
 
 
 def queues(view: View) -> list[QueueInfo]:
-    return [QueueInfo(name=name, paused=bool(paused), paused_at=at) for name, paused, at in view.rows("queues")]
+    return [
+        QueueInfo(name=name, paused=bool(paused), paused_at=at, order=order, ageing=ageing or AGEING)
+        for name, paused, at, order, ageing in view.rows("queues")
+    ]
 
 
 def workers(view: View) -> list[WorkerInfo]:

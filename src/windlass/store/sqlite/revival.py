@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from windlass.priority import order
 from windlass.states import FINAL, State
 from windlass.store.protocol import INLINE_EDGES
+from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.noting import forget
 from windlass.store.sqlite.transaction import Row, Tx, packed
 from windlass.store.sqlite.uniqueness import take_again
@@ -13,13 +14,13 @@ from windlass.store.sqlite.uniqueness import take_again
 
 def again(tx: Tx, requeued: Sequence[int], *, revive: bool) -> None:
     """After a requeue: with `revive` these jobs wait for their parents, and what their end had ended comes back."""
-    if not requeued or not tx.value("any_cut"):
-        return
-    if revive:
-        _wait_again(tx, requeued)
-        _spread(tx, requeued, INLINE_EDGES)
-    else:
-        tx.run("drop_cut_into", (packed(requeued),))
+    if requeued and tx.value("any_cut"):
+        if revive:
+            _wait_again(tx, requeued)
+            _spread(tx, requeued, INLINE_EDGES)
+        else:
+            tx.run("drop_cut_into", (packed(requeued),))
+    enter(tx, requeued)
 
 
 def revive_left(tx: Tx, budget: int) -> None:
@@ -45,6 +46,7 @@ def _spread(tx: Tx, parents: Sequence[int], budget: int) -> int:
         budget -= len(rows)
         revived = [row[0] for row in rows if _revive(tx, parent, row)]
         _wait_again(tx, revived)
+        enter(tx, revived)
         waiting.extend(revived)
     return budget
 

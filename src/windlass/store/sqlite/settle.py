@@ -7,6 +7,7 @@ from typing import NamedTuple
 from windlass.job import NOT_TRIGGERED
 from windlass.priority import order
 from windlass.states import State
+from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Row, Tx, packed
 from windlass.store.sqlite.uniqueness import free_keys
 
@@ -119,6 +120,7 @@ def _unblock(tx: Tx, free: list[Row]) -> None:
         moves[queue, state] = moves.get((queue, state), 0) + 1
         rows.append((n, state, max(run_at, now), order(priority, sequence)))
     tx.many("unblock", rows)
+    enter(tx, [row[0] for row in rows])
     for (queue, state), count in moves.items():
         tx.moved(queue, State.BLOCKED, state, count)
 

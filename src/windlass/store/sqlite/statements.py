@@ -9,7 +9,7 @@ from windlass.store.sqlite.address import names
 from windlass.store.statement import fill, load, parts
 
 PACKAGE = "windlass.store.sqlite"
-_SELDOM = "expires_at, user, project, grp, workflow, name, tags, cancelling, ukey"
+_SELDOM = "expires_at, user, project, grp, workflow, name, tags, cancelling, ukey, line"
 CLAIMED = (
     "ord, id, lease, kind, queue, args, attempt, max_attempts, priority, runtime, options, rescues, created_at, run_at, "
     f"case when coalesce({_SELDOM}) is not null then json_array({_SELDOM}) end"
@@ -34,7 +34,13 @@ def statements(namespace: str) -> dict[str, str]:
 
 
 RECORD_COLUMNS = ", ".join(_RENAMED.get(name, name) for name in RECORD)
-_TEXTS = {"claimed": CLAIMED, "record_columns": RECORD_COLUMNS, "end_of_time": str(END_OF_TIME)}
+LIMIT_COLUMNS = "k, key, concurrency, rate_n, rate_window, rate_burst, shut_until, trial, pinned, held, awake, timer"
+_TEXTS = {
+    "claimed": CLAIMED,
+    "record_columns": RECORD_COLUMNS,
+    "end_of_time": str(END_OF_TIME),
+    "limit_columns": LIMIT_COLUMNS,
+}
 
 
 @cache

@@ -49,14 +49,16 @@ class View:
 
 
 class Tx(View):
-    """A write transaction. `moves`: what it changes in the sums of jobs. `topics`: whom its commit wakes."""
+    """A write transaction. `moves`: what it changes in the sums of jobs. `topics`: whom its commit wakes. `lines`: what
+    `lines.py` knows of it."""
 
-    __slots__ = ("moves", "topics")
+    __slots__ = ("lines", "moves", "topics")
 
     def __init__(self, db: Connection, sql: dict[str, str], now: Micros) -> None:
         super().__init__(db, sql, now)
         self.moves: dict[tuple[str, str], int] = {}
         self.topics: set[str] = set()
+        self.lines: object = None
 
     def moved(self, queue: str, old: str | None, new: str | None, n: int = 1) -> None:
         """`n` jobs of a queue went from one state to another; None is "not there"."""

@@ -9,8 +9,10 @@ from windlass.priority import order
 from windlass.query import Retention
 from windlass.states import State
 from windlass.store.sqlite.leasing import next_due
+from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.revival import revive_left
 from windlass.store.sqlite.settle import Ended, cascade, end_pending, remove
+from windlass.store.sqlite.sweeping import sweep
 from windlass.store.sqlite.transaction import Row, Tx, View
 
 _FORGET_WORKERS: Micros = 86_400_000_000
@@ -50,6 +52,7 @@ def _due(tx: Tx, limit: int) -> tuple[int, bool]:
     states = {n: tx.value("due_state", (n,)) for (_, n, _), _ in found}
     first = tx.count_on("seq", len(found))
     tx.many("promote_one", ((n, order(priority, first + place)) for place, ((_, n, priority), _) in enumerate(found)))
+    enter(tx, list(states))
     for (_, n, _), queue in found:
         tx.moved(queue, states[n], State.WAITING)
     return len(found), more
@@ -91,6 +94,7 @@ def prune(tx: Tx, retention: Retention, limit: int) -> int:
     tx.run("lapse_keys", (tx.now,))
     tx.run("prune_key", (tx.now,))
     tx.run("prune_worker", (tx.now - _FORGET_WORKERS,))
+    sweep(tx)
     return limit - left
 
 

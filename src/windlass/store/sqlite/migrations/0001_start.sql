@@ -148,6 +148,10 @@ create index "{ns}_line_open" on {line} (queue, runtime, rank, head, k) where wa
 create index "{ns}_line_waiting" on {line} (waits_for, queue, rank, head) where waits_for is not null and head is not null;
 create index "{ns}_line_empty" on {line} (k) where head is null;
 
+-- Which lines a limit holds for: `line.keys` the other way round.
+create table {tie} (lim integer not null, line integer not null, primary key (lim, line)) without rowid;
+create index "{ns}_tie_line" on {tie} (line);
+
 -- Groups of fair and weighted queues.
 create table {turn} (
   queue text not null, grp text not null, pass integer not null, weight integer not null, primary key (queue, grp)

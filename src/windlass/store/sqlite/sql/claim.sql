@@ -77,3 +77,4 @@ select exists (select 1 from {job} where state = {state:active} and lease_until 
 -- name: unpark
 update {job} set parked = null
 where n in (select n from {job} where parked is not null and parked = ?1 order by ord limit ?2)
+returning n

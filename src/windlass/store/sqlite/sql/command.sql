@@ -20,7 +20,7 @@ select c.child, c.parent, c.on_failure, p.state, j.queue from {cut} as c
 join {job} as p on p.n = c.parent join {job} as j on j.n = c.child
 where c.child in (select value from json_each(?)) and p.state <> {state:completed} order by c.child, c.parent
 -- name: block
-update {job} set state = {to:revive}, waits = ?2 where n = ?1
+update {job} set state = {to:revive}, waits = ?2, line = null where n = ?1
 -- name: ended_by
 select j.n, j.id, j.queue, j.state, j.priority, j.ukey, j.umode from {cut} as c join {job} as j on j.n = c.child
 where c.parent = ?1 and c.cause = 1 and j.state in ({from:revive}) order by j.n limit ?2
@@ -40,10 +40,11 @@ where n = ?1
 -- name: reprioritise
 update {job} set priority = ?2, ord = ?3 where n = ?1
 -- name: queue_row
-select name, paused, paused_at from {queue} where name = ?
+select name, paused, paused_at, sort, ageing from {queue} where name = ?
 -- name: put_queue
-insert into {queue} (name, paused, paused_at) values (?1, ?2, ?3)
-on conflict (name) do update set paused = excluded.paused, paused_at = excluded.paused_at
+insert into {queue} (name, paused, paused_at, sort, ageing) values (?1, ?2, ?3, ?4, ?5)
+on conflict (name) do update set paused = excluded.paused, paused_at = excluded.paused_at, sort = excluded.sort,
+  ageing = excluded.ageing
 -- name: put_schedule
 insert into {schedule} (key, spec, owner, due, paused, last_due, last_job, fired) values (?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (key) do update set spec = excluded.spec, owner = excluded.owner, due = excluded.due, paused = excluded.paused

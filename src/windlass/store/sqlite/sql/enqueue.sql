@@ -3,6 +3,10 @@
 insert into {job} (n, id, state, queue, kind, runtime, ord, priority, max_attempts, waits, created_at, run_at, expires_at,
   ukey, umode, user, project, grp, workflow, name, tags, parents, options, args)
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: insert_lined
+insert into {job} (n, id, state, queue, kind, runtime, ord, priority, max_attempts, waits, created_at, run_at, expires_at,
+  ukey, umode, user, project, grp, workflow, name, tags, parents, options, args, line, bounds, weight)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: insert_tag
 insert or ignore into {tag} (tag, job) values (?, ?)
 -- name: drop_tags
@@ -22,7 +26,8 @@ update {job} set waits = waits + 1 where id = ?2 and state = {state:blocked} and
 select n, state, queue, ord, created_at from {job}
 where id = ? and state in ({state:blocked}, {state:delayed}, {state:waiting}) and signal is null
 -- name: replace
-update {job} set args = ?2, options = ?3, priority = ?4, ord = ?5, tags = ?6, run_at = ?7, max_attempts = ?8, state = ?9
+update {job} set args = ?2, options = ?3, priority = ?4, ord = ?5, tags = ?6, run_at = ?7, max_attempts = ?8, state = ?9,
+  weight = ?10, bounds = ?11, line = null
 where n = ?1
 -- name: answer
 update {job} set result = ?2, finished_at = ?3, run_at = ?3 where n = ?1

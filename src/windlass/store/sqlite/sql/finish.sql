@@ -1,24 +1,27 @@
 -- Ends of attempts, and what an ended job sets free.
 -- name: complete_all
 update {job} set state = {to:complete}, result = f.result, finished_at = ?2, started_at = ?2 - f.took, settled = {job}.lease,
-  attempt = attempt + 1, reason = null
+  attempt = attempt + 1, reason = null, line = null
 from (select value ->> 0 as id, value ->> 1 as lease, value ->> 2 as result, value ->> 3 as took from json_each(?1)) as f
 where {job}.id = f.id and {job}.lease = f.lease and {job}.state = {state:active}
   and {job}.cancelling is null
 -- name: places_of
 select id, n from {job} where id in (select value from json_each(?))
 -- name: attempts
-select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at, priority from {job}
+select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at, priority, line from {job}
 where id in (select value from json_each(?))
 -- name: complete_one
 update {job} set state = {to:complete}, result = ?2, finished_at = ?3, started_at = ?3 - ?4, settled = lease,
-  attempt = attempt + ?5, rescues = rescues + ?6, reason = null, cancelling = null where n = ?1
+  attempt = attempt + ?5, rescues = rescues + ?6, reason = null, cancelling = null, line = null
+where n = ?1
 -- name: end_one
 update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, finished_at = ?5, trail = ?6, settled = lease,
-  attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null where n = ?1
+  attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null, line = null
+where n = ?1
 -- name: give_back
 update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, run_at = ?5, trail = ?6, settled = lease,
-  attempt = attempt + ?7, rescues = rescues + ?8, parked = ?9, worker = null, lease_until = null where n = ?1
+  attempt = attempt + ?7, rescues = rescues + ?8, parked = ?9, worker = null, lease_until = null, line = null
+where n = ?1
 -- name: suspend
 update {job} set signal = ?2, reason = ?3, expires_at = null where n = ?1
 -- name: add_tally

@@ -6,7 +6,7 @@ select {record_columns} from {job} where id in (select value from json_each(?)) 
 -- name: counts
 select queue, state, n from {count} where n <> 0 order by queue, state
 -- name: queues
-select name, paused, paused_at from {queue} order by name
+select name, paused, paused_at, sort, ageing from {queue} order by name
 -- name: workers
 select info, seen_at, claimed_at from {worker} where info is not null and gone_at > ? order by id
 -- name: log
@@ -41,3 +41,16 @@ select n from {job} where state in ({any:final}) and state = {state:completed}
 select n from {job} where state in ({state:failed}, {state:cancelled}) and state = {state:failed}
 -- name: of_cancelled
 select n from {job} where state in ({state:failed}, {state:cancelled}) and state = {state:cancelled}
+-- name: stands
+select n, parked, line, ord, signal, bounds from {job} where id = ?
+-- name: open_parents
+select p.id, p.state from {edge} as e join {job} as p on p.n = e.parent where e.child = ? order by p.id
+-- name: ahead
+select count(*) from (
+  select 1 from {job} where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2
+  and ord < ?3 limit ?4
+)
+-- name: ahead_in_line
+select count(*) from (
+  select 1 from {job} where state = {state:waiting} and parked is null and line is not null and line = ?1 and ord < ?2 limit ?3
+)

@@ -15,7 +15,7 @@ where expires_at is not null and attempt = 0 and state in ({any:pending}) and ex
 select min(expires_at) from {job} where expires_at is not null and attempt = 0 and state in ({any:pending})
 -- name: end_these
 update {job} set state = ?2, reason = ?3, finished_at = ?4, parked = null, waits = 0, cancelling = null,
-  signal = null
+  signal = null, line = null
 where n in (select value from json_each(?1))
 -- name: aged
 select n, id from {job}

@@ -1,0 +1,346 @@
+"""Claiming where lines stand beside the plain ones: whose turn it is, and who has to wait for a key.
+
+One claim reads what it needs, decides in memory, and writes what has changed at its end. Looking is by lower bounds: the
+place of a line as stored may be too good, never too bad, so the line on top is looked at, set right and put back until the
+one on top is where it belongs.
+"""
+
+import heapq
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from windlass.clock import Micros
+from windlass.job import Runtime
+from windlass.lease import ClaimRequest
+from windlass.store.sqlite.keys import Key, numbers
+from windlass.store.sqlite.lines import BOUNDS, FULL_TURN, Sort
+from windlass.store.sqlite.transaction import Row, Tx, packed
+
+MOST_TOUCHED = 64
+"""Lines that one claim looks at for nothing, and lines that it wakes."""
+_LOADED = 16
+_LOWEST = -(1 << 62)
+_PLAIN = 0
+"""The number of no line: the plain ones."""
+
+
+class Head(NamedTuple):
+    order: int
+    n: int
+    run_at: Micros
+    bounds: str | None
+
+
+class Line:
+    """A line of one queue and runtime, with the jobs at its head."""
+
+    def __init__(self, row: Row, woken_by: Key | None = None) -> None:
+        self.k, self.queue, self.runtime, self.group, keys, self.rank, self.head = row
+        self.keys = numbers(keys)
+        self.woken_by = woken_by
+        self.waits_for: int | None = None
+        self.seen = False
+        self.stored = (self.rank, self.head, self.waits_for)
+        self._heads: list[Head] = []
+        self._next = 0
+        self._past = _LOWEST
+        self._chunk = 2
+
+    def first(self, tx: Tx, aged: bool) -> Head | None:
+        """Its first job that this claim has not taken."""
+        if self._next == len(self._heads):
+            self._heads = [Head(*row) for row in self._load(tx, aged)]
+            self._next = 0
+            self._chunk = min(self._chunk * 4, 200)
+            if not self._heads:
+                return None
+        return self._heads[self._next]
+
+    def _load(self, tx: Tx, aged: bool) -> list[Row]:
+        if self.k != _PLAIN:
+            return tx.rows("heads", (self.k, tx.now, self._past, self._chunk))
+        what = "plain_heads_aged" if aged else "plain_heads"
+        return tx.rows(what, (self.queue, self.runtime, tx.now, self._past, self._chunk))
+
+    def step(self) -> None:
+        """Its first job is taken."""
+        self._past = self._heads[self._next].order
+        self._next += 1
+
+    @property
+    def has_moved(self) -> bool:
+        return self._past != _LOWEST
+
+
+class Source:
+    """One queue, for one runtime: its lines, best first."""
+
+    def __init__(self, claim: "Turns", queue: str, runtime: Runtime, keyed: bool) -> None:
+        self._claim = claim
+        self._tx = claim.tx
+        self.queue, self.runtime = queue, runtime
+        self._sort = claim.sorts.get(queue)
+        self._aged = self._sort is not None and self._sort.name == "ageing"
+        self._keyed = keyed
+        plain = Line((_PLAIN, queue, runtime, "", "[]", _LOWEST, _LOWEST))
+        self._heap: list[tuple[int, int, int, Line]] = [(_LOWEST, _LOWEST, _PLAIN, plain)]
+        self._frontier: tuple[int, int, int] | None = (_LOWEST, _LOWEST, 0)
+        """Lines up to here are in memory; None when all are."""
+
+    def add(self, line: Line) -> None:
+        heapq.heappush(self._heap, (line.rank, line.head, line.k, line))
+
+    def best(self) -> tuple[Line, Head] | None:
+        """The line whose turn it is; None when there is nothing, or when the claim has looked at enough."""
+        while self._claim.patience > 0:
+            self._load()
+            if not self._heap:
+                return None
+            rank, order, _, line = self._heap[0]
+            head = line.first(self._tx, self._aged)
+            if head is None:
+                heapq.heappop(self._heap)
+                line.head = None
+                self._claim.touched(line)
+                continue
+            place = (self._rank(line, head), head.order)
+            if place > (rank, order):
+                line.rank, line.head = place
+                heapq.heapreplace(self._heap, (*place, line.k, line))
+                self._claim.touched(line)
+                continue
+            return line, head
+        return None
+
+    def drop(self) -> None:
+        """The best line is out of this claim."""
+        heapq.heappop(self._heap)
+
+    def took(self, line: Line) -> None:
+        line.step()
+        if self._sort is not None and not self._aged:
+            self._claim.turn_of(self.queue, line.group).advance(self._claim, self.queue)
+
+    def _rank(self, line: Line, head: Head) -> int:
+        if self._sort is None:
+            return head.order
+        if self._sort.name == "ageing":
+            return head.run_at - (100 - (head.order >> 45)) * self._sort.ageing
+        return max(self._claim.turn_of(self.queue, line.group).passed, self._claim.served[self.queue])
+
+    def _load(self) -> None:
+        """Lines that may be better than the best one in memory."""
+        while self._frontier is not None and (not self._heap or self._frontier < self._heap[0][:3]):
+            rows = self._tx.rows(
+                "eligible" if self._keyed else "eligible_unkeyed", (self.queue, self.runtime, *self._frontier, _LOADED)
+            )
+            for row in rows:
+                if row[0] not in self._claim.lines:
+                    line = self._claim.lines[row[0]] = Line(row)
+                    self.add(line)
+            self._frontier = (rows[-1][5], rows[-1][6], rows[-1][0]) if len(rows) == _LOADED else None
+
+
+class Turn:
+    """A group of a fair or weighted queue."""
+
+    def __init__(self, passed: int, weight: int) -> None:
+        self.passed, self.weight = passed, weight
+        self.has_advanced = False
+
+    def advance(self, claim: "Turns", queue: str) -> None:
+        now = max(self.passed, claim.served[queue])
+        claim.served[queue] = now
+        self.passed = now + FULL_TURN // self.weight
+        self.has_advanced = True
+
+
+class Turns:
+    """One claim over lines. `take` picks for a runtime, `flush` writes."""
+
+    def __init__(self, tx: Tx, request: ClaimRequest, queues: Sequence[str]) -> None:
+        self.tx = tx
+        self.patience = MOST_TOUCHED
+        self.lines: dict[int, Line] = {}
+        self.sorts = {name: Sort(sort, ageing, served) for name, sort, ageing, served in tx.rows("sorts")}
+        self.served = {name: sort.served for name, sort in self.sorts.items()}
+        self._queues = queues
+        self._runtimes = packed([runtime for runtime, slots in request.slots.items() if slots > 0])
+        self._idle = request.idle
+        self._keys: dict[int, Key | None] = {}
+        self._turns: dict[tuple[str, str], Turn] = {}
+        self._awake: list[Key] | None = None
+        self._wakes = MOST_TOUCHED
+        self._moved: dict[int, int] = {}
+        """Lines that each awake key has moved."""
+        self._refused: dict[int, int] = {}
+        """Lines that found each key without room."""
+        self._sources: dict[str, Source] = {}
+        self._runtime: Runtime = "async"
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether priority and age alone decide in all these queues."""
+        return not any(queue in self.sorts for queue in self._queues)
+
+    def take(self, runtime: Runtime, slots: int) -> list[int]:
+        """Numbers of jobs whose turn it is, in their order."""
+        idle = slots if self._idle is None else min(self._idle.get(runtime, 0), slots)
+        sources = [Source(self, queue, runtime, idle > 0) for queue in self._queues]
+        self._sources = {source.queue: source for source in sources}
+        for line in self.lines.values():
+            if line.runtime == runtime and line.woken_by is not None:
+                self._sources[line.queue].add(line)
+        self._runtime = runtime
+        if idle > 0:
+            self._wake()
+        taken: list[int] = []
+        while len(taken) < slots:
+            found = [(best[1].order, at, best) for at, each in enumerate(sources) if (best := each.best()) is not None]
+            if not found:
+                if idle > 0 and self.patience > 0 and self._wake():
+                    continue
+                break
+            _, at, (line, head) = min(found, key=_by_order)
+            if line.keys and idle <= 0:
+                sources[at].drop()  # as it is: it waits for a worker, not for a key
+                self.touched(line)
+            elif self._admit(line, head):
+                sources[at].took(line)
+                taken.append(head.n)
+                idle -= bool(line.keys)
+            else:
+                sources[at].drop()
+        return taken
+
+    def touched(self, line: Line) -> None:
+        """A line was looked at for nothing."""
+        if line.k != _PLAIN and not line.seen:
+            self.patience -= 1
+        line.seen = True
+
+    def turn_of(self, queue: str, group: str) -> Turn:
+        turn = self._turns.get((queue, group))
+        if turn is None:
+            passed, weight = self.tx.one("turn", (queue, group)) or (0, 1)
+            turn = self._turns[queue, group] = Turn(passed, weight)
+        return turn
+
+    def _admit(self, line: Line, head: Head) -> bool:
+        """Take room of every key of a line for its first job, or let the line wait for the first key that has none."""
+        keys = [key for k in line.keys if (key := self._key(k)) is not None]
+        cost = _costs(head.bounds) if any(key.rate is not None for key in keys) else {}
+        for key in keys:
+            if not key.fits(cost.get(key.key, 1)):
+                self._refuse(line, key, cost.get(key.key, 1))
+                return False
+        for key in keys:
+            key.take(cost.get(key.key, 1))
+        return True
+
+    def _refuse(self, line: Line, key: Key, cost: int) -> None:
+        key.wait(cost)
+        line.waits_for = key.k
+        self._refused[key.k] = self._refused.get(key.k, 0) + 1
+        self.patience -= 1
+        by = line.woken_by
+        if by is not None and by is not key:  # it takes nothing from the others that wait for what woke it
+            self._moved[by.k] -= 1
+            self._move(by)
+
+    def _key(self, k: int) -> Key | None:
+        if k not in self._keys:
+            row = self.tx.one("limit_numbered", (k,))
+            self._keys[k] = None if row is None else Key(self.tx, row)
+        return self._keys[k]
+
+    # waking
+
+    def _wake(self) -> bool:
+        """Move lines that wait for awake keys to those that may be taken; whether any was."""
+        if self._awake is None:
+            found = [self._key(k) for (k,) in self.tx.rows("awake_limits", self._mine())]
+            self._awake = [key for key in found if key is not None]
+        return sum(self._move(key) for key in self._awake) > 0  # not `any`: each is to move its lines
+
+    def _mine(self) -> tuple[str, str, int]:
+        return (packed(list(self._queues)), self._runtimes, MOST_TOUCHED)
+
+    def _move(self, key: Key) -> bool:
+        """As many lines as the key has room for, the best of each queue."""
+        if not key.awake:
+            return False
+        if key.room <= 0:
+            self._close(key)
+            return False
+        moved = self._moved.get(key.k, 0)
+        wanted = min(key.room - moved, self._wakes)
+        if wanted <= 0:
+            return False
+        rows: list[Row] = []
+        for (queue,) in self.tx.rows("waiting_queues", (key.k,)):
+            if queue in self._queues:
+                rows += self.tx.rows("best_waiting", (key.k, queue, self._runtimes, wanted))
+        rows = [row for row in rows if row[0] not in self.lines]
+        if not rows:
+            return False
+        self._moved[key.k] = moved + min(len(rows), wanted)
+        self._wakes -= len(rows)
+        # At once, or the next look for lines that wait would find these again.
+        self.tx.many("keep_line", [(row[0], row[5], row[6], None) for row in rows])
+        for row in rows:
+            line = self.lines[row[0]] = Line(row, key)
+            if line.runtime == self._runtime:
+                self._sources[line.queue].add(line)
+        return True
+
+    def _close(self, key: Key) -> None:
+        """No room: nothing is to be looked at before some grows."""
+        key.wait(1)
+        key.sleep()
+
+    # the end
+
+    def flush(self) -> bool:
+        """Write what changed; whether another claim would look at lines that this one did not."""
+        tx = self.tx
+        changed: list[tuple[Any, ...]] = []
+        for line in self.lines.values():
+            if line.has_moved and line.head is not None and line.first(tx, aged=False) is None:
+                line.head = None
+            if (line.rank, line.head, line.waits_for) != line.stored:
+                changed.append((line.k, line.rank, line.head, line.waits_for))
+        tx.many("keep_line", changed)
+        for key in self._keys.values():
+            if key is not None:
+                self._let_sleep(key)
+                key.flush(tx)
+        for (queue, group), turn in self._turns.items():
+            if turn.has_advanced:
+                tx.run("put_turn", (queue, group, turn.passed, turn.weight))
+        for queue, served in self.served.items():
+            if served != self.sorts[queue].served:
+                tx.run("put_served", (queue, served))
+        return self.patience <= 0 or (bool(self._moved) and bool(tx.rows("awake_limits", self._mine())))
+
+    def _let_sleep(self, key: Key) -> None:
+        """A key is awake as long as it has room and lines wait for it that were not looked at."""
+        if not key.awake:
+            return
+        if key.room <= 0:
+            self._close(key)
+        elif key.k in self._refused:  # room, but not enough for what was looked at: a timer knows when there is
+            waiting = self.tx.value("count_waiting", (key.k, *self._mine()[:2], self._refused[key.k] + 1))
+            if waiting <= self._refused[key.k]:
+                key.sleep()
+        elif not self.tx.value("anyone_waits", (key.k,)):
+            key.sleep()
+
+
+def _by_order(found: tuple[int, int, tuple[Line, Head]]) -> tuple[int, int]:
+    return found[:2]
+
+
+def _costs(bounds: str | None) -> dict[str, int]:
+    """What a start takes from each key's rate where that is not 1."""
+    return {} if bounds is None else {each.key: each.cost for each in BOUNDS.decode(bounds) if each.cost != 1}
