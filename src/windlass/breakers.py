@@ -1,9 +1,9 @@
 """Breakers in the store: the counting that all workers share, the gate that holds jobs back, and `app.breakers`."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -51,6 +51,22 @@ class BreakerInfo(msgspec.Struct, frozen=True, kw_only=True):
     running: int
     waiting: bool
     error: str
+
+
+class BreakerState(NamedTuple):
+    """What an explanation says of a breaker."""
+
+    state: Literal["closed", "open", "half-open"]
+    error: str
+
+
+async def states(store: Store, names: Sequence[str]) -> dict[str, BreakerState]:
+    """The breakers of these providers; one that was never called is closed."""
+    now = await store.now()
+    found = {record.key: _breaker(record) for record in await store.records(SPACE, names)}
+    return {
+        name: BreakerState(_state(found.get(name, Breaker()), now), found.get(name, Breaker()).error) for name in names
+    }
 
 
 class Desk:
@@ -229,7 +245,7 @@ class Breakers:
         shut = gate.shut_until if gate is not None else None
         return BreakerInfo(
             name=name,
-            state="closed" if breaker.state == "closed" else "open" if breaker.until > now else "half-open",
+            state=_state(breaker, now),
             since=moment(breaker.since) if breaker.since else None,
             opens_at=moment(shut) if shut is not None and shut > now else None,
             calls=calls,
@@ -259,6 +275,12 @@ async def _gates(store: Store, kept: dict[str, Breaker]) -> list[LimitInfo]:
 
 def _breaker(record: Record) -> Breaker:
     return _READ.decode(record.text) if record.text else Breaker()
+
+
+def _state(breaker: Breaker, now: Micros) -> Literal["closed", "open", "half-open"]:
+    if breaker.state == "closed":
+        return "closed"
+    return "open" if breaker.until > now else "half-open"
 
 
 def _swap(name: str, breaker: Breaker, expect: int | None) -> Swap:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from windlass.breakers import BreakerInfo, Breakers
+from windlass.breakers import BreakerState, states
 from windlass.clock import SECOND, Micros, instant, moment
 from windlass.job import Job
 from windlass.lease import WorkerInfo
@@ -67,7 +67,7 @@ class Recent(msgspec.Struct, frozen=True):
     took: float | None = None
 
 
-async def explain_job(store: Store, id: str, breakers: Breakers) -> Explanation:
+async def explain_job(store: Store, id: str) -> Explanation:
     """Why job `id` is not running; raises `JobNotFound`."""
     standing = await store.standing(id)
     if standing is None:
@@ -76,12 +76,12 @@ async def explain_job(store: Store, id: str, breakers: Breakers) -> Explanation:
     if job.is_final or job.state is State.ACTIVE:
         return explain(standing, (), Recent(), {})
     named = [limit.key.removeprefix(PROVIDER) for limit in standing.limits if limit.key.startswith(PROVIDER)]
-    known = {name: await breakers.get(name) for name in named}
+    known = await states(store, named) if named else {}
     return explain(standing, await store.workers(), await _recent(store, standing), known)
 
 
 def explain(
-    standing: Standing, workers: Sequence[WorkerInfo], recent: Recent, breakers: Mapping[str, BreakerInfo]
+    standing: Standing, workers: Sequence[WorkerInfo], recent: Recent, breakers: Mapping[str, BreakerState]
 ) -> Explanation:
     """The explanation of where a job stands."""
     job = standing.job
@@ -100,7 +100,7 @@ def explain(
 
 
 def _reasons(
-    standing: Standing, workers: Sequence[WorkerInfo], breakers: Mapping[str, BreakerInfo]
+    standing: Standing, workers: Sequence[WorkerInfo], breakers: Mapping[str, BreakerState]
 ) -> Iterator[Reason]:
     job = standing.job
     if job.is_final:
@@ -194,7 +194,7 @@ def _places(standing: Standing) -> Iterator[Reason]:
         )
 
 
-def _limit(standing: Standing, limit: LimitInfo, breakers: Mapping[str, BreakerInfo]) -> Iterator[Reason]:
+def _limit(standing: Standing, limit: LimitInfo, breakers: Mapping[str, BreakerState]) -> Iterator[Reason]:
     now, name = standing.now, limit.key
     holders = standing.holders.get(limit.key, ())
     shut = limit.shut_until is not None and limit.shut_until > now
@@ -209,7 +209,7 @@ def _limit(standing: Standing, limit: LimitInfo, breakers: Mapping[str, BreakerI
             "limit-full",
             f"Its limit {name} is full: {limit.held} of {limit.concurrency} run" + (f" ({some})." if some else "."),
             {"key": name, "limit": limit.concurrency, "held": limit.held, "holders": list(holders)},
-            mend=f"windlass limits set {name} --concurrency {limit.concurrency + 1}",
+            mend=f"app.limits.put({name!r}, concurrency={limit.concurrency + 1})",
         )
     if limit.rate is not None and not shut and limit.opens_at is not None and limit.opens_at > now:
         until = moment(limit.opens_at)
@@ -220,11 +220,11 @@ def _limit(standing: Standing, limit: LimitInfo, breakers: Mapping[str, BreakerI
             f"({_ahead(standing, until)}).",
             {"key": name, "limit": limit.rate.n, "window": window, "used": limit.used},
             until=until,
-            mend=f"windlass limits set {name} --rate {limit.rate.n * 2}/{window:g}s",
+            mend=f"app.limits.put({name!r}, rate=({limit.rate.n * 2}, {window:g}))",
         )
 
 
-def _provider(standing: Standing, limit: LimitInfo, breaker: BreakerInfo | None, shut: bool) -> Iterator[Reason]:
+def _provider(standing: Standing, limit: LimitInfo, breaker: BreakerState | None, shut: bool) -> Iterator[Reason]:
     name = limit.key.removeprefix(PROVIDER)
     is_open = breaker is not None and breaker.state != "closed"
     why = f" Last failure: {breaker.error}" if breaker is not None and is_open and breaker.error else ""
@@ -279,7 +279,7 @@ def _line(standing: Standing) -> Reason:
     some = f"at least {ahead}" if ahead >= _COUNTED else str(ahead)
     if not ahead:
         return Reason("next-in-line", "It is the next in its line.", facts, blocks=False)
-    mend = f"windlass jobs reprioritise {standing.job.id} critical" if standing.queue.order == "strict" else None
+    mend = f"windlass jobs reprioritise critical {standing.job.id}" if standing.queue.order == "strict" else None
     text = f"{some} {'job is' if ahead == 1 else 'jobs are'} ahead of it in its line."
     return Reason("in-line", text, facts, mend=mend)
 

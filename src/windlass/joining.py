@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from windlass.job import Enqueued, NewJob
-from windlass.producer import check_batch, check_job
+from windlass.producer import check_batch, check_job, read_jobs
 from windlass.store.protocol import Transaction
 from windlass.stores import Opened, Stores
 
@@ -103,11 +103,11 @@ class Joining:
 def chunks(jobs: Iterable[NewJob[Any]], atomic: bool) -> Iterable[list[NewJob[Any]]]:
     """The jobs of each statement; raises `BatchTooLarge` when one must take them all."""
     if atomic:
-        every = [check_job(job) for job in jobs]
+        every = [check_job(job) for job in read_jobs(jobs)]
         check_batch(every)
         yield every
         return
-    source = iter(jobs)
+    source = iter(read_jobs(jobs))
     while part := [check_job(job) for job in islice(source, _CHUNK)]:
         yield part
 

@@ -144,6 +144,14 @@ def check_batch(jobs: Sequence[NewJob[Any]]) -> None:
         )
 
 
+def read_jobs(jobs: Iterable[NewJob[Any]]) -> Iterable[NewJob[Any]]:
+    """`jobs`, if they can be gone through."""
+    if isinstance(jobs, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return jobs
+    what = "one job" if isinstance(jobs, NewJob) else f"{jobs!r:.100}"
+    raise InvalidArgs(f"jobs is {what}; it must be a list of jobs", field="jobs", mend="give [handler.job(...), ...]")
+
+
 def check_job(job: object) -> NewJob[Any]:
     """`job`, if `handler.job(...)` made it."""
     if isinstance(job, NewJob):

@@ -1,5 +1,6 @@
 """Asking the store about jobs and changing them by filter: `Where`, pages, counts, commands."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -7,6 +8,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from windlass.clock import Micros
+from windlass.errors import InvalidOption
 from windlass.job import Job
 from windlass.limit import LimitInfo
 from windlass.queue import QueueInfo
@@ -42,6 +44,23 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
     items: list[T]
     next: str | None = None
+
+
+_CURSOR = re.compile(r"\+?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
+
+
+def check_cursor(cursor: object) -> str | None:
+    """A cursor of a page of jobs, or None; else `InvalidOption`. Opaque to users: every engine's leads to a job's id."""
+    if cursor is None or (isinstance(cursor, str) and _CURSOR.fullmatch(cursor)):
+        return cursor
+    shown = repr(cursor)[:100]
+    raise InvalidOption(
+        f"cursor is {shown}; it must be the `next` of an earlier page",
+        field="cursor",
+        value=shown,
+        limit="the `next` of a page",
+        mend="start again without one",
+    )
 
 
 class Count(msgspec.Struct, frozen=True):

@@ -18,6 +18,8 @@ _DONE = {
     Action.REQUEUE: "will run again",
     Action.CANCEL: "cancelled",
     Action.DELETE: "removed",
+    Action.RUN_NOW: "will run now",
+    Action.REPRIORITISE: "got the priority",
 }
 
 

@@ -9,6 +9,7 @@ from windlass.cli.act import Portion, act, confirm, report
 from windlass.cli.filters import read_ids
 from windlass.cli.options import Form
 from windlass.cli.target import Target, with_store
+from windlass.priority import check_priority
 from windlass.query import Action, Command, Commanded, Where
 from windlass.states import State
 
@@ -16,6 +17,8 @@ _QUESTION = {
     Action.CANCEL: "cancel every job with {filter}",
     Action.DELETE: "remove every job with {filter} for good",
     Action.REQUEUE: "retry every job with {filter}",
+    Action.RUN_NOW: "run every job with {filter} now",
+    Action.REPRIORITISE: "change the priority of every job with {filter}",
 }
 
 
@@ -44,6 +47,11 @@ def change(target: Target, command: Command, chosen: Selection, *, yes: bool, fo
     part = Portion(ids, chosen.where, chosen.limit, chosen.within)
     result = with_store(target, lambda store: act(store, command, part))
     report(command.action, result, form)
+
+
+def read_priority(text: str) -> int:
+    """A priority as typed: a number or the name of a class."""
+    return check_priority(int(text) if text.lstrip("+-").isdecimal() else text)
 
 
 def described(where: Where) -> str:

@@ -1,11 +1,13 @@
-"""`windlass jobs`: list, show, retry, cancel, remove."""
+"""`windlass jobs`: list, show, explain, retry, run now, reprioritise, cancel, remove."""
+
+from typing import Annotated
 
 import typer
 
 from windlass.cli import options
 from windlass.cli.options import Form, noun
 
-app = noun("List, show, retry, cancel and remove jobs.")
+app = noun("List, show, explain, retry, cancel and remove jobs.")
 
 
 @app.command("ls")
@@ -51,6 +53,77 @@ def show(
         raise typer.BadParameter("name a job, or - to read ids from stdin", param_hint="ID")
     found = with_store(Target(url, app_ref, namespace), lambda store: gather(store, named))
     emit_details(found, named, output)
+
+
+@app.command("explain")
+def explain(
+    ids: options.Ids = None,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Say why a job is not running, its place in line, and what mends it."""
+    from windlass.cli.explain import emit_explanations, gather
+    from windlass.cli.filters import read_ids
+    from windlass.cli.target import Target, with_store
+
+    named = read_ids(ids)
+    if not named:
+        raise typer.BadParameter("name a job, or - to read ids from stdin", param_hint="ID")
+    found, missing = with_store(Target(url, app_ref, namespace), lambda store: gather(store, named))
+    emit_explanations(found, missing, output)
+
+
+@app.command("run-now")
+def run_now(
+    ids: options.Ids = None,
+    state: options.States = None,
+    queue: options.Queues = None,
+    kind: options.Kinds = None,
+    user: options.User = None,
+    tag: options.Tags = None,
+    limit: options.Limit = 10_000,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Run delayed and retrying jobs without waiting for their time."""
+    from windlass.cli.change import Selection, change
+    from windlass.cli.filters import where
+    from windlass.cli.target import Target
+    from windlass.query import Action, Command
+
+    wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
+    command = Command(action=Action.RUN_NOW)
+    change(Target(url, app_ref, namespace), command, Selection(ids, wanted, limit), yes=True, form=output)
+
+
+@app.command("reprioritise")
+def reprioritise(
+    priority: Annotated[str, typer.Argument(metavar="PRIORITY", help="-100..100, or low, normal, high, critical.")],
+    ids: options.Ids = None,
+    state: options.States = None,
+    queue: options.Queues = None,
+    kind: options.Kinds = None,
+    user: options.User = None,
+    tag: options.Tags = None,
+    limit: options.Limit = 10_000,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Give pending jobs another priority; they keep their age."""
+    from windlass.cli.change import Selection, change, read_priority
+    from windlass.cli.filters import where
+    from windlass.cli.target import Target
+    from windlass.query import Action, Command
+
+    wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
+    command = Command(action=Action.REPRIORITISE, priority=read_priority(priority))
+    change(Target(url, app_ref, namespace), command, Selection(ids, wanted, limit), yes=True, form=output)
 
 
 @app.command("retry")

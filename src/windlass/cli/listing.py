@@ -6,7 +6,7 @@ from typing import Any
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.job import Job
-from windlass.query import Page, Where
+from windlass.query import Page, Where, check_cursor
 from windlass.store.protocol import Store
 
 MOST = 1_000
@@ -14,6 +14,7 @@ MOST = 1_000
 
 async def collect(store: Store, where: Where, limit: int, cursor: str | None) -> Page[Job]:
     """Up to `limit` matching jobs, newest first, and the cursor behind them."""
+    cursor = check_cursor(cursor)
     items: list[Job] = []
     while len(items) < limit:
         page = await store.jobs(where, cursor, min(MOST, limit - len(items)))

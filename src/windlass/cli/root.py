@@ -27,10 +27,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "bench": Entry("windlass.cli.bench", "measure this machine: enqueue, drain, pickup, bytes per job"),
     },
     "Look and act": {
-        "jobs": Entry("windlass.cli.jobs", "list, show, retry, cancel and remove jobs"),
+        "jobs": Entry("windlass.cli.jobs", "list, show, explain, retry, cancel and remove jobs"),
         "dead": Entry("windlass.cli.dead", "the dead letters: list, retry, purge"),
         "workflows": Entry("windlass.cli.workflows", "list, show, cancel and retry workflows and batches"),
         "queues": Entry("windlass.cli.queues", "list, pause and resume queues"),
+        "breakers": Entry("windlass.cli.breakers", "the providers' circuit breakers: list, reset, open"),
         "schedules": Entry("windlass.cli.schedules", "recurring jobs: list, pause, trigger, preview the next times"),
         "workers": Entry("windlass.cli.workers", "which workers are alive and what they do"),
         "kinds": Entry("windlass.cli.kinds", "which kinds of job are known, and their parameters"),

@@ -1,0 +1,64 @@
+"""Breakers as people look at them, and acting on them through the app."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from windlass.breakers import BreakerInfo
+from windlass.cli.options import Chosen, Form
+from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
+from windlass.cli.target import Target
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
+
+T = TypeVar("T")
+
+
+def on_app(target: Target, act: Callable[["Windlass"], Awaitable[T]]) -> T:
+    """Act with the target's app, whose code may describe the providers."""
+
+    async def main() -> T:
+        app = target.load()
+        Chosen.store = (await app.store()).url
+        try:
+            return await act(app)
+        finally:
+            await app.close()
+
+    return asyncio.run(main())
+
+
+async def on_each(names: Sequence[str], act: Callable[[str], Awaitable[T]]) -> list[T]:
+    """One after the other."""
+    return [await act(name) for name in names]
+
+
+def emit_breakers(infos: Sequence[BreakerInfo], form: Form) -> None:
+    """Print breakers in the form asked for."""
+    if form is Form.JSON:
+        emit_json({"items": infos, "next": None})
+    elif form is Form.IDS:
+        emit_lines(info.name for info in infos)
+    elif not infos:
+        note(f"no provider was called lately in {Chosen.store}")
+    else:
+        emit_table(
+            ["provider", "state", "opens", "calls", "failed", "in a row", "jobs wait", "last failure"],
+            [_row(info) for info in infos],
+            right=("calls", "failed", "in a row"),
+            key=12,
+        )
+
+
+def _row(info: BreakerInfo) -> list[str]:
+    return [
+        info.name,
+        info.state if info.state != "closed" or info.opens_at is None else "rate-limited",
+        ago(info.opens_at),
+        str(info.calls),
+        str(info.failures),
+        str(info.in_a_row),
+        "yes" if info.waiting else "no",
+        clean(info.error),
+    ]
