@@ -29,7 +29,7 @@ from windlass.lease import WorkerInfo
 from windlass.limits import Limits
 from windlass.named import NamedHandler
 from windlass.options import HandlerOptions
-from windlass.producer import check_job
+from windlass.producer import check_job, read_jobs
 from windlass.providers import Provider
 from windlass.quota import Quotas
 from windlass.ranking import PriorityRule, read_rules
@@ -192,7 +192,7 @@ class Windlass:
         jobs were stored (`error.stored`).
         `connection`: in its open transaction, like `handler.options(connection=...)`.
         """
-        every = [check_job(job) for job in jobs] if atomic else _Tee(jobs)
+        every = [check_job(job) for job in read_jobs(jobs)] if atomic else _Tee(read_jobs(jobs))
         if isinstance(every, list) and any(job.after for job in every):
             parents_first(every)  # refuses circles, whose jobs would wait for ever
         connection = self.joining.here() if connection is None else connection

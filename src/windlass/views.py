@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from windlass.clock import instant
 from windlass.codec import MEBIBYTE, encode
 from windlass.errors import InvalidOption, JobNotFound
+from windlass.explain import Explanation, explain_job
 from windlass.failure import is_text, safe_text
 from windlass.job import Job
 from windlass.lease import Delivery, StoredLine
 from windlass.outcome import LONGEST_REASON
 from windlass.priority import check_priority
-from windlass.query import Action, Command, Page, Where
+from windlass.query import Action, Command, Page, Where, check_cursor
 from windlass.queue import QueueChange, QueueInfo, check_name
 from windlass.ref import JobRef
 from windlass.results import not_found
@@ -80,7 +81,7 @@ class Jobs:
         """Matching jobs, newest first. A page may be short: only `next is None` means the end."""
         if not 1 <= limit <= _MOST_LISTED:
             raise _bad("limit", limit, f"1..{_MOST_LISTED}", "ask for fewer and follow page.next")
-        return await (await self._store()).jobs(read_filter(filters), cursor, limit)
+        return await (await self._store()).jobs(read_filter(filters), check_cursor(cursor), limit)
 
     async def cancel(
         self, *ids: JobId, reason: str | None = None, actor: str = "app", **filters: Unpack[JobFilter]
@@ -125,6 +126,10 @@ class Jobs:
         """Give pending jobs another priority; they keep their age."""
         command = Command(action=Action.REPRIORITISE, priority=check_priority(priority))
         return await self._act(command, ids, filters, actor)
+
+    async def explain(self, id: JobId) -> Explanation:
+        """Why a job is not running: every reason, its place in line, when it may start; raises `JobNotFound`."""
+        return await explain_job(await self._store(), _id(id))
 
     async def log(self, id: JobId, limit: int = 1_000) -> "list[StoredLine]":
         """What the job's handlers logged, oldest first; raises `JobNotFound`."""
