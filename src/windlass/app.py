@@ -423,9 +423,10 @@ class Windlass:
                 mend="give one of them another name with @app.job(kind=...)",
             )
         self._learn(handler.declared.provider)
+        self._counted(handler)
         self.handlers[handler.kind] = handler
         self.kinds.remember_cache(handler)
-        return self._counted(handler)
+        return handler
 
     def _counted(self, handler: Handler[..., Any]) -> Handler[..., Any]:
         """Remember what the kind's limits say of its whole queue and of itself."""

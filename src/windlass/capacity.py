@@ -74,8 +74,7 @@ class Capacity:
                 limit="declared once",
                 mend="declare it in one place",
             )
-        self.queues[name] = rule
-        self._merge()
+        self._settle({**self.queues, name: rule}, self._wholes)
 
     def kind(self, kind: str, queue: str, rules: tuple[LimitRule, ...]) -> None:
         """What a kind's limits say of its whole queue and of itself; raises `InvalidOption` if others say otherwise."""
@@ -85,8 +84,7 @@ class Capacity:
             if key is not None:
                 own[key] = _joined(own.get(key, Cap()), rule.cap, key)
         if own or kind in self._wholes:
-            self._wholes[kind] = own
-            self._merge()
+            self._settle(self.queues, {**self._wholes, kind: own})
 
     async def deploy(self, store: Store, *, sweep: bool) -> None:
         """Write what is declared where the store's differs and nobody has pinned it. `sweep`: also take back what this app's
@@ -142,12 +140,12 @@ class Capacity:
             if name not in pinned and not same:
                 await store.put_queue(name, change, f"deploy:{self._owner()}")
 
-    def _merge(self) -> None:
-        caps = {QUEUE + name: rule.cap for name, rule in self.queues.items() if rule.cap != Cap()}
-        for own in self._wholes.values():
+    def _settle(self, queues: dict[str, QueueRule], wholes: dict[str, dict[str, Cap]]) -> None:
+        caps = {QUEUE + name: rule.cap for name, rule in queues.items() if rule.cap != Cap()}
+        for own in wholes.values():
             for key, cap in own.items():
                 caps[key] = _joined(caps.get(key, Cap()), cap, key)
-        self.caps = caps
+        self.queues, self._wholes, self.caps = queues, wholes, caps
 
 
 def read_queue(given: Mapping[str, Any], place: str = "") -> QueueRule:

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
 from msgspec.structs import replace
 
-from windlass.clock import instant
+from windlass.capacity import PINNED, read_ageing, read_order
+from windlass.clock import Duration, instant
 from windlass.codec import MEBIBYTE, encode
 from windlass.errors import InvalidOption, JobNotFound
 from windlass.explain import Explanation, explain_job
@@ -15,8 +16,8 @@ from windlass.job import Job
 from windlass.lease import Delivery, StoredLine
 from windlass.outcome import LONGEST_REASON
 from windlass.priority import check_priority
-from windlass.query import Action, Command, Page, Where, check_cursor
-from windlass.queue import QueueChange, QueueInfo, check_name
+from windlass.query import Action, Command, Page, Swap, Where, check_cursor
+from windlass.queue import ORDERS, Order, QueueChange, QueueInfo, check_name
 from windlass.ref import JobRef
 from windlass.results import not_found
 from windlass.states import PENDING, State
@@ -214,6 +215,24 @@ class Queues:
     async def resume(self, name: str, *, actor: str = "app") -> QueueInfo:
         """Hand out the queue's jobs again."""
         return await self._change(name, QueueChange(paused=False), actor)
+
+    async def set(
+        self,
+        name: str,
+        *,
+        order: Order | None = None,
+        ageing: Duration | None = None,
+        pinned: bool = True,
+        actor: str = "app",
+    ) -> QueueInfo:
+        """Set which waiting job is next: "strict", "fair", "weighted" or "ageing". `pinned`: whatever code declares, until
+        `pinned=False` leaves it to the code again. Jobs that wait already stay one line of their own."""
+        change = QueueChange(order=read_order(order, ageing), ageing=None if ageing is None else read_ageing(ageing))
+        if pinned and change.order is None:
+            raise _bad("order", order, "|".join(ORDERS), "say which order")
+        name = check_name(name, "queue")
+        await (await self._store()).exchange([Swap(space=PINNED, key=name, text="1" if pinned else None)])
+        return await self._change(name, change, actor)
 
     async def clear(self, name: str, *, actor: str = "app") -> Acted:
         """Delete the queue's jobs that wait for something; running and ended ones stay."""
