@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 
 from windlass.job import RECORD, Edge, UniqueKey
+from windlass.lease import StoredStep
 from windlass.query import Page
 from windlass.snapshot import Snapshot
 from windlass.states import FINAL, State
+from windlass.store.sqlite.lines import BOUNDS, enter, lines_of
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
-from windlass.store.sqlite.uniqueness import key_holder
+from windlass.store.sqlite.uniqueness import holding
 
 MOST_DUMPED = 1_000
 _PLACE = (1 << 45) - 1
@@ -29,12 +31,23 @@ def dump(view: View, cursor: str | None, limit: int) -> Page[Snapshot]:
         holder: UniqueKey(key=key, until=mode, ttl=None if until is None else until - created_at)
         for holder, key, mode, until, created_at in view.rows("dump_keys", (numbers,))
     }
-    items = [_snapshot(row, edges, keys) for row in rows]
+    steps: dict[int, list[StoredStep]] = {}
+    for n, position, name, value, done, at, attempt in view.rows("dump_steps", (numbers,)):
+        steps.setdefault(n, []).append(StoredStep(position, name, value, bool(done), at, attempt))
+    mail: dict[int, list[tuple[str, str]]] = {}
+    for n, name, data in view.rows("dump_mail", (numbers,)):
+        mail.setdefault(n, []).append((name, data))
+    items = [
+        msgspec.structs.replace(
+            _snapshot(row, edges, keys), steps=tuple(steps.get(row[0], ())), signals=tuple(mail.get(row[0], ()))
+        )
+        for row in rows
+    ]
     return Page(items, str(items[-1].record["id"]) if len(items) == limit else None)
 
 
 def _snapshot(row: Row, edges: dict[int, list[Edge]], keys: dict[str, UniqueKey]) -> Snapshot:
-    n, order, parked, mode, *values = row
+    n, order, parked, mode, bounds, weight, signal, *values = row
     record: dict[str, Any] = dict(zip(RECORD, values, strict=True))
     record["cancelling"] = bool(record["cancelling"])
     return Snapshot(
@@ -44,6 +57,9 @@ def _snapshot(row: Row, edges: dict[int, list[Edge]], keys: dict[str, UniqueKey]
         unique=keys.get(record["id"]),
         mode=mode if record["unique"] is not None else None,
         parked=parked,
+        limits=BOUNDS.decode(bounds) if bounds else (),
+        weight=weight or 1,
+        signal=signal,
     )
 
 
@@ -64,6 +80,9 @@ def load(tx: Tx, snapshots: Sequence[Snapshot]) -> int:
     tx.run("arrived_edges", (arrived,))
     tx.run("arrived_drop", (arrived,))
     tx.run("settle_arrived", (arrived,))
+    if any(snapshot.limits for snapshot in fresh.values()):
+        lines_of(tx).bind((bound for snapshot in fresh.values() for bound in snapshot.limits), sets=True)
+    enter(tx, range(first, first + len(fresh)))
     return len(fresh)
 
 
@@ -84,14 +103,29 @@ def _insert(tx: Tx, n: int, snapshot: Snapshot) -> None:
             len(snapshot.edges),
             snapshot.parked,
             snapshot.mode,
+            packed(snapshot.limits) if snapshot.limits else None,
+            None if snapshot.weight == 1 else snapshot.weight,
+            snapshot.signal,
         ),
     )
     tx.moved(record["queue"], None, state)
     tx.many("insert_tag", ((tag, n) for tag in _tags(record)))
     tx.many("insert_adrift", ((edge.parent, n, edge.on_failure) for edge in snapshot.edges))
-    if key is not None and key_holder(tx, key.key) is None and (state not in FINAL or key.until == "period"):
-        until = None if key.ttl is None else int(record["created_at"]) + key.ttl
+    if key is not None and (state not in FINAL or key.until == "period"):
+        _take_key(tx, key, record)
+    for step in snapshot.steps:
+        tx.run("put_step", (n, step.position, step.name, step.value, step.done, step.at, step.attempt))
+    tx.many("put_mail", ((n, name, data) for name, data in snapshot.signals))
+
+
+def _take_key(tx: Tx, key: UniqueKey, record: dict[str, Any]) -> None:
+    """Hold it, or follow the holder, which comes first because it is older."""
+    until = None if key.ttl is None else int(record["created_at"]) + key.ttl
+    held = holding(tx, key.key)
+    if held is None:
         tx.run("take_key", (key.key, record["id"], key.until, until))
+    elif held.follower is None:
+        tx.run("follow_key", (key.key, record["id"], key.until, until))
 
 
 def _tags(record: dict[str, Any]) -> list[str]:

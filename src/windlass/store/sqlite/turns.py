@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from windlass.clock import Micros
 from windlass.job import Runtime
 from windlass.lease import ClaimRequest
+from windlass.priority import HIGHEST
 from windlass.store.sqlite.keys import Key, numbers
 from windlass.store.sqlite.lines import BOUNDS, FULL_TURN, Sort
 from windlass.store.sqlite.transaction import Row, Tx, packed
@@ -103,7 +104,7 @@ class Source:
                 line.head = None
                 self._claim.touched(line)
                 continue
-            place = (self._rank(line, head), head.order)
+            place = self._claim.place_of(line, head)
             if place > (rank, order):
                 line.rank, line.head = place
                 heapq.heapreplace(self._heap, (*place, line.k, line))
@@ -120,13 +121,6 @@ class Source:
         line.step()
         if self._sort is not None and not self._aged:
             self._claim.turn_of(self.queue, line.group).advance(self._claim, self.queue)
-
-    def _rank(self, line: Line, head: Head) -> int:
-        if self._sort is None:
-            return head.order
-        if self._sort.name == "ageing":
-            return head.run_at - (100 - (head.order >> 45)) * self._sort.ageing
-        return max(self._claim.turn_of(self.queue, line.group).passed, self._claim.served[self.queue])
 
     def _load(self) -> None:
         """Lines that may be better than the best one in memory."""
@@ -219,6 +213,15 @@ class Turns:
             self.patience -= 1
         line.seen = True
 
+    def place_of(self, line: Line, head: Head) -> tuple[int, int]:
+        """Where a line with this head stands among those of its queue."""
+        sort = self.sorts.get(line.queue)
+        if sort is None:
+            return head.order, head.order
+        if sort.name == "ageing":
+            return head.run_at - priority_of(head.order) * sort.ageing, head.order
+        return max(self.turn_of(line.queue, line.group).passed, self.served[line.queue]), head.order
+
     def turn_of(self, queue: str, group: str) -> Turn:
         turn = self._turns.get((queue, group))
         if turn is None:
@@ -277,21 +280,47 @@ class Turns:
         wanted = min(key.room - moved, self._wakes)
         if wanted <= 0:
             return False
-        rows: list[Row] = []
-        for (queue,) in self.tx.rows("waiting_queues", (key.k,)):
-            if queue in self._queues:
-                rows += self.tx.rows("best_waiting", (key.k, queue, self._runtimes, wanted))
-        rows = [row for row in rows if row[0] not in self.lines]
-        if not rows:
+        woken = [
+            line
+            for (queue,) in self.tx.rows("waiting_queues", (key.k,))
+            if queue in self._queues
+            for line in self._best_waiting(key, queue, wanted)
+        ]
+        if not woken:
             return False
-        self._moved[key.k] = moved + min(len(rows), wanted)
-        self._wakes -= len(rows)
+        self._moved[key.k] = moved + min(len(woken), wanted)
+        self._wakes -= len(woken)
         # At once, or the next look for lines that wait would find these again.
-        self.tx.many("keep_line", [(row[0], row[5], row[6], None) for row in rows])
-        for row in rows:
-            line = self.lines[row[0]] = Line(row, key)
+        self.tx.many("keep_line", [(line.k, *line.stored) for line in woken])
+        for line in woken:
+            self.lines[line.k] = line
             if line.runtime == self._runtime:
                 self._sources[line.queue].add(line)
+        return True
+
+    def _best_waiting(self, key: Key, queue: str, wanted: int) -> list[Line]:
+        """Of the lines of a queue that wait for a key, those whose turn it is, each in the place where it truly is."""
+        while True:
+            rows = self.tx.rows("best_waiting", (key.k, queue, self._runtimes, wanted))
+            lines = [Line(row, key) for row in rows if row[0] not in self.lines]
+            wrong = [line for line in lines if self._set_right(line)]
+            if not wrong:
+                return lines
+            self.tx.many("keep_line", [(line.k, line.rank, line.head, key.k) for line in wrong])
+            self._wakes -= len(wrong)
+            if self._wakes <= 0:
+                return []
+
+    def _set_right(self, line: Line) -> bool:
+        """Whether the stored place of a line was too good."""
+        head = line.first(self.tx, aged=False)
+        if head is None:
+            line.head = None
+            return True
+        place = self.place_of(line, head)
+        if place <= (line.rank, line.head):
+            return False
+        line.rank, line.head = place
         return True
 
     def _close(self, key: Key) -> None:
@@ -335,6 +364,11 @@ class Turns:
                 key.sleep()
         elif not self.tx.value("anyone_waits", (key.k,)):
             key.sleep()
+
+
+def priority_of(order: int) -> int:
+    """The priority in a place in line, see `priority.order`."""
+    return HIGHEST - (order >> 45)
 
 
 def _by_order(found: tuple[int, int, tuple[Line, Head]]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 -- Whole jobs on their way to or from another engine.
 -- name: dump
-select n, ord, parked, umode, {record_columns} from {job}
+select n, ord, parked, umode, bounds, weight, signal, {record_columns} from {job}
 where id > ?1 and (state in ({any:live}) or state = {state:failed} or n in (select parent from {edge}))
 order by id limit ?2
 -- name: dump_edges
@@ -10,11 +10,19 @@ union all select child, parent, on_failure from {adrift} where child in (select 
 -- name: dump_keys
 select u.holder, u.key, u.mode, u.until, j.created_at from {uniq} as u join {job} as j on j.id = u.holder
 where j.n in (select value from json_each(?1))
+union all select u.follower, u.key, u.follower_mode, u.follower_until, j.created_at from {uniq} as u
+join {job} as j on j.id = u.follower where u.follower is not null and j.n in (select value from json_each(?1))
+-- name: dump_steps
+select job, position, name, value, done, at, attempt from {step} where job in (select value from json_each(?1))
+order by job, position
+-- name: dump_mail
+select job, name, data from {mail} where job in (select value from json_each(?1)) order by job, k
 -- name: load_job
 insert into {job} (n, id, kind, queue, runtime, priority, args, result, error, reason, attempt, max_attempts, rescues,
   trail, created_at, run_at, started_at, finished_at, expires_at, progress, note, worker, lease, tags, user, project,
-  grp, workflow, name, ukey, parents, options, state, ord, waits, parked, umode)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  grp, workflow, name, ukey, parents, options, state, ord, waits, parked, umode, bounds, weight,
+  signal)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: insert_adrift
 insert or ignore into {adrift} (parent, child, on_failure) values (?, ?, ?)
 -- name: count_to
