@@ -1,12 +1,15 @@
 """A store in plain dictionaries: what the verbs should do, written for reading. `test_model` plays it against the engines.
 
 It says which jobs are in which state, with how many attempts, and in which order they may be claimed. Among jobs that
-moved together (children of one parent) the order is free: they share a place.
+moved together (children of one parent) the order is free: they share a place. Which group's turn it is in a fair queue it
+leaves open too; it says who may run.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from windlass.clock import Micros
+from windlass.clock import END_OF_TIME, Micros
+from windlass.limit import GUARD, Rate
 from windlass.priority import order
 from windlass.states import FINAL, PENDING, Event, State
 
@@ -31,10 +34,38 @@ class ModelJob:
     cancelling: bool = False
     waits: dict[str, str] = field(default_factory=dict)
     """Open edges: parent -> on_failure."""
+    rerun: bool = False
+    keys: tuple[str, ...] = ()
+    """Of limits."""
+    group: str | None = None
+    signal: str | None = None
+    """What it is suspended for."""
+    box: list[str] = field(default_factory=list)
+    """Signals nobody has asked for."""
 
     @property
     def order(self) -> int:
         return order(self.priority, self.place)
+
+    @property
+    def line(self) -> tuple[object, ...]:
+        return self.queue, self.group, self.keys
+
+    @property
+    def is_replaceable(self) -> bool:
+        return self.state in (State.BLOCKED, State.DELAYED, State.WAITING) and self.signal is None
+
+
+@dataclass
+class ModelKey:
+    """A limit; `starts` are those of its rate."""
+
+    concurrency: int | None = None
+    rate: Rate | None = None
+    starts: list[Micros] = field(default_factory=list)
+
+    def used(self, now: Micros) -> int:
+        return sum(at > now - self.rate.window - GUARD for at in self.starts) if self.rate else 0
 
 
 class Model:
@@ -42,6 +73,8 @@ class Model:
         self.now = now
         self.jobs: dict[str, ModelJob] = {}
         self.keys: dict[str, str] = {}
+        self.followers: dict[str, str] = {}
+        self.limits: dict[str, ModelKey] = {}
         self.paused: set[str] = set()
         self.places = 0
 
@@ -51,16 +84,27 @@ class Model:
 
     # produce
 
-    def enqueue(self, job: ModelJob, parents: dict[str, str]) -> tuple[str, bool]:
+    def enqueue(self, job: ModelJob, parents: dict[str, str], *, answered: bool = False) -> tuple[str, bool]:
         if job.id in self.jobs:
             return job.id, True
+        waits = dict(parents)
         if job.key is not None and job.key in self.keys:
-            return self.keys[job.key], False
-        if job.key is not None:
+            if not job.rerun or answered:
+                return self.keys[job.key], False
+            for id in (self.keys[job.key], self.followers.get(job.key)):
+                if id is not None and self.jobs[id].is_replaceable:
+                    self._replace(self.jobs[id], job)
+                    return id, False
+            waits[self.keys[job.key]] = "run"
+            self.followers[job.key] = job.id
+        elif job.key is not None and not answered:
             self.keys[job.key] = job.id
         self.jobs[job.id] = job
         job.place = self.next_place()
-        job.waits = dict(parents)
+        if answered:
+            job.state = State.COMPLETED
+            return job.id, True
+        job.waits = waits
         self._stand(job, State.BLOCKED)
         for parent in parents:
             if self.jobs[parent].state in FINAL:
@@ -68,6 +112,58 @@ class Model:
         if job.state is State.BLOCKED and not job.waits:
             self._stand(job, State.DELAYED if job.run_at > self.now else State.WAITING)
         return job.id, True
+
+    def _replace(self, holder: ModelJob, job: ModelJob) -> None:
+        state = holder.state
+        holder.priority, holder.run_at = job.priority, job.run_at
+        if state is not State.BLOCKED:
+            self._stand(holder, State.DELAYED if job.run_at > self.now else State.WAITING)
+        if state is State.DELAYED and holder.state is State.WAITING:
+            holder.place = self.next_place()
+
+    # limits
+
+    def held(self, key: str) -> int:
+        return sum(job.state is State.ACTIVE and key in job.keys for job in self.jobs.values())
+
+    def room(self, key: str) -> int:
+        limit = self.limits[key]
+        room = 1_000_000 if limit.concurrency is None else limit.concurrency - self.held(key)
+        return room if limit.rate is None else min(room, limit.rate.n - limit.used(self.now))
+
+    def runnable(self, queues: tuple[str, ...] | None) -> list[ModelJob]:
+        """The heads of lines that have room in all their keys, in order."""
+        heads: dict[tuple[object, ...], ModelJob] = {}
+        for job in self.claimable(queues):
+            heads.setdefault(job.line, job)
+        return [job for job in heads.values() if all(self.room(key) > 0 for key in job.keys)]
+
+    def chosen(self, queues: tuple[str, ...] | None, slots: int) -> list[ModelJob]:
+        """What a claim brings of strict queues: the best first, lines that meet a full key left out."""
+        rooms = {key: self.room(key) for key in self.limits}
+        full: set[tuple[object, ...]] = set()
+        found: list[ModelJob] = []
+        for job in self.claimable(queues):
+            if len(found) == slots:
+                break
+            if job.line in full or any(rooms[key] <= 0 for key in job.keys):
+                full.add(job.line)
+                continue
+            for key in job.keys:
+                rooms[key] -= 1
+            found.append(job)
+        return found
+
+    def opens_at(self, job: ModelJob) -> Micros | None:
+        """When time lets a job start that nothing else holds back; None if something else does."""
+        opens = self.now
+        for key in job.keys:
+            limit = self.limits[key]
+            if limit.concurrency is not None and limit.concurrency <= self.held(key):
+                return None
+            if limit.rate is not None and limit.used(self.now) >= limit.rate.n:
+                opens = max(opens, sorted(limit.starts)[-limit.rate.n] + limit.rate.window + GUARD)
+        return opens
 
     # run
 
@@ -84,6 +180,9 @@ class Model:
 
     def claimed(self, id: str, lease: int, until: Micros, worker: str) -> None:
         job = self.jobs[id]
+        if job.state is State.WAITING:
+            for key in job.keys:
+                self.limits[key].starts.append(self.now)
         job.state, job.lease, job.lease_until, job.worker = State.ACTIVE, lease, until, worker
 
     def worker_of(self, id: str) -> str | None:
@@ -99,7 +198,7 @@ class Model:
             return "repeat" if job is not None and job.settled == lease else "stale"
         job.settled, job.lease = lease, None
         job.attempt += spends
-        if event in (Event.RETRY, Event.SNOOZE, Event.RELEASE) and job.cancelling:
+        if event in (Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND) and job.cancelling:
             event = Event.ABORT
         if event is Event.COMPLETE:
             self._end(job, State.COMPLETED)
@@ -109,10 +208,40 @@ class Model:
             self._end(job, State.CANCELLED)
         elif event is Event.RELEASE:
             self._stand(job, State.WAITING)
+        elif event is Event.SUSPEND:
+            self._suspend(job, delay)
         else:
             job.run_at = self.now + delay
             self._stand(job, State.RETRYING if event is Event.RETRY else State.DELAYED)
         return "accepted"
+
+    def _suspend(self, job: ModelJob, delay: Micros) -> None:
+        if job.box:
+            job.run_at = self.now
+            job.place = self.next_place()
+            self._stand(job, State.WAITING)
+            return
+        job.signal = "go"
+        job.run_at = self.now + delay if delay else END_OF_TIME
+        self._stand(job, State.BLOCKED)
+
+    def signal(self, id: str, data: str) -> str:
+        job = self.jobs[id]
+        if job.state in FINAL:
+            return "over"
+        job.box.append(data)
+        if job.signal is None:
+            return "kept"
+        self._wake([job])
+        return "woken"
+
+    def take_signal(self, id: str) -> str | None:
+        return self.jobs[id].box.pop(0) if self.jobs[id].box else None
+
+    def _wake(self, jobs: Collection[ModelJob]) -> None:
+        for job in jobs:
+            job.signal, job.run_at, job.place = None, min(job.run_at, self.now), self.next_place()
+            self._stand(job, State.WAITING)
 
     def holds(self, id: str, lease: int) -> bool:
         job = self.jobs.get(id)
@@ -128,6 +257,7 @@ class Model:
         for job in sorted(due, key=lambda job: job.run_at):
             job.place = self.next_place()
             self._stand(job, State.WAITING)
+        self._wake(sorted((j for j in self.jobs.values() if j.signal and j.run_at <= self.now), key=lambda j: j.run_at))
         expired = [job for job in self.jobs.values() if self._expired(job)]
         self._end_all(expired, State.CANCELLED)
 
@@ -135,6 +265,8 @@ class Model:
         """Instants ahead at which something becomes possible."""
         times = [j.run_at for j in self.jobs.values() if j.state in (State.DELAYED, State.RETRYING)]
         times += [j.expires_at for j in self.jobs.values() if j.state in PENDING and j.expires_at is not None]
+        times += [j.run_at for j in self.jobs.values() if j.signal is not None and j.run_at < END_OF_TIME]
+        times += [at + k.rate.window + GUARD for k in self.limits.values() if k.rate for at in k.starts]
         times += [j.lease_until for j in self.jobs.values() if j.state is State.ACTIVE]
         return sorted({at for at in times if at > self.now})
 
@@ -173,6 +305,9 @@ class Model:
 
     def run_now(self, id: str) -> str:
         job = self.jobs[id]
+        if job.signal is not None:
+            self._wake([job])
+            return "done"
         if job.state not in (State.DELAYED, State.RETRYING):
             return "refused"
         job.place = self.next_place()
@@ -201,9 +336,15 @@ class Model:
         job.state = state
 
     def _free(self, job: ModelJob) -> None:
-        if job.key is not None and self.keys.get(job.key) == job.id:
+        job.waits, job.signal = {}, None
+        if job.key is None:
+            return
+        if self.followers.get(job.key) == job.id:
+            del self.followers[job.key]
+        if self.keys.get(job.key) == job.id:
             del self.keys[job.key]
-        job.waits = {}
+            if job.key in self.followers:
+                self.keys[job.key] = self.followers.pop(job.key)
 
     def _end(self, job: ModelJob, state: State) -> None:
         self._end_all([job], state)

@@ -18,18 +18,22 @@ from hypothesis.stateful import (
 )
 
 from tests.store.kit import LEASE, T0, Clock, Hand, act, end, fresh_id, promote_all
-from tests.store.model import Model, ModelJob
+from tests.store.model import Model, ModelJob, ModelKey
 from tests.store.places import chosen_engines, tidy_place_for
 from windlass.clock import SECOND
 from windlass.job import Claim, Edge, NewJob, UniqueKey
+from windlass.lease import Claimed, Step
+from windlass.limit import Bound, LimitChange, Rate
 from windlass.outcome import Finish
 from windlass.query import Action, Where
 from windlass.queue import QueueChange
 from windlass.states import PENDING, Event, State
 
 SCALE = float(os.environ.get("WINDLASS_TEST_SCALE", "1"))
-ENDS = (Event.COMPLETE, Event.FAIL, Event.ABORT, Event.RETRY, Event.SNOOZE, Event.RELEASE)
-QUEUES = st.sampled_from(["a", "b"])
+ENDS = (Event.COMPLETE, Event.FAIL, Event.ABORT, Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND)
+FAIR = "f"
+QUEUES = st.sampled_from(["a", "a", "b", "b", FAIR])
+KEYS = st.sampled_from([(), (), (), ("one",), ("two",), ("one", "two"), ("rate",), ("rate", "two")])
 PRIORITIES = st.sampled_from([-5, 0, 0, 5])
 DELAYS = st.sampled_from([0, 0, 0, SECOND, 20 * SECOND])
 
@@ -48,7 +52,11 @@ class Play(RuleBasedStateMachine):
         self.place.clock = self.clock = Clock(self.store)
         self.run(self.place.open())
         self.model = Model(T0)
-        self.hands = [Hand(self.store, "one"), Hand(self.store, "two", queues=("a",))]
+        self.hands = [
+            Hand(self.store, "one"),
+            Hand(self.store, "two", queues=("a",)),
+            Hand(self.store, "three", queues=("a", "b")),
+        ]
         self.watch = Hand(self.store, "watch")
         self.first_brought = False
         self.claims: list[Claim] = []
@@ -73,10 +81,19 @@ class Play(RuleBasedStateMachine):
         self.model.now += by
         self.run(self.clock.set(self.model.now))
 
-    @initialize(paused=st.booleans())
-    def begin(self, paused: bool) -> None:
+    @initialize(paused=st.booleans(), whole=st.booleans())
+    def begin(self, paused: bool, whole: bool) -> None:
         if paused:
             self.pause("b", True)
+        self.run(self.store.put_queue(FAIR, QueueChange(order="fair"), "ops"))
+        self.model.limits = {
+            "one": ModelKey(concurrency=1),
+            "two": ModelKey(concurrency=2),
+            "rate": ModelKey(rate=Rate(2, 20 * SECOND)),
+        }
+        if whole:
+            self.model.limits["queue:a"] = ModelKey(concurrency=3)
+            self.run(self.store.put_limits([LimitChange(key="queue:a", concurrency=3)], "ops"))
 
     @rule(by=st.sampled_from([SECOND, 7 * SECOND, 21 * SECOND]))
     def wait(self, by: int) -> None:
@@ -100,7 +117,11 @@ class Play(RuleBasedStateMachine):
         priority=PRIORITIES,
         delay=DELAYS,
         expires=st.sampled_from([None, None, None, 2 * SECOND, 40 * SECOND]),
-        key=st.sampled_from([None, None, "k1", "k2"]),
+        key=st.sampled_from([None, None, None, "k1", "k2"]),
+        rerun=st.booleans(),
+        keys=KEYS,
+        group=st.sampled_from([None, "g1", "g2"]),
+        answered=st.sampled_from([False] * 9 + [True]),
         parents=st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["cancel", "run", "hold", "fail"])), max_size=3),
     )
     def enqueue(
@@ -110,11 +131,15 @@ class Play(RuleBasedStateMachine):
         delay: int,
         expires: int | None,
         key: str | None,
+        rerun: bool,
+        keys: tuple[str, ...],
+        group: str | None,
+        answered: bool,
         parents: list[tuple[int, Any]],
     ) -> None:
         self._tick()
         known = list(self.model.jobs)
-        edges = {known[n % len(known)]: policy for n, policy in parents} if known else {}
+        edges = {known[n % len(known)]: policy for n, policy in parents} if known and not rerun and not answered else {}
         job = NewJob(
             id=fresh_id(),
             kind="work",
@@ -122,12 +147,21 @@ class Play(RuleBasedStateMachine):
             priority=priority,
             delay=delay or None,
             # A child that expires together with its parent may end by either: only jobs without parents expire here.
-            expires_in=None if edges else expires,
-            unique=UniqueKey(key=key) if key else None,
+            expires_in=None if edges or answered else expires,
+            unique=UniqueKey(key=key, on_conflict="rerun" if rerun else "existing") if key else None,
+            # Whether a job that is not created changes a limit is left open, so these name what stands already.
+            limits=tuple(
+                Bound(key, limit.concurrency, limit.rate) for key, limit in self._bounds(() if rerun else keys)
+            ),
+            group=group,
+            answer='"known"' if answered else None,
             after=tuple(Edge(parent, policy) for parent, policy in edges.items()),
         )
         self.sent.append((job, edges))
         self._enqueue(job, edges)
+
+    def _bounds(self, keys: tuple[str, ...]) -> list[tuple[str, ModelKey]]:
+        return [(key, self.model.limits[key]) for key in keys]
 
     @precondition(lambda self: self.sent)
     @rule(which=st.integers(0, 50))
@@ -149,32 +183,57 @@ class Play(RuleBasedStateMachine):
                 created_at=now,
                 expires_at=None if job.expires_in is None else now + job.expires_in,
                 key=job.unique.key if job.unique else None,
+                rerun=job.unique is not None and job.unique.on_conflict == "rerun",
+                keys=(*(bound.key for bound in job.limits), *self._keys_of_queue(job.queue)),
+                group=job.group if job.queue == FAIR else None,
             ),
             edges,
+            answered=job.answer is not None,
         )
         (answer,) = self.run(self.store.enqueue([job]))
         assert (answer.id, answer.created) == expected
 
     # run
 
-    @rule(which=st.integers(0, 1), slots=st.integers(1, 4))
+    def _keys_of_queue(self, queue: str) -> tuple[str, ...]:
+        return (f"queue:{queue}",) if f"queue:{queue}" in self.model.limits else ()
+
+    @rule(which=st.integers(0, 2), slots=st.integers(1, 4))
     def claim(self, which: int, slots: int) -> None:
         hand = self.hands[which]
-        expected = self.model.claimable(hand.queues)[:slots]
         claimed = self.run(hand.ask(slots))
         while claimed.more and not claimed.jobs:  # the store did a bounded part and says so
             claimed = self.run(hand.ask(slots))
-        got = claimed.jobs
-        by_id = [self.model.jobs[claim.id] for claim in got]
-        assert [job.order for job in by_id] == [job.order for job in expected]
-        for claim, job in zip(got, by_id, strict=True):
-            assert job.state is State.WAITING
+        jobs = [self.model.jobs[claim.id] for claim in claimed.jobs]
+        candidates = self.model.claimable(hand.queues)
+        if len({job.order for job in candidates}) == len(candidates) and all(job.queue != FAIR for job in candidates):
+            expected = self.model.chosen(hand.queues, slots)
+            # A claim that says that there is more did a part of what it could.
+            assert [job.id for job in jobs] == [job.id for job in expected][: len(jobs) if claimed.more else slots]
+        for claim in sorted(claimed.jobs, key=lambda claim: self.model.jobs[claim.id].order):
+            job = self.model.jobs[claim.id]
+            assert job.order in [head.order for head in self.model.runnable(hand.queues) if head.line == job.line]
             assert claim.attempt == job.attempt + 1
             assert claim.lease > max(job.lease or 0, job.settled or 0)
+            assert (claim.limited, claim.rated) == (bool(job.keys), "rate" in job.keys)
             self.model.claimed(claim.id, claim.lease, self.model.now + LEASE, hand.name)
-        self.claims += got
+        if len(jobs) < slots and not claimed.more:
+            assert [job.id for job in self.model.runnable(hand.queues)] == [], "nobody who may run is left behind"
+        if not jobs and not claimed.more:
+            self._check_wait(hand, claimed)
+        self.claims += claimed.jobs
         if which == 0:
-            self.first_brought = bool(got)
+            self.first_brought = bool(jobs)
+
+    def _check_wait(self, hand: Hand, claimed: Claimed) -> None:
+        """It is no longer than until time lets the next job of these queues run."""
+        now, queues = self.model.now, hand.queues
+        mine = [j for j in self.model.jobs.values() if queues is None or j.queue in queues]
+        due = [job.run_at for job in mine if job.state in (State.DELAYED, State.RETRYING)]
+        due += [opens for job in self.model.claimable(queues) if (opens := self.model.opens_at(job)) is not None]
+        if due:
+            assert claimed.wait is not None
+            assert claimed.wait <= max(min(due) - now, 0)
 
     @precondition(lambda self: self.first_brought)
     @rule()
@@ -192,7 +251,8 @@ class Play(RuleBasedStateMachine):
         """The end of some claim, often a stale one."""
         self._tick()
         claim = self.claims[-1 - which % len(self.claims)]
-        ended = end(claim, event, delay=0 if event is Event.RELEASE else delay)
+        signal = "go" if event is Event.SUSPEND else None
+        ended = end(claim, event, delay=0 if event is Event.RELEASE else delay, signal=signal)
         self.ends.append(ended)
         self._finish(ended)
 
@@ -204,6 +264,29 @@ class Play(RuleBasedStateMachine):
     def _finish(self, ended: Finish) -> None:
         expected = self.model.finish(ended.id, ended.lease, ended.event, ended.delay, ended.spends)
         assert [str(verdict) for verdict in self.run(self.store.finish([ended]))] == [expected]
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=st.integers(0, 50), data=st.integers(0, 9))
+    def signal(self, which: int, data: int) -> None:
+        self._tick()
+        ids = list(self.model.jobs)
+        id = ids[which % len(ids)]
+        assert self.run(self.store.signal(id, "go", str(data), "ops")) == self.model.signal(id, str(data))
+
+    @precondition(lambda self: self.claims)
+    @rule(which=st.integers(0, 200), position=st.integers(0, 2))
+    def ask_for_a_signal(self, which: int, position: int) -> None:
+        claim = self.claims[-1 - which % len(self.claims)]
+        (noted,) = self.run(self.store.report([Step(claim.id, claim.lease, position, "wait", None, False, "go")]))
+        holds = self.model.holds(claim.id, claim.lease)
+        assert (noted.accepted, noted.value) == (holds, self.model.take_signal(claim.id) if holds else None)
+
+    @rule(key=st.sampled_from(["one", "two", "queue:a"]), concurrency=st.sampled_from([1, 2, 3, None]))
+    def change_a_limit(self, key: str, concurrency: int | None) -> None:
+        if key in self.model.limits:
+            self.place.lowered.add(key)
+            self.model.limits[key].concurrency = concurrency
+            self.run(self.store.put_limits([LimitChange(key=key, concurrency=concurrency)], "ops"))
 
     @precondition(lambda self: self.claims)
     @rule(whose=st.sampled_from(["one", "two", "watch"]), which=st.lists(st.integers(0, 200), max_size=3))
@@ -301,6 +384,12 @@ class Play(RuleBasedStateMachine):
         for job in self.model.jobs.values():
             expected[job.queue, job.state] = expected.get((job.queue, job.state), 0) + 1
         assert found == expected
+
+    @invariant()
+    def the_limits_agree(self) -> None:
+        for info in self.run(self.store.limits()):
+            assert info.held == self.model.held(info.key), info.key
+            assert info.used == self.model.limits[info.key].used(self.model.now), info.key
 
 
 @pytest.mark.timeout(60 + 120 * SCALE)
