@@ -57,6 +57,8 @@ def test_urls_reach_the_client() -> None:
     assert options_of("unix:///run/redis.sock?db=2")["path"] == "/run/redis.sock"
     tls = read_address("rediss://host/0").connect().connection_pool
     assert "SSL" in tls.connection_class.__name__
+    trusted = options_of("rediss+sentinel://a:1/master/4?ssl_ca_certs=/ca.pem&ssl_check_hostname=false")
+    assert (trusted["ssl_ca_certs"], trusted["ssl_check_hostname"]) == ("/ca.pem", False)
     sentinel = options_of("redis+sentinel://:p@a:1,b/master/4")
     assert (sentinel["db"], sentinel["password"]) == (4, "p")
 

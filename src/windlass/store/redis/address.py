@@ -20,6 +20,8 @@ _CALM: dict[str, Any] = {
 }
 _TCP: dict[str, Any] = {**_CALM, "socket_keepalive": True}
 
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+
 
 class Address(NamedTuple):
     """`shown`: the URL without its password. `connect` makes the client for commands, `subscribe` one for pub/sub."""
@@ -93,6 +95,17 @@ def _login(parts: SplitResult) -> dict[str, Any]:
     return {key: value for key, value in login.items() if value is not None}
 
 
+def _tls(asked: dict[str, list[str]]) -> dict[str, Any]:
+    """What a URL says about TLS, under the client's names: `?ssl_ca_certs=ca.pem&ssl_certfile=...&ssl_keyfile=...`."""
+    given = {name: values[0] for name, values in asked.items() if name in _TLS_OPTIONS}
+    check = given.pop("ssl_check_hostname", None)
+    return {
+        "ssl": True,
+        **given,
+        **({} if check is None else {"ssl_check_hostname": check.lower() in ("1", "true", "yes")}),
+    }
+
+
 def _sentinel(parts: SplitResult, *, tls: bool) -> Callable[[], Any]:
     master, _, db = parts.path.strip("/").partition("/")
     if not master:
@@ -103,9 +116,10 @@ def _sentinel(parts: SplitResult, *, tls: bool) -> Callable[[], Any]:
             mend="add the master's name as the path",
         )
     hosts = _hosts(parts, 26379)
-    options: dict[str, Any] = {**_TCP, **_login(parts), "db": int(db or 0), "ssl": tls}
     asked = parse_qs(parts.query)
-    watch: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, "ssl": tls}
+    secure = _tls(asked) if tls else {}
+    options: dict[str, Any] = {**_TCP, **_login(parts), "db": int(db or 0), **secure}
+    watch: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, **secure}
     if "sentinel_password" in asked:
         watch["password"] = asked["sentinel_password"][0]
 
@@ -118,7 +132,7 @@ def _sentinel(parts: SplitResult, *, tls: bool) -> Callable[[], Any]:
 
 def _cluster(parts: SplitResult, *, tls: bool) -> Address:
     hosts = _hosts(parts, 6379)
-    options: dict[str, Any] = {**_TCP, **_login(parts), "ssl": tls}
+    options: dict[str, Any] = {**_TCP, **_login(parts), **(_tls(parse_qs(parts.query)) if tls else {})}
 
     def make() -> Any:
         nodes = [ClusterNode(host, port) for host, port in hosts]
