@@ -54,7 +54,7 @@ def test_a_probe_closes_it_or_doubles_the_pause() -> None:
         assert after(breaker, calls(".x.xxxxx", began=until - 1), until, N) == breaker, "calls from before say nothing"
         breaker = after(breaker, calls("x", began=until), until, N)
     assert pauses == [30, 60, 120, 240, 480, 600, 600, 600]
-    mended = after(breaker, calls("."  , began=breaker.until), breaker.until, N)
+    mended = after(breaker, calls(".", began=breaker.until), breaker.until, N)
     assert (mended.state, mended.openings, mended.in_a_row, mended.applied) == ("closed", 0, 0, False)
     assert pause_of(N, 100) == N.longest
 

@@ -9,6 +9,7 @@ import pytest
 from windlass import InvalidOption, Priority, PriorityRule, Windlass
 from windlass.ranking import BY_PLAN, BY_TAG, rank, read_rules
 
+
 def is_recent(at: str) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(at) < timedelta(minutes=5)
 
