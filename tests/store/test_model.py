@@ -228,7 +228,8 @@ class Play(RuleBasedStateMachine):
     def _check_wait(self, hand: Hand, claimed: Claimed) -> None:
         """It is no longer than until time lets the next job of these queues run."""
         now, queues = self.model.now, hand.queues
-        mine = [j for j in self.model.jobs.values() if queues is None or j.queue in queues]
+        open_ = [job for job in self.model.jobs.values() if job.queue not in self.model.paused]
+        mine = [job for job in open_ if queues is None or job.queue in queues]
         due = [job.run_at for job in mine if job.state in (State.DELAYED, State.RETRYING)]
         due += [opens for job in self.model.claimable(queues) if (opens := self.model.opens_at(job)) is not None]
         if due:
