@@ -2,7 +2,18 @@
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
@@ -46,11 +57,17 @@ from windlass.workflow import Node, parents_first
 from windlass.workflows import Workflows
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from windlass.api.authentication import HostCallback
+    from windlass.api.settings import ApiFlags
     from windlass.context import Context
+    from windlass.shapes import AsyncIterHandler, IterHandler
     from windlass.worker.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 Around: TypeAlias = "Callable[[Context, Callable[[], Awaitable[Any]]], Awaitable[Any]]"
@@ -121,6 +138,16 @@ class Windlass:
     def priority_rules(self, rules: Iterable[PriorityRule]) -> None:
         self._priority_rules = read_rules(rules)
 
+    @overload
+    def job(  # type: ignore[overload-overlap]
+        self, fn: "Callable[Concatenate[Context, P], AsyncIterator[T]]", /
+    ) -> "AsyncIterHandler[P, T]": ...
+    @overload
+    def job(  # type: ignore[overload-overlap]
+        self, fn: "Callable[Concatenate[Context, P], Generator[T, Any, R]]", /
+    ) -> "IterHandler[P, R, T]": ...
+    @overload
+    def job(self, fn: "Callable[Concatenate[Context, P], Iterator[T]]", /) -> "IterHandler[P, None, T]": ...  # type: ignore[overload-overlap]
     @overload
     def job(  # type: ignore[overload-overlap]
         self, fn: "Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]", /
@@ -261,6 +288,22 @@ class Windlass:
             lease=own.lease if lease is None else seconds(lease, "lease", minimum=1.0),
             grace=own.grace if grace is None else seconds(grace, "grace"),
         )
+
+    def asgi(
+        self,
+        *,
+        authenticate: "HostCallback | None" = None,
+        development: bool = False,
+        **settings: "Unpack[ApiFlags]",
+    ) -> "ASGIApp":
+        """The REST API as an ASGI application, to serve or to mount under any path: `host.mount("/queue", app.asgi())`.
+
+        Closed: callers need an API key or a token (`jwt_secret=`, `jwks_url=`, ... or `WINDLASS_API_...`), or `authenticate`
+        asks the host application who makes a request. `development` lets in what comes straight from this machine.
+        """
+        from windlass.api.asgi import make_asgi  # its libraries are an extra: windlass[api]
+
+        return make_asgi(self, authenticate=authenticate, development=development, **settings)
 
     async def drain(self) -> int:
         """Run a worker here until nothing is runnable now; how many jobs it ran. Jobs of a later time stay."""

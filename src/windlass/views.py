@@ -20,6 +20,7 @@ from windlass.query import Action, Command, Page, Swap, Where, check_cursor
 from windlass.queue import ORDERS, Order, QueueChange, QueueInfo, check_name
 from windlass.ref import JobRef
 from windlass.results import not_found
+from windlass.search import read_search, scan
 from windlass.states import PENDING, State
 from windlass.steps import StepRecord, read_record
 from windlass.store.protocol import Store
@@ -83,6 +84,16 @@ class Jobs:
         if not 1 <= limit <= _MOST_LISTED:
             raise _bad("limit", limit, f"1..{_MOST_LISTED}", "ask for fewer and follow page.next")
         return await (await self._store()).jobs(read_filter(filters), check_cursor(cursor), limit)
+
+    async def search(
+        self, q: str = "", *, within: Where | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page[Job]:
+        """Jobs that the filter language describes (`state:failed kind:send_* age:>1h`, see `windlass.search`), newest first, of
+        those that `within` selects. A page may be short or empty: only `next is None` means the end."""
+        if not 1 <= limit <= _MOST_LISTED:
+            raise _bad("limit", limit, f"1..{_MOST_LISTED}", "ask for fewer and follow page.next")
+        store = await self._store()
+        return await scan(store, read_search(q, await store.now(), within), cursor, limit)
 
     async def cancel(
         self, *ids: JobId, reason: str | None = None, actor: str = "app", **filters: Unpack[JobFilter]

@@ -59,9 +59,10 @@ class Workflows:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def run(self, node: Node[R], connection: Any = None) -> WorkflowRef[R]:
-        """Store a workflow in one atomic call and return at once. Raises `InvalidWorkflow`, `BatchTooLarge`, `UnknownParent`."""
-        id = new_id()
+    async def run(self, node: Node[R], connection: Any = None, *, id: str | None = None) -> WorkflowRef[R]:
+        """Store a workflow in one atomic call and return at once. Raises `InvalidWorkflow`, `BatchTooLarge`, `UnknownParent`.
+        `id`: what it is called, for callers that repeat a call with the same jobs."""
+        id = id or new_id()
         jobs, shape = assemble(node, id)
         answers = await self._door.store_jobs(jobs, connection)
         refs = [make_ref(a.id, job.kind, a.created, self._door) for job, a in zip(jobs, answers, strict=True)]
@@ -99,10 +100,13 @@ class Workflows:
             raise JobNotFound(f"no workflow {id!r}", id=id, mend="it may have been deleted or pruned")
         return found[::-1]
 
-    async def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[FlowInfo]:
-        """Workflows, newest first, as long as their first job is kept. A page may be short: only `next is None` is the end."""
+    async def list(
+        self, *, limit: int = 50, cursor: str | None = None, user: str | None = None, project: str | None = None
+    ) -> Page[FlowInfo]:
+        """Workflows, newest first, as long as their first job is kept; of a user or a project, by whose the first job is. A page
+        may be short: only `next is None` is the end."""
         store = await self._door.store()
-        page = await store.jobs(Where(tags=(HEAD,)), cursor, limit)
+        page = await store.jobs(Where(tags=(HEAD,), user=user, project=project), cursor, limit)
         return Page([await self._info(job) for job in page.items if job.workflow and "flow" in job.options], page.next)
 
     async def cancel(self, id: str, *, reason: str = "workflow cancelled", actor: str = "app") -> Acted:

@@ -37,12 +37,19 @@ class StoreNotFound(WindlassError, LookupError):
     code = "store-not-found"
 
 
+class KeyNotFound(WindlassError, LookupError):
+    """A command names an API key that there is not."""
+
+    code = "key-not-found"
+
+
 _CODES: tuple[tuple[type[WindlassError], int], ...] = (
     (StoreUnavailable, UNREACHABLE),
     (StoreReadOnly, NOT_ALLOWED),
     (JobNotFound, NOT_FOUND),
     (QueueNotFound, NOT_FOUND),
     (StoreNotFound, NOT_FOUND),
+    (KeyNotFound, NOT_FOUND),
     (ScheduleNotFound, NOT_FOUND),
     (ScheduleError, USAGE),
     (SettingsError, USAGE),

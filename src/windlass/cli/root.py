@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Work": {
         "demo": Entry("windlass.cli.demo", "see it work: real files, a crash, a checked report; needs no service"),
         "worker": Entry("windlass.cli.worker", "run jobs until stopped (or until nothing is left)"),
+        "serve": Entry("windlass.cli.serve", "serve the REST API; closed unless only this machine reaches it"),
         "enqueue": Entry("windlass.cli.enqueue", "put one job into a queue, and wait for its result if you like"),
         "bench": Entry("windlass.cli.bench", "measure this machine: enqueue, drain, pickup, bytes per job"),
     },
@@ -38,6 +39,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "stats": Entry("windlass.cli.stats", "counts, rates and latencies at a glance"),
     },
     "Keep": {
+        "keys": Entry("windlass.cli.keys", "API keys: create, list, revoke"),
+        "openapi": Entry("windlass.cli.openapi", "print the REST API's OpenAPI document, or its page"),
         "doctor": Entry("windlass.cli.doctor", "check the store, queues and workers; says how to mend what is wrong"),
         "migrate": Entry("windlass.cli.migrate", "the store's schema: status, up"),
         "migrate-engine": Entry(

@@ -1,0 +1,168 @@
+"""The ASGI application: FastAPI with every resource's operations, our conventions around them, and the app's lifespan."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp
+
+from windlass.api.authentication import Authentication, HostCallback
+from windlass.api.bulk import BulkRunner
+from windlass.api.docs_page import POLICY, page
+from windlass.api.guard import Guard
+from windlass.api.keys import ApiKeys
+from windlass.api.openapi import document, extra
+from windlass.api.operation import PREFIX, Operation, Rooms
+from windlass.api.permissions import Permission
+from windlass.api.problems import Problem
+from windlass.api.routes import bulk, dead_letters, insight, jobs, keys, queues, schedules, workflows
+from windlass.api.serving import Serving, refuse
+from windlass.api.settings import load_api_settings
+from windlass.errors import StoreError
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
+
+RESOURCES = (
+    jobs.routes,
+    dead_letters.routes,
+    bulk.routes,
+    workflows.routes,
+    queues.routes,
+    schedules.routes,
+    insight.routes,
+    keys.routes,
+)
+ANONYMOUS = ("/healthz", "/readyz")
+"""What answers without a caller: whether the process and its store are there, and nothing else."""
+
+_CODES: Mapping[int, tuple[str, str]] = {
+    404: ("not-found", "there is nothing at this address"),
+    405: ("method-not-allowed", "this address takes other methods"),
+}
+
+
+def make_asgi(
+    app: "Windlass", *, authenticate: HostCallback | None = None, development: bool = False, **flags: Any
+) -> ASGIApp:
+    """The REST API of an app. `authenticate`: the host application's own answer to who makes a request; `development`: requests
+    straight from this machine need no credentials. Raises `SettingsError`."""
+    settings = load_api_settings(flags)
+    rooms = Rooms(app, settings, ApiKeys(app.store), BulkRunner(app))
+    authentication = Authentication(settings, rooms.keys, authenticate, development)
+    serving = Serving(rooms, authentication)
+    api = make_fastapi(rooms, serving.endpoint)
+    api.add_exception_handler(HTTPException, _refuse_http)
+    api.add_exception_handler(Exception, _refuse_any)
+    _add_health(api, app)
+    if settings.docs != "off":
+        _add_docs(api, serving, public=settings.docs == "public")
+    return Guard(api)
+
+
+def make_fastapi(rooms: Rooms | None, endpoint: Callable[[Operation], Any]) -> FastAPI:
+    """FastAPI with the operations as routes."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        assert rooms is not None
+        async with rooms.app:
+            await rooms.bulk.resume()
+            try:
+                yield
+            finally:
+                await rooms.bulk.close()
+
+    api = FastAPI(
+        title="Windlass", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    )
+    for resource in RESOURCES:
+        for operation in resource:
+            api.router.routes.append(_route(operation, endpoint(operation)))
+    return api
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document, which is the same for every app."""
+
+    async def nothing(request: Request) -> Response:
+        return Response()
+
+    return document(make_fastapi(None, lambda _: nothing), RESOURCES)
+
+
+def _route(operation: Operation, endpoint: Callable[[Request], Any]) -> APIRoute:
+    return APIRoute(
+        PREFIX + operation.path,
+        endpoint,
+        methods=[operation.method],
+        operation_id=operation.name,
+        tags=[operation.tag],
+        summary=operation.summary,
+        description=operation.description,
+        status_code=operation.status,
+        openapi_extra=extra(operation),
+    )
+
+
+def _add_health(api: FastAPI, app: "Windlass") -> None:
+    async def healthz(request: Request) -> Response:
+        return _word("ok", 200)
+
+    async def readyz(request: Request) -> Response:
+        try:
+            await (await app.store()).now()
+        except StoreError:
+            return _word("store-unavailable", 503)
+        return _word("ready", 200)
+
+    for path, endpoint in zip(ANONYMOUS, (healthz, readyz), strict=True):
+        api.add_route(path, endpoint, methods=["GET"])
+
+
+def _add_docs(api: FastAPI, serving: Serving, *, public: bool) -> None:
+    """The document and its page. They tell what the API can do, so they are for callers, unless the settings say otherwise."""
+    made: dict[str, Any] = {}
+
+    async def admit(request: Request) -> dict[str, Any]:
+        if not public:
+            await serving.admit(request, Permission.SELF, {})
+        if not made:
+            made.update(document(api, RESOURCES))
+        root = request.scope.get("root_path", "")
+        return {**made, "servers": [{"url": root or "/"}]}
+
+    async def show_document(request: Request) -> Response:
+        try:
+            return Response(msgspec.json.encode(await admit(request)), media_type="application/json")
+        except Problem as problem:
+            return refuse(request, problem)
+
+    async def show_page(request: Request) -> Response:
+        try:
+            return HTMLResponse(page(await admit(request)), headers={"Content-Security-Policy": POLICY})
+        except Problem as problem:
+            return refuse(request, problem)
+
+    api.add_route("/openapi.json", show_document, methods=["GET"])
+    api.add_route("/docs", show_page, methods=["GET"])
+
+
+def _word(status: str, code: int) -> Response:
+    return Response(msgspec.json.encode({"status": status}), code, media_type="application/json")
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, detail = _CODES.get(error.status_code, ("http", ""))
+    return refuse(request, Problem(error.status_code, code, detail, headers=error.headers))
+
+
+async def _refuse_any(request: Request, error: Exception) -> Response:
+    return refuse(request, error)

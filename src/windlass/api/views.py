@@ -1,0 +1,136 @@
+"""What clients see of jobs: payloads only where they are asked for."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from windlass.api.problems import Flaw, Problem
+from windlass.job import Attempt, ErrorInfo, Job
+from windlass.states import State
+
+PARTS = ("args", "result", "attempts", "options", "traceback")
+"""What `include` adds to a job."""
+
+
+class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a job's last attempt failed."""
+
+    type: str
+    message: str
+    category: str
+    fingerprint: str
+    traceback: str | UnsetType = UNSET
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution. `outcome`: complete, retry, fail, abort, active; or snooze, release, rescue, which spend no attempt."""
+
+    number: int
+    outcome: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+    error: ErrorView | None
+    reason: str | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job. `attempt` counts the attempts made, a running one included. Times are UTC. The last four fields are there if
+    `include` asks for them."""
+
+    id: str
+    kind: str
+    queue: str
+    state: State
+    priority: int
+    runtime: str
+    attempt: int
+    max_attempts: int
+    rescues: int
+    created_at: datetime
+    run_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    progress: float
+    progress_note: str | None
+    cancelling: bool
+    reason: str | None
+    error: ErrorView | None
+    worker: str | None
+    user: str | None
+    project: str | None
+    group: str | None
+    workflow: str | None
+    name: str | None
+    unique: str | None
+    tags: tuple[str, ...]
+    parents: tuple[str, ...]
+    args: dict[str, Any] | UnsetType = UNSET
+    result: Any | UnsetType = UNSET
+    attempts: list[AttemptView] | UnsetType = UNSET
+    options: dict[str, Any] | UnsetType = UNSET
+
+
+_SAME = tuple(
+    name for name in JobView.__struct_fields__ if name not in ("error", "args", "result", "attempts", "options")
+)
+
+
+def view(job: Job, include: Collection[str] = PARTS) -> JobView:
+    """A job as clients see it, with the parts named."""
+    parts: dict[str, Any] = {name: getattr(job, name) for name in ("args", "result", "options") if name in include}
+    trace = "traceback" in include
+    if "attempts" in include:
+        parts["attempts"] = [_attempt(each, trace) for each in job.attempts]
+    return JobView(**{name: getattr(job, name) for name in _SAME}, error=_error(job.error, trace), **parts)
+
+
+def read_include(text: str | None) -> tuple[str, ...]:
+    """The parts that `include=args,result` names."""
+    parts = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    wrong = [part for part in parts if part not in PARTS]
+    if wrong:
+        flaw = Flaw(f"must be some of {', '.join(PARTS)}", "invalid", parameter="include")
+        raise Problem(422, "invalid-parameter", "a parameter does not fit", flaws=[flaw])
+    return parts
+
+
+def _error(error: ErrorInfo | None, trace: bool) -> ErrorView | None:
+    if error is None:
+        return None
+    return ErrorView(
+        type=error.type,
+        message=error.message,
+        category=error.category,
+        fingerprint=error.fingerprint,
+        traceback=error.traceback if trace else UNSET,
+    )
+
+
+def _attempt(attempt: Attempt, trace: bool) -> AttemptView:
+    return AttemptView(
+        number=attempt.number,
+        outcome=attempt.outcome,
+        started_at=attempt.started_at,
+        finished_at=attempt.finished_at,
+        worker=attempt.worker,
+        error=_error(attempt.error, trace),
+        reason=attempt.reason,
+    )
+
+
+class Acted(msgspec.Struct, frozen=True, kw_only=True):
+    """What an act on one job did: `done` changed it, `asked` told its running handler to stop."""
+
+    id: str
+    outcome: str
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many."""
+
+    count: int
