@@ -247,7 +247,7 @@ class Turns:
         self._refused[key.k] = self._refused.get(key.k, 0) + 1
         self.patience -= 1
         by = line.woken_by
-        if by is not None and by is not key:  # it takes nothing from the others that wait for what woke it
+        if by is not None:  # it takes nothing from the others that wait for what woke it
             self._moved[by.k] -= 1
             self._move(by)
 
@@ -358,7 +358,9 @@ class Turns:
             return
         if key.room <= 0:
             self._close(key)
-        elif key.k in self._refused:  # room, but not enough for what was looked at: a timer knows when there is
+        elif key.k in self._refused and min(self.patience, self._wakes) <= 0:
+            key.sleep()  # the next claim would look at the same; a timer knows when their cost fits
+        elif key.k in self._refused:
             waiting = self.tx.value("count_waiting", (key.k, *self._mine()[:2], self._refused[key.k] + 1))
             if waiting <= self._refused[key.k]:
                 key.sleep()

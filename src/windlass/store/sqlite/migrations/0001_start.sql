@@ -47,8 +47,8 @@ create table {job} (
   trail text
 );
 create unique index "{ns}_job_id" on {job} (id);
--- The plain lines. expires_at makes the index enough to choose what to claim.
-create index "{ns}_job_ready" on {job} (queue, runtime, ord, expires_at)
+-- The plain lines. expires_at and attempt make the index enough to choose what to claim.
+create index "{ns}_job_ready" on {job} (queue, runtime, ord, expires_at, attempt)
 where state = {state:waiting} and parked is null and line is null;
 create index "{ns}_job_due" on {job} (queue, run_at) where state in ({from:promote});
 create index "{ns}_job_leased" on {job} (lease_until) where state = {state:active};
@@ -59,7 +59,7 @@ create index "{ns}_job_blocked" on {job} (id) where state = {state:blocked};
 create index "{ns}_job_parked" on {job} (parked, ord) where parked is not null;
 create index "{ns}_job_flagged" on {job} (worker) where cancelling is not null;
 create index "{ns}_job_asleep" on {job} (queue, run_at) where state = {state:blocked} and signal is not null;
-create index "{ns}_job_lined" on {job} (line, ord, expires_at)
+create index "{ns}_job_lined" on {job} (line, ord, expires_at, attempt)
 where state = {state:waiting} and parked is null and line is not null;
 create index "{ns}_job_holding" on {job} (line) where state = {state:active} and line is not null;
 create index "{ns}_job_bound" on {job} (n) where bounds is not null;

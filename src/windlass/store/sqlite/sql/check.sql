@@ -61,3 +61,53 @@ where signal is not null and (state <> {state:blocked} or waits > 0)
 select 'step of no job ' || job from {step} where job not in (select n from {job})
 -- name: mail_adrift
 select 'signal of no job ' || job from {mail} where job not in (select n from {job})
+-- name: held_differs
+select 'limit ' || m.key || ' counts ' || m.held || ' holders, ' || n || ' run' from (
+  select k, key, held, (
+    select count(*) from {tie} as t join {job} as j on j.line = t.line
+    where t.lim = {limit}.k and j.state = {state:active} and j.line is not null
+  ) as n from {limit}
+) as m where m.held <> n
+-- name: line_wrong
+select 'job ' || id || ' is ' || state || ' in line ' || line || ', which is not there' from {job}
+where line is not null and line not in (select k from {line})
+-- name: line_of_unready
+select 'job ' || id || ' is ' || state || ' and has a line' from {job}
+where line is not null and state not in ({state:waiting}, {state:active})
+-- name: line_missing
+select 'job ' || id || ' waits in the plain line, with limits' from {job}
+where state = {state:waiting} and parked is null and line is null and bounds is not null
+-- name: line_of_others
+select 'job ' || j.id || ' stands in a line of another queue or runtime' from {job} as j join {line} as l on l.k = j.line
+where j.queue <> l.queue or j.runtime <> l.runtime
+-- name: line_of_nothing
+select 'line ' || k || ' has neither group nor keys' from {line} where grp = '' and keys = '[]'
+-- name: line_place_wrong
+select 'line ' || l.k || ' is placed behind its first job' from {line} as l join (
+  select line, min(ord) as first from {job} where state = {state:waiting} and parked is null and line is not null
+    and expires_at is null group by line
+) as w on w.line = l.k left join {queue} as q on q.name = l.queue
+where l.head is null or l.head > w.first or (coalesce(q.sort, 'strict') = 'strict' and l.rank > w.first)
+-- name: line_forgotten
+select 'line ' || l.k || ' waits for limit ' || coalesce(m.key, l.waits_for) || ', which nobody will wake' from {line} as l
+left join {limit} as m on m.k = l.waits_for
+where l.waits_for is not null and l.head is not null and (
+  m.k is null or (
+    m.awake = 0 and m.timer is null and (m.concurrency is null or m.held < m.concurrency)
+    and (m.trial is null or m.shut_until is null or m.held < m.trial)
+  )
+)
+-- name: line_waits_elsewhere
+select 'line ' || k || ' waits for a limit that it is not under' from {line}
+where waits_for is not null and not exists (select 1 from {tie} where lim = waits_for and line = {line}.k)
+-- name: ties_differ
+select 'ties of line ' || k || ' are not its keys' from {line}
+where keys <> (select json_group_array(lim) from (select lim from {tie} where line = {line}.k order by lim))
+-- name: ties_adrift
+select 'tie of no line ' || line from {tie} where line not in (select k from {line})
+-- name: spends_differ
+select 'meter ' || meter || ' holds ' || used || ', its spends are ' || coalesce(spent, 0) from (
+  select m.meter, m.used, (select sum(cost) from {spend} as s where s.meter = m.meter) as spent from {meter} as m
+) where spent is not null and used <> spent
+-- name: spends_adrift
+select 'spend of no meter ' || meter from {spend} where meter not in (select meter from {meter})

@@ -37,13 +37,13 @@ union all select min(run_at) from {job} where state = {state:blocked} and signal
   and run_at < {end_of_time}
 -- name: line
 select ord, n from {job}
-where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3)
+where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3 or attempt > 0)
 order by ord
 -- name: take_line
 update {job} set state = {to:claim}, lease = ?5, lease_until = ?6, worker = ?7, started_at = ?3
 where n in (
   select n from {job}
-  where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3)
+  where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3 or attempt > 0)
   order by ord limit ?4)
 returning {claimed}
 -- name: take_these

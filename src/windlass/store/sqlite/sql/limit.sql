@@ -140,16 +140,16 @@ where queue = ?1 and runtime = ?2 and waits_for is null and head is not null and
 order by rank, head, k limit ?6
 -- name: heads
 select ord, n, run_at, bounds from {job}
-where state = {state:waiting} and parked is null and line = ?1 and line is not null and (expires_at is null or expires_at > ?2)
+where state = {state:waiting} and parked is null and line = ?1 and line is not null and (expires_at is null or expires_at > ?2 or attempt > 0)
   and ord > ?3 order by ord limit ?4
 -- name: plain_heads
 select ord, n, 0, null from {job}
 where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2
-  and (expires_at is null or expires_at > ?3) and ord > ?4 order by ord limit ?5
+  and (expires_at is null or expires_at > ?3 or attempt > 0) and ord > ?4 order by ord limit ?5
 -- name: plain_heads_aged
 select ord, n, run_at, null from {job}
 where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2
-  and (expires_at is null or expires_at > ?3) and ord > ?4 order by ord limit ?5
+  and (expires_at is null or expires_at > ?3 or attempt > 0) and ord > ?4 order by ord limit ?5
 -- name: keep_line
 update {line} set rank = ?2, head = ?3, waits_for = ?4 where k = ?1
 -- name: any_held
