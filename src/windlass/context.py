@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from windlass.capture import CONTEXT, MOST_LINES, Sink, fit
 from windlass.clock import Duration, Micros, host_now, moment
-from windlass.errors import InvalidOption
+from windlass.errors import InvalidOption, InvalidStep
 from windlass.handler import Handler
+from windlass.iterable import Checkpoints
 from windlass.job import Claim, Job, NewJob
 from windlass.outcome import Membership, RunOptions
 from windlass.parents import NO_PARENTS, Parents
@@ -58,6 +59,10 @@ class Desk(Sink, Protocol):
 
     def is_stopping(self) -> bool: ...
 
+    def is_leaving(self) -> bool:
+        """Whether it is time to end at a `yield`: it was asked to stop, or its worker leaves."""
+        ...
+
     @property
     def parents(self) -> Parents:
         """What the job's parents returned."""
@@ -90,7 +95,18 @@ class Desk(Sink, Protocol):
 class Context:
     """The job as its handler sees it, for one attempt. Made only for handlers that take it."""
 
-    __slots__ = ("_claim", "_is_blocking", "_job", "_resources", "_spent", "_steps", "_workdir", "cursor", "desk")
+    __slots__ = (
+        "_claim",
+        "_is_blocking",
+        "_job",
+        "_keeps_cursor",
+        "_resources",
+        "_spent",
+        "_steps",
+        "_workdir",
+        "cursor",
+        "desk",
+    )
 
     def __init__(self, claim: Claim, desk: Desk, resources: Mapping[str, Any]) -> None:
         self._claim = claim
@@ -102,6 +118,7 @@ class Context:
         CONTEXT.set(self)
         self._steps: Steps | None = None
         self._is_blocking = False
+        self._keeps_cursor = False
         self.cursor: Any = None
         """What an iterable handler last yielded in an earlier run, None in the first."""
 
@@ -261,6 +278,8 @@ class Context:
 
     def steps(self, blocking: bool) -> Steps:
         """The steps of this run; `blocking` says by which door they are called."""
+        if self._keeps_cursor:
+            raise InvalidStep("an iterable job keeps a cursor, which it yields, and no steps")
         if self._steps is None:
             book = self.desk.book()
             self._is_blocking = book.blocking
@@ -270,6 +289,11 @@ class Context:
         if self._steps is None or blocking is not self._is_blocking:
             raise wrong_door(self._is_blocking)
         return self._steps
+
+    def checkpoints(self, slice: float | None) -> Checkpoints:
+        """The cursor of an iterable job, which has that instead of steps."""
+        self._keeps_cursor = True
+        return Checkpoints(self._claim, self.desk.book(), self.desk.is_leaving, slice)
 
     def check_end(self, error: BaseException | None) -> None:
         """The handler ended, by `error` or (None) by returning. Raises `InvalidStep` if it caught its own suspension."""
@@ -338,6 +362,9 @@ class Notebook:
             self.lines.append((level, fit(text)))
 
     def is_stopping(self) -> bool:
+        return self.stopping
+
+    def is_leaving(self) -> bool:
         return self.stopping
 
     def hand_over(self, job: NewJob[Any]) -> None:

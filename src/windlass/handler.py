@@ -1,8 +1,8 @@
 """Handler: the typed face of a registered function, for producers (`enqueue`, `job`, `options`) and for the worker."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import update_wrapper
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 import msgspec
@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from windlass.bounds import fit_limits
 from windlass.capacity import Capacity
+from windlass.chunk import chunk_hints, item_parameter
 from windlass.clock import SECOND, Micros
 from windlass.codec import convert, decoder, encode
 from windlass.errors import InvalidArgs, InvalidOption
 from windlass.ids import new_id
 from windlass.inputs import bind_promises, promises_in
+from windlass.iterable import generator_entry, is_generator, yields_async
 from windlass.job import NewJob, Runtime
 from windlass.keys import About, Arguments, JobLimits
 from windlass.limit import PROVIDER
@@ -38,10 +40,13 @@ from windlass.refusal import refusal
 from windlass.signature import Binder, Bound, read_hints, read_parameters
 
 if TYPE_CHECKING:
+    from windlass.chunk import Chunk
     from windlass.context import Context
+    from windlass.shapes import AsyncIterHandler, ChunkHandler, IterHandler
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _RUN = msgspec.json.Decoder(RunOptions)
 _MOST_RULES = 1_000
@@ -105,6 +110,10 @@ class Handler(Generic[P, R]):
         self.runtime: Runtime = self._start.runtime
         self.version: int = declared.version
         self.fn: Callable[..., Any] | None = None
+        self.entry: Callable[..., Any] | None = None
+        """What workers call: the function, or what drives its generator."""
+        self.iterates: bool = False
+        self.chunked: bool = declared.chunk is not None
         self.takes_context: bool = False
         self._results: Callable[[Any], Any] | None = None
         self._rules: dict[str, Effective] = {}
@@ -204,6 +213,7 @@ class Handler(Generic[P, R]):
 
     def _like(self, asked: Asked) -> "Handler[P, R]":
         copy: Handler[P, R] = Handler(self._door, self._declared, self._binder, asked)
+        copy.entry, copy.iterates = self.entry, self.iterates
         copy.fn, copy.takes_context, copy._results = self.fn, self.takes_context, self._results
         return copy
 
@@ -343,8 +353,22 @@ class SyncCtxHandler(Handler[P, R]):
 
 
 class Decorate(Protocol):
-    """What `@app.job(...)` returns. The order matters: ctx before plain, coroutine before value."""
+    """What `@app.job(...)` returns. The order matters: ctx before plain, coroutine before value, and what yields before all."""
 
+    @overload
+    def __call__(self, fn: "Callable[[Chunk[T, R]], object]", /) -> "ChunkHandler[T, R]": ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: "Callable[Concatenate[Context, P], AsyncIterator[T]]", /
+    ) -> "AsyncIterHandler[P, T]": ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: "Callable[Concatenate[Context, P], Generator[T, Any, R]]", /
+    ) -> "IterHandler[P, R, T]": ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, fn: "Callable[Concatenate[Context, P], Iterator[T]]", /
+    ) -> "IterHandler[P, None, T]": ...
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, fn: "Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]", /
@@ -359,9 +383,10 @@ class Decorate(Protocol):
 
 def make_handler(door: Door, fn: Callable[..., Any], options: HandlerOptions) -> Handler[..., Any]:
     """The handler of a function; raises `InvalidOption` for what cannot be a job."""
+    iterates = is_generator(fn)
     runtimes = _runtimes(fn)
     name = str(getattr(fn, "__name__", type(fn).__name__))
-    declared = declare(name, runtimes, options)
+    declared = declare(name, runtimes, options, iterable=iterates)
     if declared.job.runtime == "process" and not _importable(fn):
         raise InvalidOption(
             f"runtime is 'process', but {name} cannot be imported by name in a child process",
@@ -371,14 +396,21 @@ def make_handler(door: Door, fn: Callable[..., Any], options: HandlerOptions) ->
             mend="move it out of its surrounding function, or use runtime='thread'",
         )
     parameters, takes_context = read_parameters(fn)
+    if iterates and not takes_context:
+        raise _no_job(fn, "is a generator without ctx, so it could not go on from its cursor", "take ctx first")
+    chunked = declared.chunk is not None
+    if chunked:
+        parameters = [item_parameter(fn, parameters, takes_context or iterates, declared.job.kind)]
     is_async = runtimes == ("async",)
     with_context, without = (AsyncCtxHandler, AsyncHandler) if is_async else (SyncCtxHandler, SyncHandler)
-    face = with_context if takes_context else without
-    binder = Binder(declared.job.kind, parameters, lambda: read_hints(fn))
+    face = _other_face(is_async, chunked) if iterates or chunked else with_context if takes_context else without
+    hints = partial(chunk_hints if chunked else read_hints, fn)
+    binder = Binder(declared.job.kind, parameters, hints)
     declared = replace(declared, limits=fit_limits(declared.limits, declared.job.kind, parameters))
     handler = cast("Any", face(door, declared, binder))
     handler.fn, handler.takes_context = fn, takes_context
-    handler._results = _Results(fn)
+    handler.entry, handler.iterates = generator_entry(fn, declared.slice) if iterates else fn, iterates
+    handler._results = _Results(hints)
     update_wrapper(handler, fn, updated=())
     return handler
 
@@ -427,13 +459,13 @@ def _deadline(declared: Declared, own: RunOptions) -> Micros | None:
 class _Results:
     """Converts results to a function's return type, read at first use."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn = fn
+    def __init__(self, hints: Callable[[], Mapping[str, Any]]) -> None:
+        self._hints = hints
         self._hint: Any = None
 
     def __call__(self, value: Any) -> Any:
         if self._hint is None:
-            hint = read_hints(self._fn).get("return", Any)
+            hint = self._hints().get("return", Any)
             try:
                 decoder(hint)
             except (TypeError, ValueError):
@@ -446,15 +478,20 @@ def _runtimes(fn: Callable[..., Any]) -> Sequence[Runtime]:
     if not callable(fn):  # pyright: ignore[reportUnnecessaryComparison]
         raise _no_job(fn, "is not a function", "decorate a def")
     call: Any = type(fn).__call__  # of an object that is called like a function
-    if any(test(f) for f in (fn, call) for test in (inspect.isasyncgenfunction, inspect.isgeneratorfunction)):
-        raise _no_job(fn, "is a generator, but a job returns one value", "return a list")
     # The function itself decides, not what it wraps: a sync adaptor around a coroutine function is sync.
-    return ("async",) if any(map(inspect.iscoroutinefunction, (fn, call))) else ("thread", "process")
+    is_async = yields_async(fn) or any(map(inspect.iscoroutinefunction, (fn, call)))
+    return ("async",) if is_async else ("thread", "process")
+
+
+def _other_face(is_async: bool, chunked: bool) -> type[Handler[..., Any]]:
+    from windlass.shapes import AsyncIterHandler, ChunkHandler, IterHandler  # they are handlers themselves
+
+    return cast("Any", ChunkHandler if chunked else AsyncIterHandler if is_async else IterHandler)
 
 
 def _no_job(fn: object, why: str, mend: str) -> InvalidOption:
     shown = repr(fn)[:100]
-    return InvalidOption(f"{shown} {why}", field="fn", value=shown, limit="def or async def without yield", mend=mend)
+    return InvalidOption(f"{shown} {why}", field="fn", value=shown, limit="def or async def", mend=mend)
 
 
 def _importable(fn: Callable[..., Any]) -> bool:

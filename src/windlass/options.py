@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from windlass.bounds import MOST_COST, Limit, LimitRule, read_limits
 from windlass.cache import Cache, CacheRule, read_cache
+from windlass.chunk import ChunkRule, read_chunk
 from windlass.clock import SECOND, Duration, Micros, host_now, instant, micros, seconds
 from windlass.errors import InvalidOption
 from windlass.failure import Category, Rule
+from windlass.iterable import read_slice
 from windlass.job import POLICIES, RUNTIMES, Edge, NewJob, OnFailure, Runtime
 from windlass.outcome import DEFAULT_RESCUES, RunOptions
 from windlass.priority import check_priority
@@ -90,6 +92,9 @@ class HandlerOptions(TypedDict, total=False):
     on_rate: Literal["raise", "delay"]
     version: int
     upcast: Mapping[int, Upcast]
+    slice: Duration
+    chunk: int
+    chunk_wait: Duration
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +114,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     provider: Provider | None = None
     limits: tuple[LimitRule, ...] = ()
     quota: QuotaRule | None = None
+    slice: float | None = None
+    chunk: ChunkRule | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -133,8 +140,9 @@ def read_name(value: object, field: str) -> str:
     return _checked_name(value, field) if isinstance(value, str) else check_name(value, field)
 
 
-def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any]) -> Declared:
-    """The checked options of a kind whose function is called `name` and can run in `runtimes` (the first by default)."""
+def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any], *, iterable: bool = False) -> Declared:
+    """The checked options of a kind whose function is called `name` and can run in `runtimes` (the first by default).
+    `iterable`: it is a generator."""
     _refuse_unknown(given, HandlerOptions.__annotations__)
     policy = _read_retry(given)
     runtime = given.get("runtime", runtimes[0])
@@ -170,6 +178,8 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any]) ->
         provider=None if provider is None else read_provider(provider),
         limits=(*read_limits(given), *delaying(quota)),
         quota=quota,
+        slice=read_slice(given, iterable=iterable),
+        chunk=read_chunk(given),
     )
 
 

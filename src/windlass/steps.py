@@ -320,15 +320,15 @@ class Blocking:
 
     def step(self, name: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `fn` once in the life of the job, and give what it returned then to every later run."""
-        return _through(self._steps.step(name, fn, args, kwargs))
+        return through(self._steps.step(name, fn, args, kwargs))
 
     def sleep(self, duration: Duration) -> None:
         """End this run; the handler starts again from the top when the time has passed, and comes by here at once."""
-        _through(self._steps.sleep(duration))
+        through(self._steps.sleep(duration))
 
     def wait_for(self, signal: str, timeout: Duration | None = None) -> Any:
         """The data of a signal to this job; until one comes, the run ends. Raises `SignalTimeout`."""
-        return _through(self._steps.wait_for(signal, timeout))
+        return through(self._steps.wait_for(signal, timeout))
 
 
 class MemoryBook:
@@ -368,7 +368,8 @@ def check_end(steps: Steps, error: BaseException | None) -> None:
     if isinstance(unwinding, Ousted):
         raise unwinding
     if isinstance(error, BaseExceptionGroup):  # a TaskGroup around it
-        if cast("BaseExceptionGroup[BaseException]", error).split(Unwind)[1] is None:
+        others = cast("BaseExceptionGroup[BaseException]", error).split(Unwind)[1]
+        if others is None:
             raise unwinding
     raise InvalidStep(
         f"the handler caught what ends its run when it {unwinding}, and went on: catch Exception rather than BaseException, "
@@ -383,7 +384,9 @@ def wrong_door(blocking: bool) -> Exception:
             "ctx.step, ctx.sleep and ctx.wait_for are for async handlers, and this one is a plain def: call ctx.sync.step, "
             "ctx.sync.sleep and ctx.sync.wait_for"
         )
-    return InsideLoop("ctx.sync blocks, and this handler runs on the event loop: await ctx.step, ctx.sleep or ctx.wait_for")
+    return InsideLoop(
+        "ctx.sync blocks, and this handler runs on the event loop: await ctx.step, ctx.sleep or ctx.wait_for"
+    )
 
 
 def _step_name(name: object) -> str:
@@ -440,7 +443,7 @@ async def _to_the_end(doing: Coroutine[Any, Any, str]) -> str:
         raise
 
 
-def _through(coroutine: Coroutine[Any, Any, T]) -> T:
+def through(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, as those of blocking books do not."""
     try:
         coroutine.send(None)
@@ -463,5 +466,6 @@ __all__ = [
     "Unwind",
     "check_end",
     "read_record",
+    "through",
     "wrong_door",
 ]

@@ -4,11 +4,15 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from windlass.app import Windlass
 from windlass.context import Context
+from windlass.errors import SignalTimeout
 from windlass.outcome import Fail
+from windlass.retry import fixed
 
 app = Windlass("sqlite://:memory:")
 
@@ -102,3 +106,38 @@ def dies_before_its_fork(pid_file: str) -> None:
         os._exit(0)
     Path(pid_file).write_text(str(pid))
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.job(runtime="process")
+def counts(ctx: Context, file: str, rows: int) -> Generator[int, None, int]:
+    """Writes a row and yields; slowly until there is a file `hurry` beside it."""
+    for row in range(ctx.cursor or 0, rows):
+        with Path(file).open("a") as out:
+            out.write(f"{row}\n")
+        yield row + 1
+        if not Path(file).with_name("hurry").exists():
+            time.sleep(0.02)
+    return rows
+
+
+@app.job(runtime="process", max_attempts=2, backoff=fixed(0))
+def durable(ctx: Context, file: str) -> list[Any]:
+    def effect() -> str:
+        with Path(file).open("a") as out:
+            out.write("effect\n")
+        return "one"
+
+    one = ctx.sync.step("effect", effect)
+    ctx.sync.sleep("20ms")
+    data = ctx.sync.wait_for("go")
+    try:
+        ctx.sync.wait_for("never", timeout="10ms")
+    except SignalTimeout:
+        if ctx.attempt == 1:
+            raise ConnectionError from None
+    return [one, data, "timed out"]
+
+
+@app.job(runtime="process", max_attempts=1)
+def unfit_step(ctx: Context) -> None:
+    ctx.sync.step("object", object)

@@ -90,6 +90,7 @@ class _UpNotes:
 
     def __init__(self, pipe: _Pipe) -> None:
         self._pipe = pipe
+        self.leaving = False
         self.answers: SimpleQueue[wire.Answer] = SimpleQueue()
         self._asked = 0
 
@@ -176,6 +177,8 @@ class _Child:
                 return
             if isinstance(message, wire.Start):
                 self._inbox.put(message)
+            elif isinstance(message, wire.Leave):
+                self._notes.leaving = True
             elif isinstance(message, wire.Answer):
                 self._notes.answers.put(message)
             elif isinstance(message, wire.Halt) and (run := self._run) is not None:

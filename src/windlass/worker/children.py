@@ -83,6 +83,11 @@ class ProcessLane:
         elif why is Why.LOST:
             run.why = why
 
+    def leave(self) -> None:
+        """Tell the children that the worker is about to leave."""
+        for child in self._children:
+            child.leave()
+
     async def close(self) -> None:
         self._closing = True
         children = list(self._children)
@@ -193,6 +198,9 @@ class _Child:
     def halt(self, why: Why) -> None:
         self._send(wire.Halt(why))
         self._process.send_signal(signal.SIGTERM)
+
+    def leave(self) -> None:
+        self._send(wire.Leave())
 
     def kill(self) -> None:
         self._process.kill()

@@ -32,6 +32,7 @@ class Reporter:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.leaving = False
         self._loop = asyncio.get_running_loop()
         self._notes: deque[_Entry] = deque(maxlen=_MOST_KEPT)
         self._armed = False

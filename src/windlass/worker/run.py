@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from msgspec.structs import replace
 
+from windlass import iterable
 from windlass.capture import MOST_LINES, fit
 from windlass.clock import SECOND
 from windlass.context import Ack
@@ -17,8 +18,9 @@ from windlass.errors import BatchTooLarge
 from windlass.handler import Effective, Handler
 from windlass.job import Claim, NewJob
 from windlass.limit import GUARD
-from windlass.outcome import Finish, Membership, Signal, aborted, completed, judge, paused, released
+from windlass.outcome import Finish, Membership, Signal, aborted, completed, judge, paused, released, within_deadline
 from windlass.parents import NO_PARENTS
+from windlass.states import Event
 from windlass.steps import Book, Paused, Unwind
 from windlass.store.protocol import Store
 
@@ -55,6 +57,9 @@ class Stopped(BaseException):
 
 class Notes(Protocol):
     """Where an attempt's progress and lines are gathered; callable from any thread."""
+
+    leaving: bool
+    """The worker is about to leave."""
 
     def progress(self, claim: Claim, percent: float, note: str | None) -> Ack: ...
 
@@ -103,7 +108,7 @@ class Run:
     def __init__(self, claim: Claim, handler: "Handler[Any, Any]", rules: Effective, notes: Notes, renewed: float):
         self.claim = claim
         self.handler = handler
-        self.call = cast("Callable[..., Any]", handler.fn)  # text: making the alias costs 2 us
+        self.call = cast("Callable[..., Any]", handler.entry)  # text: making the alias costs 2 us
         self.rules = rules
         self.notes = notes
         self.renewed = renewed
@@ -146,6 +151,9 @@ class Run:
     def is_stopping(self) -> bool:
         return self.why is not None
 
+    def is_leaving(self) -> bool:
+        return self.why is not None or self.notes.leaving
+
     @property
     def batch(self) -> tuple[str, Membership | None] | None:
         rules = self.rules
@@ -182,6 +190,16 @@ class Run:
         end = completed(self.claim, result, self.took())
         return end if self.outbox is None else replace(end, follow=tuple(self.outbox))
 
+    def stopped_end(self, error: BaseException | None, worker: str) -> Finish | None:
+        return _stopped_end(self, error, worker)
+
+    def raised_end(self, error: BaseException, worker: str) -> Finish | None:
+        return _raised_end(self, error, worker)
+
+    def given_back(self, worker: str, reason: str) -> Finish | None:
+        """The end of an attempt that did not come to run."""
+        return released(self.claim, worker, reason)
+
 
 class Lane(Protocol):
     """One runtime of a worker: its slots and what waits for them."""
@@ -211,7 +229,7 @@ class Lane(Protocol):
         ...
 
 
-def within_deadline(rules: Effective, claim: Claim, sent: float) -> Effective | None:
+def cut_at_deadline(rules: Effective, claim: Claim, sent: float) -> Effective | None:
     """The rules of an attempt that has to be over by the job's deadline; None when it has passed. `sent`: monotonic time at
     which the claim was sent, so what is left is never overrated."""
     ends_by = rules.run.ends_by(claim)
@@ -229,13 +247,22 @@ Ended = Callable[[Run, Finish | None], None]
 """Told once per attempt when it is over; None: its lease is lost, nothing is to be committed."""
 
 
-def late_end(run: Run, worker: str) -> Finish:
+def late_end(run: Run, worker: str) -> Finish | None:
     """The end of a job that spent a rate and found no slot in time: its start would count in a later window."""
-    return released(run.claim, worker, "not started in time for its rate")
+    return run.given_back(worker, "not started in time for its rate")
 
 
 def stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | None:
     """The end of an attempt that was told to stop and did, or was abandoned (`error` None)."""
+    return run.stopped_end(error, worker)
+
+
+def raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:
+    """The end of an attempt whose handler raised. A signal (`Retry`, `Fail`, ...) counts even after a stop."""
+    return run.raised_end(error, worker)
+
+
+def _stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | None:
     claim, took = run.claim, run.took()
     if run.why is Why.LOST:
         return None
@@ -251,8 +278,7 @@ def stopped_end(run: Run, error: BaseException | None, worker: str) -> Finish | 
     return released(claim, worker, _REASONS[run.why or Why.SHUTDOWN])
 
 
-def raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:
-    """The end of an attempt whose handler raised. A signal (`Retry`, `Fail`, ...) counts even after a stop."""
+def _raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:
     if isinstance(error, Unwind):
         return _unwound_end(run, error, worker)
     if run.why is not None and not isinstance(error, Signal):
@@ -264,19 +290,21 @@ def raised_end(run: Run, error: BaseException, worker: str) -> Finish | None:
 
 def _unwound_end(run: Run, error: Unwind, worker: str) -> Finish | None:
     """The end of a run that is to go on later. Who cancelled the job meanwhile does not want that."""
-    if run.why in (Why.LOST, Why.CANCELLED):
-        return stopped_end(run, error, worker)
     if not isinstance(error, Paused):
         return None
-    return paused(run.claim, worker, run.took(), error.event, error.reason, error.delay, error.signal)
+    if run.why in (Why.LOST, Why.CANCELLED) or (run.why is not None and error.event is Event.RELEASE):
+        return stopped_end(run, error, worker)
+    end = paused(run.claim, worker, run.took(), error.event, error.reason, error.delay, error.signal)
+    return within_deadline(end, run.claim, run.rules.run, worker) if run.rules.ends_early else end
 
 
 _HERE = __file__.rpartition("run.py")[0]
+_DRIVER = iterable.__file__
 
 
 def own_frames(trace: TracebackType | None) -> TracebackType | None:
     """`trace` without this package's frames in front: a user wants to see the own code, and fingerprints depend on it."""
     kept = trace
-    while kept is not None and kept.tb_frame.f_code.co_filename.startswith(_HERE):
+    while kept is not None and ((file := kept.tb_frame.f_code.co_filename).startswith(_HERE) or file == _DRIVER):
         kept = kept.tb_next
     return kept or trace

@@ -13,9 +13,10 @@ from windlass.job import GATE, Claim, Runtime
 from windlass.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, overdue, released
 from windlass.states import Event
 from windlass.worker.aftermath import Aftermath
+from windlass.worker.chunks import Gatherer, Member
 from windlass.worker.family import fill_inputs, read_parents, wants_parents
 from windlass.worker.finisher import Finisher
-from windlass.worker.run import Lane, Notes, Run, Why, stopped_end, within_deadline
+from windlass.worker.run import Lane, Notes, Run, Why, cut_at_deadline, stopped_end
 
 log = logging.getLogger("windlass.worker")
 
@@ -31,6 +32,8 @@ class Runner:
         self.done = 0
         self.draining = False
         self.lanes: dict[Runtime, Lane] = {}
+        self.gatherer: Gatherer | None = None
+        """Where jobs of chunk handlers wait for company."""
         self._handlers = handlers
         self._worker = worker
         self._notes = notes
@@ -94,14 +97,16 @@ class Runner:
                 self._finish(judge(claim, error, DEFAULT_RULES, self._worker, 0))
                 continue
             if rules.ends_early:
-                rules = within_deadline(rules, claim, sent)
+                rules = cut_at_deadline(rules, claim, sent)
                 if rules is None:
                     self._finish(overdue(claim, self._worker))
                     continue
-            run = Run(claim, handler, rules, self._notes, sent)
+            run = (Member if handler.chunked else Run)(claim, handler, rules, self._notes, sent)
             self.held[claim.id] = run
             if (rules.child or rules.inputs is not None) and wants_parents(run):
                 unread.append(run)
+            elif handler.chunked:
+                self._gather(run)
             else:
                 self.lanes[handler.runtime].put(run)
             if claim.cancelling:
@@ -139,7 +144,9 @@ class Runner:
             run = self.held.get(id)
             if run is None or run.ended:
                 continue
-            if run.started:
+            if isinstance(run, Member) and run.call_of is not None:
+                self._gathered().stop(run, why)
+            elif run.started:
                 self.lanes[run.handler.runtime].stop(run, why)
             else:
                 run.why = why
@@ -148,13 +155,16 @@ class Runner:
     def give_back(self, reason: str, waited: float = 0.0) -> None:
         """Release what has waited for a slot for `waited` seconds."""
         limit = monotonic() - waited
+        if self.gatherer is not None and not waited:
+            for run in self.gatherer.unstarted():
+                self._unrun(run, run.given_back(self._worker, reason))
         for lane in self.lanes.values():
             runs = lane.unstarted()
             for run in runs:
                 if run.taken > limit:
                     lane.put(run)
                 else:
-                    self._unrun(run, released(run.claim, self._worker, reason))
+                    self._unrun(run, run.given_back(self._worker, reason))
 
     def stop_all(self, why: Why) -> None:
         self.stop(list(self.held), why)
@@ -198,7 +208,14 @@ class Runner:
             except Exception as own:
                 self._unrun(run, judge(run.claim, own, run.rules.run, self._worker, 0))
             else:
-                self.lanes[run.handler.runtime].put(run)
+                (self._gather if run.handler.chunked else self.lanes[run.handler.runtime].put)(run)
+
+    def _gather(self, run: Run) -> None:
+        self._gathered().put(run)
+
+    def _gathered(self) -> Gatherer:
+        assert self.gatherer is not None
+        return self.gatherer
 
     def _unrun(self, run: Run, finish: Finish | None) -> None:
         """It never starts: lanes pass over what has ended."""

@@ -18,13 +18,16 @@ from typing import Any
 
 from windlass.capture import CURRENT, flush_partial
 from windlass.context import Context
-from windlass.outcome import Finish, released
+from windlass.outcome import Finish
 from windlass.worker.run import STOP_GRACE, Ended, Run, Why, late_end, raised_end, stopped_end
 
 log = logging.getLogger("windlass.worker")
 
 BURST = 0.003
 """Seconds of back-to-back jobs after which the loop gets a turn: beats, timers, other tasks."""
+
+_POLITE = 0.5
+"""Seconds an iterable handler has to come to its next `yield` when its job is cancelled."""
 
 Open = Callable[[Run], Context]
 Around = Callable[..., Any]
@@ -97,9 +100,16 @@ class AsyncLane:
             run.why = why
             run.drop_timer()
             run.timer = self._loop.call_later(STOP_GRACE, self._abandon, run)
-            run.task.cancel()
+            if run.handler.iterates and why is Why.CANCELLED:
+                self._loop.call_later(_POLITE, self._cancel, run)
+            else:
+                run.task.cancel()
         elif why is Why.LOST:
             run.why = why
+
+    def _cancel(self, run: Run) -> None:
+        if not run.ended and run.task is not None:
+            run.task.cancel()
 
     def unstarted(self) -> list[Run]:
         runs = list(self._queue)
@@ -279,7 +289,7 @@ class AsyncLane:
         if run.ended:
             return
         if run.why is None and self._from_outside(error, task):
-            self._end(run, released(run.claim, self._worker, "worker shut down"))
+            self._end(run, run.given_back(self._worker, "worker shut down"))
             raise error
         self._end(run, raised_end(run, error, self._worker))
 

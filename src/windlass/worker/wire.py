@@ -37,6 +37,10 @@ class Start(msgspec.Struct, tag=True):
     parents: Family | None = None
 
 
+class Leave(msgspec.Struct, tag=True):
+    """The worker is about to leave: an iterable job ends at its next `yield`."""
+
+
 class Answer(msgspec.Struct, tag=True):
     """What became of the `Ask` of this number: the one field that it was for."""
 
@@ -87,7 +91,7 @@ class Ended(msgspec.Struct, tag=True):
     finish: Finish | None
 
 
-Down = Setup | Start | Halt | Answer
+Down = Setup | Start | Halt | Leave | Answer
 Up = Ready | Progressed | Line | Begun | Ask | Ended
 
 _encoder = msgspec.msgpack.Encoder()

@@ -26,6 +26,7 @@ from windlass.store.protocol import Store
 from windlass.worker import child
 from windlass.worker.aftermath import Aftermath
 from windlass.worker.children import ProcessLane
+from windlass.worker.chunks import Gatherer
 from windlass.worker.claimer import Claimer
 from windlass.worker.every import every
 from windlass.worker.finisher import Finisher
@@ -174,6 +175,7 @@ class Worker:
         )
         claimer = Claimer(store, runner, request)
         lanes: dict[Runtime, Lane] = {"async": slots, "thread": threads, "process": children}
+        runner.gatherer = Gatherer(lanes, self._open, runner.ended, self.id)
         runner.connect(finisher, lanes, slots.breathe, claimer.freed)
         aftermath = Aftermath(store, lambda name: app.provider_of(name).numbers())
         runner.watch(aftermath)
@@ -281,6 +283,8 @@ class Worker:
         if self._parts is not None:
             self._parts.claimer.stop()
             self._parts.runner.draining = True
+            self._parts.reporter.leaving = True  # iterable jobs end at their next `yield`
+            self._parts.children.leave()
             self._parts.runner.give_back("worker shut down")
 
     async def _leave(self, parts: "_Parts") -> None:
