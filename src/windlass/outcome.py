@@ -121,11 +121,12 @@ class RunRules(msgspec.Struct, frozen=True, kw_only=True):
     deadline_at: Micros | None = None
 
     def ends_by(self, claim: Claim) -> Micros | None:
-        """The instant by which the job must be over. None without a deadline, and after a requeue beyond it: the store drops
-        an expiry that has passed then, and a job with a deadline always has one."""
-        if claim.expires_at is None:
+        """The instant by which the job must be over. None without a deadline, and after an operator's requeue beyond it: the
+        store drops an expiry that has passed then. (It drops it of suspended jobs too, but they wake at their deadline.)"""
+        ends_by = self.deadline_at if self.deadline is None else claim.created_at + self.deadline
+        if ends_by is not None and claim.expires_at is None and claim.ready_at > ends_by + SECOND:
             return None
-        return self.deadline_at if self.deadline is None else claim.created_at + self.deadline
+        return ends_by
 
 
 DEFAULT_RULES = RunRules()
@@ -272,6 +273,19 @@ def paused(
     interrupted (release). Spends nothing."""
     end = _Ended(claim, worker, took).as_(event, reason=reason, spends=False)
     return msgspec.structs.replace(end, delay=delay, signal=signal)
+
+
+def within_deadline(end: Finish, claim: Claim, rules: RunRules, worker: str) -> Finish:
+    """A pause that ends by the job's deadline: no sleep goes beyond it, and who waits for a signal wakes at it."""
+    ends_by = rules.ends_by(claim)
+    if ends_by is None or end.event is Event.RELEASE:
+        return end
+    left = ends_by - claim.claimed_at - end.took
+    if left <= 0 or (end.event is Event.SNOOZE and end.delay >= left):
+        return overdue(claim, worker, took=end.took)
+    if end.event is Event.SUSPEND and (end.delay == 0 or end.delay > left):
+        return msgspec.structs.replace(end, delay=left)
+    return end
 
 
 class _Ended(msgspec.Struct, frozen=True):
