@@ -31,6 +31,12 @@ class QueueNotFound(WindlassError, LookupError):
     code = "queue-not-found"
 
 
+class LimitNotFound(WindlassError, LookupError):
+    """A command names a key of which no limit is known."""
+
+    code = "limit-not-found"
+
+
 class StoreNotFound(WindlassError, LookupError):
     """A command needs a store that somebody has used, and there is none."""
 
@@ -48,6 +54,7 @@ _CODES: tuple[tuple[type[WindlassError], int], ...] = (
     (StoreReadOnly, NOT_ALLOWED),
     (JobNotFound, NOT_FOUND),
     (QueueNotFound, NOT_FOUND),
+    (LimitNotFound, NOT_FOUND),
     (StoreNotFound, NOT_FOUND),
     (KeyNotFound, NOT_FOUND),
     (ScheduleNotFound, NOT_FOUND),

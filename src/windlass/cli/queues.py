@@ -1,4 +1,4 @@
-"""`windlass queues`: list, pause, resume."""
+"""`windlass queues`: list, pause, resume, set."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from windlass.cli import options
 from windlass.cli.options import Form, noun
 
-app = noun("List, pause and resume queues.")
+app = noun("List, pause and resume queues, and say which of their jobs is next.")
 Names = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="Queue names.")]
 
 
@@ -56,3 +56,32 @@ def resume(
 
     target = Target(url, app_ref, namespace)
     emit_set(with_store(target, lambda store: set_paused(store, names, paused=False, create=False)), output)
+
+
+@app.command("set")
+def set_(
+    names: Names,
+    order: Annotated[
+        str | None, typer.Option("--order", metavar="ORDER", help="strict, fair, weighted or ageing.")
+    ] = None,
+    ageing: Annotated[
+        str | None, typer.Option("--ageing", metavar="DURATION", help="What a point of priority is worth.")
+    ] = None,
+    by_code: Annotated[bool, typer.Option("--by-code", help="Leave the order to what code declares.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Also queues that were never used.")] = False,
+    output: options.Output = Form.TABLE,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Say which waiting job of these queues is next, over what code declares."""
+    from windlass.cli.backlog import emit_orders, set_order
+    from windlass.cli.target import Target, with_store
+
+    target = Target(url, app_ref, namespace)
+    if by_code and (order or ageing):
+        raise typer.BadParameter("either an order, or --by-code", param_hint="--by-code")
+    emit_orders(
+        with_store(target, lambda store: set_order(store, names, order, ageing, pinned=not by_code, create=create)),
+        output,
+    )
