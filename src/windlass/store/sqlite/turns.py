@@ -165,8 +165,8 @@ class Turns:
         self._turns: dict[tuple[str, str], Turn] = {}
         self._awake: list[Key] | None = None
         self._wakes = MOST_TOUCHED
-        self._moved: dict[int, int] = {}
-        """Lines that each awake key has moved."""
+        self._moved: dict[tuple[int, Runtime], int] = {}
+        """Lines that each awake key has moved to those that may be taken."""
         self._refused: dict[int, int] = {}
         """Lines that found each key without room."""
         self._sources: dict[str, Source] = {}
@@ -182,9 +182,6 @@ class Turns:
         idle = slots if self._idle is None else min(self._idle.get(runtime, 0), slots)
         sources = [Source(self, queue, runtime, idle > 0) for queue in self._queues]
         self._sources = {source.queue: source for source in sources}
-        for line in self.lines.values():
-            if line.runtime == runtime and line.woken_by is not None:
-                self._sources[line.queue].add(line)
         self._runtime = runtime
         if idle > 0:
             self._wake()
@@ -248,7 +245,7 @@ class Turns:
         self.patience -= 1
         by = line.woken_by
         if by is not None:  # it takes nothing from the others that wait for what woke it
-            self._moved[by.k] -= 1
+            self._moved[by.k, self._runtime] -= 1
             self._move(by)
 
     def _key(self, k: int) -> Key | None:
@@ -276,7 +273,7 @@ class Turns:
         if key.room <= 0:
             self._close(key)
             return False
-        moved = self._moved.get(key.k, 0)
+        moved = self._moved.get((key.k, self._runtime), 0)
         wanted = min(key.room - moved, self._wakes)
         if wanted <= 0:
             return False
@@ -288,20 +285,19 @@ class Turns:
         ]
         if not woken:
             return False
-        self._moved[key.k] = moved + min(len(woken), wanted)
+        self._moved[key.k, self._runtime] = moved + min(len(woken), wanted)
         self._wakes -= len(woken)
         # At once, or the next look for lines that wait would find these again.
         self.tx.many("keep_line", [(line.k, *line.stored) for line in woken])
         for line in woken:
             self.lines[line.k] = line
-            if line.runtime == self._runtime:
-                self._sources[line.queue].add(line)
+            self._sources[line.queue].add(line)
         return True
 
     def _best_waiting(self, key: Key, queue: str, wanted: int) -> list[Line]:
         """Of the lines of a queue that wait for a key, those whose turn it is, each in the place where it truly is."""
         while True:
-            rows = self.tx.rows("best_waiting", (key.k, queue, self._runtimes, wanted))
+            rows = self.tx.rows("best_waiting", (key.k, queue, self._runtime, wanted))
             lines = [Line(row, key) for row in rows if row[0] not in self.lines]
             wrong = [line for line in lines if self._set_right(line)]
             if not wrong:

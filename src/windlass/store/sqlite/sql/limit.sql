@@ -75,7 +75,9 @@ insert into {line} (queue, runtime, grp, keys, rank) values (?, ?, ?, ?, 0) retu
 -- name: tie_line
 insert into {tie} (lim, line) values (?, ?)
 -- name: lower
-update {line} set rank = iif(head is null, ?2, min(rank, ?2)), head = iif(head is null, ?3, min(head, ?3)) where k = ?1
+update {line} set rank = iif(head is null, ?2, min(rank, ?2)), head = iif(head is null, ?3, min(head, ?3)),
+  waits_for = iif(head is null, null, waits_for)
+where k = ?1
 -- name: entering
 select n, queue, kind, runtime, grp, user, priority, ord, run_at, bounds, weight, line from {job}
 where n in (select value from json_each(?)) and state = {state:waiting} and parked is null
@@ -125,7 +127,7 @@ select k from {limit} where awake = 1 and exists (
 ) order by k limit ?3
 -- name: best_waiting
 select k, queue, runtime, grp, keys, rank, head from {line}
-where waits_for = ?1 and head is not null and queue = ?2 and runtime in (select value from json_each(?3))
+where waits_for = ?1 and head is not null and queue = ?2 and runtime = ?3
 order by rank, head limit ?4
 -- name: waiting_queues
 select distinct queue from {line} where waits_for = ?1 and head is not null
