@@ -9,6 +9,8 @@ from windlass import (
     Handler,
     Job,
     JobRef,
+    KeyLimit,
+    Limit,
     NewJob,
     Page,
     Priority,
@@ -65,6 +67,50 @@ async def with_context(ctx: Context, n: int) -> str:
 def resize(ctx: Context, path: str) -> str:
     ctx.progress(10, "no await in a plain def")
     return path
+
+
+def region(tenant: str) -> str:
+    return tenant[:2]
+
+
+def effort(pages: int) -> int:
+    return pages * 2
+
+
+@app.job(
+    limits=[
+        Limit(by="tenant", rate="10/s", burst=20, concurrency=2, cost="pages"),
+        Limit(by=region, rate=(10, 3600), cost=effort, scope="crm"),
+        Limit(
+            by="user", rate={"free": "1/s", "pro": {"max": 10, "window": 3_600_000}}, concurrency={"free": 1, "pro": 5}
+        ),
+    ],
+    rate_limit="5/m",
+    concurrency=2,
+    per_user_concurrency={"free": 1, "basic": 2, "pro": 5, "enterprise": 10},
+    per_user_rate={"max": 10, "window": 3_600_000},
+    on_rate="delay",
+)
+async def crawl(tenant: str, pages: int = 1) -> int:
+    return pages
+
+
+@app.job(per_user_concurrency=2, per_user_rate=("10/h"))
+async def render(n: int) -> None: ...
+
+
+app.queue("email-sending", rate_limit="100/m", concurrency=10, order="fair")
+app.queue("slow", order="ageing", ageing="30s")
+
+
+async def limits() -> None:
+    assert_type(await crawl.options(group="a", weight=3, cost=2, user="42", plan="pro").enqueue("a"), JobRef[int])
+    assert_type(await app.limits.get("kind:crawl"), KeyLimit | None)
+    assert_type(await app.limits.list(), list[KeyLimit])
+    assert_type((await app.limits.put("kind:crawl", rate="5/m", concurrency=2, shut_for="1m")).held, int)
+    assert_type(await app.limits.clear("kind:crawl"), bool)
+    assert_type((await app.limits.status(user="42", kind="render"))["reset_at"], datetime)
+    assert_type((await app.queues.set("slow", order="weighted")).name, str)
 
 
 @app.job(version=2, upcast={1: lambda old: {"a": old["x"]}})

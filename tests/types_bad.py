@@ -1,6 +1,6 @@
 """Mistakes that both type checkers must report, one on each line marked `# E` and nowhere else (see `test_types.py`)."""
 
-from windlass import Context, Windlass, chain, group, result_of
+from windlass import Context, Limit, Windlass, chain, group, result_of
 
 app = Windlass()
 
@@ -39,6 +39,14 @@ async def main() -> None:
 
 @app.job(quue="x")  # E unknown option
 def f() -> None: ...
+
+
+@app.job(concurrency="2")  # E wrong type
+def limited() -> None: ...
+
+
+@app.job(limits=[Limit(by="a", rate=5)])  # E a number is no rate
+def rated(a: int) -> None: ...
 
 
 @app.job(runtime="fiber")  # E wrong choice
