@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.breaker import Breaker, Call, Numbers, after, closed, opened, pause_of
-from windlass.clock import SECOND, Duration, Micros, host_now, micros, moment
+from windlass.clock import SECOND, Duration, Micros, micros, moment
 from windlass.failure import safe_text
 from windlass.limit import PROVIDER, LimitChange, LimitInfo
 from windlass.query import Record, Swap
@@ -27,7 +27,6 @@ _KEPT = 30 * 86_400 * SECOND
 """A provider that nobody called for a month is forgotten."""
 _TRIES = 50
 _MOST_PENDING = 10_000
-_FRESH_CLOCK = 60 * SECOND
 _PROBE = 60 * SECOND
 """How long a probe outside the line may take before another one may try."""
 _LONGEST_ACTOR = 200
@@ -78,10 +77,9 @@ class Desk:
         self._noted: dict[str, list[Call]] = {}
         self._limited: dict[str, float] = {}
         self._known: dict[str, tuple[Breaker, int]] = {}
-        self._offset: Micros | None = None
-        self._checked: Micros = 0
+        self._probing: set[str] = set()
         self.urgent = False
-        """A failure is among what was noted."""
+        """A failure, or what a probe found, is among what was noted."""
 
     @property
     def pending(self) -> bool:
@@ -93,7 +91,11 @@ class Desk:
         calls = self._noted.setdefault(name, [])
         if len(calls) < _MOST_PENDING:  # a store that is away for long must not fill the memory
             calls.append(call)
-        self.urgent = self.urgent or not call.ok
+        known = self._known.get(name)
+        self.urgent = (
+            self.urgent or not call.ok or name in self._probing or (known is not None and known[0].state == "open")
+        )
+        self._probing.discard(name)
 
     def note_limit(self, name: str, seconds: float) -> None:
         """The provider asked to be left alone for so long."""
@@ -107,12 +109,8 @@ class Desk:
         self.urgent = False
 
     async def now(self) -> Micros:
-        """The store's time, by this machine's clock and the difference that was last seen."""
-        here = host_now()
-        if self._offset is None or not 0 <= here - self._checked < _FRESH_CLOCK:
-            self._offset = await self._store.now() - here
-            self._checked = here
-        return here + self._offset
+        """The store's time."""
+        return await self._store.now()
 
     async def flush(self) -> None:
         """Bring what was noted to the store; raises `StoreError`, and then it is still noted."""
@@ -148,7 +146,11 @@ class Desk:
         if gate.held or breaker.probing > now:
             return max(breaker.probing, now + SECOND)
         record = await self._write(name, replace(breaker, probing=now + _PROBE), version)
-        return None if record.swapped else now + SECOND
+        if not record.swapped:
+            return now + SECOND
+        self._known[name] = (_breaker(record), record.version)
+        self._probing.add(name)
+        return None
 
     async def _count(self, name: str, calls: list[Call]) -> None:
         known = self._known.get(name)

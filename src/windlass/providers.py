@@ -161,7 +161,7 @@ class Chain:
             return
         desk.note(provider.name, Call(True, began))
         now = time.monotonic()
-        if now - self._flushed >= _EVERY:
+        if desk.urgent or now - self._flushed >= _EVERY:
             self._flushed = now
             await desk.flush()
 
