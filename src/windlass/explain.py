@@ -1,5 +1,6 @@
 """Why a job is not running: every reason, from what a claim looks at (`Store.standing`), the workers and recent rates."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from windlass.job import Job
 from windlass.lease import WorkerInfo
 from windlass.limit import PROVIDER, LimitInfo
 from windlass.metrics import MINUTE, MetricQuery, Point
-from windlass.query import Standing
+from windlass.query import Standing, Where
 from windlass.results import not_found
 from windlass.states import State
 from windlass.store.protocol import Store
@@ -22,6 +23,7 @@ RECENT = 5 * MINUTE
 
 _ENDS = ("complete", "fail", "retry", "snooze", "abort")
 _COUNTED = 10_000
+_MOST_SLOTS = 1_000
 _SHOWN = 5
 
 
@@ -67,6 +69,13 @@ class Recent(msgspec.Struct, frozen=True):
     took: float | None = None
 
 
+class Crew(msgspec.Struct, frozen=True):
+    """The live workers, and how many jobs of the job's runtime each of them runs."""
+
+    workers: Sequence[WorkerInfo] = ()
+    running: Mapping[str, int] = {}
+
+
 async def explain_job(store: Store, id: str) -> Explanation:
     """Why job `id` is not running; raises `JobNotFound`."""
     standing = await store.standing(id)
@@ -74,18 +83,16 @@ async def explain_job(store: Store, id: str) -> Explanation:
         raise not_found(id)
     job = standing.job
     if job.is_final or job.state is State.ACTIVE:
-        return explain(standing, (), Recent(), {})
+        return explain(standing, Crew(), Recent(), {})
     named = [limit.key.removeprefix(PROVIDER) for limit in standing.limits if limit.key.startswith(PROVIDER)]
     known = await states(store, named) if named else {}
-    return explain(standing, await store.workers(), await _recent(store, standing), known)
+    return explain(standing, await _crew(store, job), await _recent(store, standing), known)
 
 
-def explain(
-    standing: Standing, workers: Sequence[WorkerInfo], recent: Recent, breakers: Mapping[str, BreakerState]
-) -> Explanation:
+def explain(standing: Standing, crew: Crew, recent: Recent, breakers: Mapping[str, BreakerState]) -> Explanation:
     """The explanation of where a job stands."""
     job = standing.job
-    reasons = list(_reasons(standing, workers, breakers))
+    reasons = list(_reasons(standing, crew, breakers))
     reasons.sort(key=lambda reason: not reason.blocks)
     return Explanation(
         id=job.id,
@@ -99,9 +106,7 @@ def explain(
     )
 
 
-def _reasons(
-    standing: Standing, workers: Sequence[WorkerInfo], breakers: Mapping[str, BreakerState]
-) -> Iterator[Reason]:
+def _reasons(standing: Standing, crew: Crew, breakers: Mapping[str, BreakerState]) -> Iterator[Reason]:
     job = standing.job
     if job.is_final:
         yield _ended(job)
@@ -116,7 +121,7 @@ def _reasons(
     yield from _places(standing)
     for limit in standing.limits:
         yield from _limit(standing, limit, breakers)
-    yield from _workers(job, workers)
+    yield from _workers(job, crew)
     if job.state is State.WAITING:
         yield _line(standing)
     yield from _remarks(standing)
@@ -244,7 +249,8 @@ def _provider(standing: Standing, limit: LimitInfo, breaker: BreakerState | None
         yield Reason("breaker-half-open", text, facts | {"holders": holders}, mend=mend)
 
 
-def _workers(job: Job, workers: Sequence[WorkerInfo]) -> Iterator[Reason]:
+def _workers(job: Job, crew: Crew) -> Iterator[Reason]:
+    workers = crew.workers
     start = f"windlass worker -A module:app -q {job.queue}"
     facts = {"queue": job.queue, "kind": job.kind, "workers": len(workers)}
     serving = [worker for worker in workers if worker.queues is None or job.queue in worker.queues]
@@ -267,9 +273,9 @@ def _workers(job: Job, workers: Sequence[WorkerInfo]) -> Iterator[Reason]:
         text = f"No worker of the queue {job.queue} has slots for the runtime {job.runtime}."
         flag = {"process": "-p 4", "thread": "--threads 32"}.get(job.runtime, "-c 100")
         yield Reason("no-slots", text, facts | {"runtime": job.runtime}, mend=f"{start} {flag}")
-    elif all(worker.running >= sum(worker.slots.values()) for worker in able):
-        slots = sum(sum(worker.slots.values()) for worker in able)
-        text = f"All {slots} slots of {_count(len(able), 'worker')} are busy."
+    elif all(crew.running.get(worker.id, 0) >= worker.slots[job.runtime] for worker in able):
+        slots = sum(worker.slots[job.runtime] for worker in able)
+        text = f"All {_count(slots, f'{job.runtime} slot')} of {_count(len(able), 'worker')} are busy."
         yield Reason("workers-busy", text, facts | {"slots": slots}, mend=start)
 
 
@@ -331,6 +337,15 @@ def _estimate(standing: Standing, reasons: Iterable[Reason], recent: Recent) -> 
     if recent.per_second:
         rates.append(recent.per_second)
     return round(start + ahead / min(rates), 3) if rates else None
+
+
+async def _crew(store: Store, job: Job) -> Crew:
+    workers = await store.workers()
+    slots = sum(worker.slots.get(job.runtime, 0) for worker in workers)
+    if not workers or slots >= _MOST_SLOTS:  # more than are worth counting: some are free in all likelihood
+        return Crew(workers)
+    active = await store.jobs(Where(states=(State.ACTIVE,)), limit=_MOST_SLOTS)
+    return Crew(workers, Counter(each.worker or "" for each in active.items if each.runtime == job.runtime))
 
 
 async def _recent(store: Store, standing: Standing) -> Recent:
