@@ -10,16 +10,22 @@ from datetime import datetime
 from typing import Any, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from windlass.app import Windlass
+from windlass.chunk import Chunk, Item, missing, take_results
 from windlass.clock import Duration, Micros, host_now, instant, micros, moment
 from windlass.codec import MEBIBYTE, encode
 from windlass.context import Context, Notebook
 from windlass.errors import WindlassError
 from windlass.handler import Handler
 from windlass.job import Claim, Enqueued, ErrorInfo, NewJob
-from windlass.outcome import completed, judge
+from windlass.lease import Delivery
+from windlass.outcome import Finish, completed, judge, paused
+from windlass.states import Event
+from windlass.steps import Paused, StepRecord, read_record
 from windlass.stores import Stores
+from windlass.views import JobId
 
 IN_MEMORY = "sqlite://:memory:"
 _MOST_STEPS = 100_000
@@ -65,6 +71,10 @@ class Box:
     async def now(self) -> datetime:
         """The sandbox's time."""
         return moment(await (await self.app.store()).now())
+
+    async def signal(self, job: JobId, name: str, data: Any = None) -> Delivery:
+        """Hand a signal to a job, as `app.jobs.signal` does; `drain` then runs the handler that waited for it."""
+        return await self.app.jobs.signal(job, name, data)
 
     async def drain(self) -> int:
         """Run every job that may run now; how many ran."""
@@ -121,8 +131,8 @@ async def sandbox(app: Windlass, *, now: datetime | None = None) -> AsyncGenerat
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended. `outcome`: complete, retry, snooze, fail or abort. `progress`: (percent, note) in order; `log`:
-    (level, text). `delay`: seconds until it would run again."""
+    """How an attempt ended. `outcome`: complete, retry, snooze, suspend, fail or abort. `progress`: (percent, note) in order;
+    `log`: (level, text). `delay`: seconds until it would run again. `steps`: what is on record of a durable handler."""
 
     outcome: str
     result: Any = None
@@ -132,6 +142,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     delay: float = 0.0
     progress: list[tuple[float, str | None]] = []
     log: list[tuple[str, str]] = []
+    steps: list[StepRecord] = []
 
 
 async def run(
@@ -140,36 +151,54 @@ async def run(
     *args: Any,
     attempt: int = 1,
     resources: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Ran:
     """Run one attempt of a handler without a store: arguments and result go through JSON as they do in a queue, what it
-    raises is judged as a worker would, progress and log lines are collected. `resources` stand in for `@app.resource`."""
+    raises is judged as a worker would, progress and log lines are collected. `resources` stand in for `@app.resource`.
+
+    A durable handler is run again from the top when it sleeps, by a clock that jumps there; `signals` are there when it waits
+    for them, once each. One that waits for another signal without a timeout ends with the outcome `suspend`."""
     job = handler.job(*args, **kwargs)
     if handler.fn is None:
         raise WindlassError(f"the code of {handler.kind!r} is not in this program", kind=handler.kind)
     claim, notes = _claim(job, attempt), Notebook()
-    context = Context(claim, notes, resources or {})
+    notes.home = asyncio.current_task()
+    book = notes.memory
+    book.blocking, book.clock = handler.runtime != "async", claim.claimed_at
+    book.signals = {name: encode(data, name, MEBIBYTE) for name, data in (signals or {}).items()}
     started = time.monotonic_ns()
-    try:
-        text = handler.encode_result(await _call(handler, job, context))
-    except Exception as error:
-        took: Micros = (time.monotonic_ns() - started) // 1_000
-        end = judge(claim, error, handler.rules(job.options).run, "testing", took)
-        info = msgspec.json.decode(end.error, type=ErrorInfo) if end.error else None
-        return Ran(
-            outcome=str(end.event),
-            error=info,
-            exception=error,
-            reason=end.reason,
-            delay=end.delay / 1e6,
-            progress=notes.progressed,
-            log=notes.lines,
-        )
-    finally:
-        await context.close()
-    end = completed(claim, text, 0)
-    result = handler.result_from(msgspec.json.decode(text)) if text else None
-    return Ran(outcome=str(end.event), result=result, progress=notes.progressed, log=notes.lines)
+    while True:
+        context = Context(claim, notes, resources or {})
+        try:
+            text = handler.encode_result(await _call(handler, job, context))
+            end = completed(claim, text, 0)
+            return _ran(notes, end, result=handler.result_from(msgspec.json.decode(text)) if text else None)
+        except Paused as pause:
+            if pause.event is Event.SUSPEND and not pause.delay:
+                end = paused(claim, "testing", 0, pause.event, pause.reason, 0, pause.signal)
+                return _ran(notes, end)
+            book.clock += pause.delay
+            claim = replace(claim, claimed_at=book.clock)
+        except Exception as error:
+            took: Micros = (time.monotonic_ns() - started) // 1_000
+            return _ran(notes, judge(claim, error, handler.rules(job.options).run, "testing", took), exception=error)
+        finally:
+            await context.close()
+
+
+def _ran(notes: Notebook, end: Finish, result: Any = None, exception: BaseException | None = None) -> Ran:
+    return Ran(
+        outcome=str(end.event),
+        result=result,
+        error=msgspec.json.decode(end.error, type=ErrorInfo) if end.error else None,
+        exception=exception,
+        reason=end.reason,
+        delay=end.delay / 1e6,
+        progress=notes.progressed,
+        log=notes.lines,
+        steps=[read_record(step) for _, step in sorted(notes.memory.steps.items())],
+    )
 
 
 def _claim(job: NewJob[Any], attempt: int) -> Claim:
@@ -198,16 +227,44 @@ def _claim(job: NewJob[Any], attempt: int) -> Claim:
 
 
 async def _call(handler: Handler[..., Any], job: NewJob[Any], context: Context) -> Any:
-    fn = handler.fn
-    assert fn is not None
+    entry = handler.entry
+    assert entry is not None
     positional, named = handler.decode(job.args, handler.version)
     if handler.takes_context:
         positional = (context, *positional)
     limit = handler.rules(job.options).timeout
-    async with asyncio.timeout(limit):
-        if handler.runtime == "async":
-            return await fn(*positional, **named)
-        return await asyncio.to_thread(fn, *positional, **named)
+    ends: list[tuple[Any, BaseException | None]] = []
+    chunk: Chunk[Any, Any] | None = None
+    if handler.chunked:
+
+        def end(_: Item[Any, Any], result: Any, error: BaseException | None) -> None:
+            ends.append((result, error))
+
+        item: Item[Any, Any] = Item(job.id, context.attempt, positional[0], lambda: context, end)
+        chunk = Chunk([item], context.desk.is_stopping)
+        positional = (chunk,)
+    try:
+        async with asyncio.timeout(limit):
+            if handler.runtime == "async":
+                value = await entry(*positional, **named)
+            else:
+                value = await asyncio.to_thread(entry, *positional, **named)
+    except BaseException as error:
+        context.check_end(error)
+        raise
+    context.check_end(None)
+    return value if chunk is None else _end_of_item(chunk, value, ends)
+
+
+def _end_of_item(chunk: Chunk[Any, Any], value: Any, ends: list[tuple[Any, BaseException | None]]) -> Any:
+    """The end of the only job of a chunk."""
+    take_results(chunk, value)
+    if not ends:
+        raise missing(chunk)
+    result, error = ends[0]
+    if error is not None:
+        raise error
+    return result
 
 
 def _has(args: Mapping[str, Any], name: str, value: Any) -> bool:

@@ -1,0 +1,109 @@
+"""The worker process of the step tests: it kills itself at a call to its store.
+
+    python -m tests.chaos.durable
+
+`QUEUE` names the queue it serves, `EFFECTS` the file of its handlers' effects. `KILL` is `verb:number:when`: at the call of
+that number of `claim`, `steps`, `report`, ... that is about the job, `before` it is sent or `after` it was answered.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from windlass.app import Windlass
+from windlass.context import Context
+from windlass.lease import Step
+from windlass.store import open_store
+from windlass.worker.process import run_worker
+from windlass.worker.worker import Worker
+
+STEPS = ("reserve", "charge", "pack", "ship", "thank")
+VERBS = ("heartbeat", "promote", "rescue", "claim", "steps", "report", "finish")
+
+app = Windlass(os.environ.get("WINDLASS_URL", "sqlite://:memory:"), namespace=os.environ.get("WINDLASS_NAMESPACE"))
+
+
+def effect(what: str, ctx: Context) -> str:
+    line = f"{what} {ctx.id} {ctx.lease} {os.getpid()} 0\n"
+    file = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
+    return f"{what} by lease {ctx.lease}"
+
+
+async def effect_async(what: str, ctx: Context) -> str:
+    await asyncio.sleep(0)
+    return effect(what, ctx)
+
+
+@app.job(kind="order", max_attempts=1, max_rescues=100)
+async def order(ctx: Context) -> list[str]:
+    done = [await ctx.step(name, effect_async, name, ctx) for name in STEPS[:3]]
+    return [*done, *[await ctx.step(name, effect, name, ctx) for name in STEPS[3:]]]
+
+
+@app.job(kind="order-in-thread", max_attempts=1, max_rescues=100)
+def order_in_thread(ctx: Context) -> list[str]:
+    return [ctx.sync.step(name, effect, name, ctx) for name in STEPS]
+
+
+@app.job(kind="order-in-process", runtime="process", max_attempts=1, max_rescues=100)
+def order_in_process(ctx: Context) -> list[str]:
+    return [ctx.sync.step(name, effect, name, ctx) for name in STEPS]
+
+
+def is_about_the_job(verb: str, given: tuple[Any, ...], answer: Any) -> bool:
+    if verb == "claim":
+        return bool(answer.jobs)
+    if verb == "report":
+        return any(isinstance(note, Step) and note.done for note in given[0])
+    return True
+
+
+def die_at(engine: Any, point: str) -> None:
+    """Kill this process, with all that it is, at one call to its store."""
+    wanted, number, when = point.split(":")
+    calls = itertools.count(1)
+    verb = getattr(engine, wanted)
+
+    async def doomed(self: Any, *given: Any) -> Any:
+        if wanted == "claim":
+            answer = await verb(self, *given)
+            if is_about_the_job(wanted, given, answer) and next(calls) == int(number):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+        is_now = is_about_the_job(wanted, given, None) and next(calls) == int(number)
+        if is_now and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = await verb(self, *given)
+        if is_now:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    setattr(engine, wanted, doomed)
+
+
+def main() -> int:
+    logging.basicConfig(level="WARNING", stream=sys.stderr)
+    if "KILL" in os.environ:
+        die_at(type(open_store(app.url, app.namespace)), os.environ["KILL"])
+    queue = os.environ.get("QUEUE")
+
+    def make() -> Worker:
+        queues = None if queue is None else [queue]
+        return Worker(app, queues=queues, concurrency=8, threads=8, processes=1, lease=1.0, grace=0.0)
+
+    return run_worker(make, app.close)
+
+
+if __name__ == "__main__":
+    # The handlers of child processes are found by this module's real name.
+    from tests.chaos import durable
+
+    sys.exit(durable.main())

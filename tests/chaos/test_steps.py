@@ -1,0 +1,116 @@
+"""A job of five steps whose worker is killed at every call to the store: what is on record is never done again.
+
+What was done is told by the handlers' own effect file, never by the store alone.
+"""
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import durable
+from tests.chaos.durable import STEPS
+from tests.waiting import until
+from tests.worker.crew import ROOT, Crew, Process, crew_of
+from tests.worker.kit import ended
+from windlass.app import Windlass
+
+POINTS = (
+    "heartbeat:1:after",
+    "promote:1:after",
+    "rescue:1:before",
+    "claim:1:after",
+    "steps:1:before",
+    "steps:1:after",
+    *(f"report:{number}:{when}" for number in range(1, 6) for when in ("before", "after")),
+    "finish:1:before",
+    "finish:1:after",
+)
+
+
+async def start(crew: Crew, **environment: object) -> Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.chaos.durable"),
+        env={**crew.environment, **{name: str(value) for name, value in environment.items()}},
+        cwd=ROOT,
+    )
+    crew.processes.append(process)
+    return process
+
+
+def expected(point: str) -> Counter[str]:
+    """How often each step may have had its effect: twice if the worker died between effect and record."""
+    verb, number, when = point.split(":")
+    counts = Counter(STEPS)
+    if verb == "report" and when == "before":
+        counts[STEPS[int(number) - 1]] += 1
+    return counts
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["order", "order-in-thread", "order-in-process"])
+async def test_steps_survive_kills(app: Windlass, tmp_path: Path, kind: str) -> None:
+    handler = durable.app.handlers[kind]
+    app.handlers[kind] = handler
+    async with app, crew_of(app, tmp_path) as crew:
+        jobs: dict[str, str] = {}
+        for number, point in enumerate(POINTS):
+            [ref] = await app.enqueue_many([handler.options(queue=f"q{number}").job()])
+            jobs[point] = ref.id
+        # A few at a time: each is a whole process.
+        room = asyncio.Semaphore(4)
+
+        async def doom(number: int, point: str) -> int:
+            async with room:
+                return await (await start(crew, KILL=point, QUEUE=f"q{number}")).wait()
+
+        codes = await asyncio.gather(*(doom(*each) for each in enumerate(POINTS)))
+        assert set(codes) == {-9}
+        before = {what: Counter(effect.job for effect in crew.effects(what)) for what in STEPS}
+        assert before[STEPS[0]], "nobody came so far as to have an effect"
+        await start(crew)
+        for point, id in jobs.items():
+            await check(app, crew, point, id)
+
+
+async def check(app: Windlass, crew: Crew, point: str, id: str) -> None:
+    job = await ended(app, id, 60)
+    assert (job.state, job.attempt) == ("completed", 1), point
+    effects = [(effect.what, effect.lease) for what in STEPS for effect in crew.effects(what) if effect.job == id]
+    done = Counter(what for what, _ in effects)
+    wanted = expected(point)
+    assert done == wanted, point
+    # Every step is on record once, and the result that the job has is that of the effect on record.
+    steps = await app.jobs.steps(id)
+    assert [(step.position, step.name, step.done) for step in steps] == [
+        (n, name, True) for n, name in enumerate(STEPS)
+    ]
+    last = dict(sorted(effects, key=lambda each: each[1]))
+    assert [step.result for step in steps] == [f"{name} by lease {last[name]}" for name in STEPS], point
+    assert job.result == [step.result for step in steps], point
+    if point in ("heartbeat:1:after", "promote:1:after", "rescue:1:before", "finish:1:after"):
+        return
+    # The history shows that a worker was lost, and from where the other went on.
+    rescued_at = next(each.finished_at for each in job.attempts if each.outcome == "rescue")
+    said = [line.text for line in await app.jobs.log(id)]
+    if wanted.total() > len(STEPS):
+        again = next(name for name in STEPS if wanted[name] > 1)
+        assert rescued_at is not None
+        assert any(repr(again) in text and "before" in text for text in said), (point, said)
+        assert [step.name for step in steps if step.at < rescued_at] == list(STEPS[: STEPS.index(again)]), point
+
+
+async def test_what_the_dying_record_is_seen_by_the_next(app: Windlass, tmp_path: Path) -> None:
+    """One kill, quick enough for every run of the suite: between the second effect and its record."""
+    app.handlers["order"] = durable.order
+    async with app, crew_of(app, tmp_path) as crew:
+        [ref] = await app.enqueue_many([durable.order.job()])
+        assert await (await start(crew, KILL="report:2:before")).wait() == -9
+        assert [Counter(e.job for e in crew.effects(what))[ref.id] for what in STEPS] == [1, 1, 0, 0, 0]
+        await start(crew)
+        await until(lambda: crew.effects("thank"), "the order to be carried out", 30)
+        await check(app, crew, "report:2:before", ref.id)
