@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -87,7 +88,11 @@ class Authentication:
 def peer_of(request: Request) -> str:
     """Who is at the other end. Forwarding headers count only as far as the server in front of us was told to trust them. An
     IPv6 subscriber has a whole /64 to come from."""
-    host = request.client.host if request.client else "?"
+    return _network(request.client.host if request.client else "?")
+
+
+@lru_cache(maxsize=4_096)
+def _network(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

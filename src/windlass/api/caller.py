@@ -65,6 +65,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return f"key:{self.key}" if self.key else f"user:{self.user}"
 
     @property
+    def owner(self) -> str:
+        """What tells whose jobs it makes, and how: callers that share it make the same jobs of the same description."""
+        return "\n".join((self.role, self.user, self.project or "", self.plan or ""))
+
+    @property
     def identity(self) -> str:
         """What tells this caller from every other: two callers never share it."""
         return "\n".join((self.actor, self.user, self.project or ""))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from windlass.api.bulk import BulkRunner
     from windlass.api.keys import ApiKeys
     from windlass.api.settings import ApiSettings
+    from windlass.api.specs import Handlers
     from windlass.app import Windlass
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Rooms(msgspec.Struct, frozen=True):
     app: "Windlass"
     settings: "ApiSettings"
     keys: "ApiKeys"
+    handlers: "Handlers"
     bulk: "BulkRunner"
 
 
@@ -84,7 +86,7 @@ class Call(msgspec.Struct, frozen=True):
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. `query`, `body`, `answer`: types, None for nothing. `others`: further statuses and their
-    types. `bulky`: takes large bodies; `secret`: its answer is shown once and kept nowhere; `tagged`: its answers have an ETag."""
+    types. `bulky`: takes large bodies; `secret`: its answer is shown once, kept nowhere; `tagged`: its answers have an ETag."""
 
     name: str
     method: str

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
+from operator import attrgetter
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -39,7 +40,6 @@ Priority = (
     | Literal["low", "normal", "high", "critical"]
 )
 _STEP = 500
-_MOST_REMEMBERED = 1_000
 
 
 class BackoffSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,8 +66,8 @@ class UniqueSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     latest: Duration | None = None
 
 
-class JobOptionsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is left out goes by the kind's own declaration."""
+class JobOptionsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """What is left out goes by the kind's own declaration. `on_failure`: what the failure of jobs it waits for does to it."""
 
     kind: Name
     args: dict[str, Any] = {}
@@ -94,72 +94,108 @@ class JobOptionsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     cost: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     name: Name | None = None
     tags: Annotated[tuple[Name, ...], Meta(max_length=50)] | None = None
+    on_failure: Literal["cancel", "run", "hold", "fail", "trigger"] | None = None
 
 
-class JobSpec(JobOptionsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job to be made. `after`: ids of jobs it waits for, and what their failure does to it."""
+class JobSpec(JobOptionsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """A job to be made. `after`: ids of jobs it waits for."""
 
     after: Annotated[tuple[JobId, ...], Meta(max_length=1_000)] = ()
-    on_failure: Literal["cancel", "run", "hold", "fail", "trigger"] | None = None
 
 
 _PLAIN = (
     "queue", "delay", "run_at", "max_attempts", "timeout", "max_rescues", "skip_cache", "provider", "plan", "group",
-    "weight", "cost", "name", "tags",
+    "weight", "cost", "name", "tags", "on_failure",
 )  # fmt: skip
 _PRIVILEGED = ("plan", "weight", "cost", "provider")
 """What decides how much a user gets: users cannot say it of themselves."""
 _INTERNAL = (HEAD, TAG, DUE)
 
 
+Known = dict[tuple[Any, ...], Handler[..., Any]]
+
+
+class Handlers:
+    """Handlers with options, by the kind's own handler, the caller and the options: checking options costs more than the rest of
+    making a job, and most jobs of an installation have the same few."""
+
+    MOST = 1_000
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Handler[..., Any], str], Known] = {}
+
+    def of(self, found: Handler[..., Any], owner: str) -> Known:
+        """Those of one kind and caller, by their options."""
+        known = self._known.get((found, owner))
+        if known is None:
+            if len(self._known) >= self.MOST:
+                self._known.clear()
+            known = self._known[found, owner] = {}
+        return known
+
+
 class Maker:
-    """Makes the jobs of one call: kinds are looked up once, and jobs with the same options share a handler."""
+    """Makes the jobs of one call. `find` looks kinds up, once each; after that making is plain work without waiting."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._handlers: dict[tuple[Any, ...], Handler[..., Any]] = {}
+        self._found: dict[str, tuple[Handler[..., Any], Known] | UnknownKind] = {}
 
-    async def make(
-        self, spec: JobOptionsSpec, *, after: Iterable[str] = (), inputs: Mapping[str, str] | None = None
+    async def find(self, kinds: Iterable[str]) -> None:
+        """Look kinds up; unknown ones are refused by `make`."""
+        for kind in dict.fromkeys(kinds):
+            try:
+                if kind.startswith(BUILT_IN):
+                    raise UnknownKind(f"no handler and no worker names the kind {kind!r}", kind=kind)
+                found = await self._call.app.find_kind(kind)
+                self._found[kind] = (found, self._call.rooms.handlers.of(found, self._call.caller.owner))
+            except UnknownKind as error:
+                self._found[kind] = error
+
+    async def one(self, spec: JobOptionsSpec, after: Iterable[str] = ()) -> NewJob[Any]:
+        """Look up and make a single job."""
+        await self.find([spec.kind])
+        return self.make(spec, after)
+
+    def make(
+        self, spec: JobOptionsSpec, after: Iterable[str] = (), inputs: Mapping[str, str] | None = None
     ) -> NewJob[Any]:
         """The job of a description; raises `WindlassError` for what does not fit, `Problem` for what is not allowed."""
-        handler = await self._handler(spec)
-        args = dict(spec.args)
-        rest = args.pop(REST, ())
-        if "self" in args or not isinstance(rest, (list, tuple)):
-            raise InvalidArgs(f"{spec.kind}: there is no parameter self", field="self", kind=spec.kind)
-        promised = {name: result_of(JobRef[Any](id)) for name, id in (inputs or {}).items()}
-        parents = tuple(after)
-        if parents:
-            handler = handler.options(after=parents)
-        job = handler.job(*cast("list[Any]", rest), **{**args, **promised})
-        return _within_reach(self._call, job)
+        handler = self._handler(spec)
+        args, rest = spec.args, cast("list[Any]", [])
+        if after:
+            handler = handler.options(after=tuple(after))
+        if REST in args:
+            args = dict(args)
+            rest = args.pop(REST)
+        if "self" in args or not isinstance(rest, list):  # names that Python takes before the handler could refuse them
+            raise InvalidArgs(f"{spec.kind}: there is no parameter of this name", field="self", kind=spec.kind)
+        if inputs:
+            args = {**args, **{name: result_of(JobRef[Any](id)) for name, id in inputs.items()}}
+        job = handler.job(*rest, **args)
+        return job if job.unique is None else _within_reach(self._call, job)
 
-    async def _handler(self, spec: JobOptionsSpec) -> Handler[..., Any]:
-        key = _options_key(spec)
-        handler = self._handlers.get(key)
+    def _handler(self, spec: JobOptionsSpec) -> Handler[..., Any]:
+        found = self._found[spec.kind]
+        if isinstance(found, UnknownKind):
+            raise found
+        own, known = found
+        key = _options_of(spec)
+        handler = known.get(key)
         if handler is None:
-            if spec.kind.startswith(BUILT_IN):
-                raise UnknownKind(f"no handler and no worker names the kind {spec.kind!r}", kind=spec.kind)
-            found = await self._call.app.find_kind(spec.kind)
-            handler = found.options(**read_options(self._call, spec))
-            if len(self._handlers) < _MOST_REMEMBERED:
-                self._handlers[key] = handler
+            if len(known) >= Handlers.MOST:
+                known.clear()
+            handler = known[key] = own.options(**read_options(self._call, spec))
         return handler
 
 
-def _options_key(spec: JobOptionsSpec) -> tuple[Any, ...]:
-    return tuple(getattr(spec, name) for name in _KEYED)
-
-
-_KEYED = tuple(name for name in JobSpec.__struct_fields__ if name not in ("args", "after"))
+_options_of = attrgetter(*[name for name in JobOptionsSpec.__struct_fields__ if name not in ("kind", "args")])
 
 
 def read_options(call: Call, spec: JobOptionsSpec) -> Any:
     """The options of `handler.options(...)`."""
     options: dict[str, Any] = {name: getattr(spec, name) for name in _PLAIN}
     options["priority"] = spec.priority
-    options["on_failure"] = getattr(spec, "on_failure", None)
     for name in ("expires", "deadline"):
         within, at = getattr(spec, name), getattr(spec, f"{name}_at")
         if within is not None and at is not None:

@@ -83,7 +83,7 @@ async def resume_queue(call: Call, name: str) -> QueueView:
 async def clear_queue(call: Call, name: str) -> Count:
     """Delete a queue's jobs that wait for something; running and ended ones stay."""
     await _one(call, name)
-    return Count(await call.app.queues.clear(name, actor=call.caller.actor))
+    return Count(int(await call.app.queues.clear(name, actor=call.caller.actor)))
 
 
 async def _one(call: Call, name: str) -> QueueView:

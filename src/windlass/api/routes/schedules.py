@@ -130,7 +130,7 @@ async def put_schedule(call: Call, key: str, body: NewSchedule) -> Schedule:
     """
     if "if-match" in call.request.headers:
         call.require_match(await _seen(call, key))
-    job = await Maker(call).make(body.job)
+    job = await Maker(call).one(body.job)
     policies: Any = {name: getattr(body, name) for name in ("overlap", "missed", "catch_up", "jitter")}
     options = {**_when(body), **policies}
     return await call.app.schedules.put(key, job, paused=body.paused, actor=call.caller.actor, **options)

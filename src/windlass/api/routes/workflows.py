@@ -1,6 +1,6 @@
 """Workflows and batches: store a graph of jobs in one call, look at it, cancel it, retry it from where it failed."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -20,18 +20,16 @@ from windlass.workflows import FlowInfo
 
 routes = Routes("workflows", "Graphs of jobs, stored in one call.")
 
-Policy = Literal["cancel", "run", "hold", "fail", "trigger"]
 Ref = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]+$", min_length=1, max_length=100)]
 
 
-class NodeSpec(JobOptionsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NodeSpec(JobOptionsSpec, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A job of a workflow. `after`: what it waits for, by `ref`, or by the id of a stored job. `inputs`: parameters that are
     results of others, such as `{"path": "render"}`; it waits for those too."""
 
     ref: Ref
     after: Annotated[tuple[Ref, ...], Meta(max_length=1_000)] = ()
     inputs: dict[str, Ref] = msgspec.field(default_factory=dict)
-    on_failure: Policy | None = None
 
 
 class NewWorkflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,12 +90,13 @@ async def create_workflow(call: Call, body: NewWorkflow) -> Reply[CreatedWorkflo
     outside = {name for spec in body.jobs for name in (*spec.after, *spec.inputs.values()) if name not in own}
     await check_parents(call, outside)
     maker = Maker(call)
+    await maker.find(spec.kind for spec in body.jobs)
     jobs: list[NewJob[Any]] = []
     for number, spec in enumerate(body.jobs):
         after = [own.get(name, name) for name in spec.after]
         inputs = {parameter: own.get(name, name) for parameter, name in spec.inputs.items()}
         try:
-            job = await maker.make(spec, after=after, inputs=inputs)
+            job = maker.make(spec, after, inputs)
         except (WindlassError, Problem) as error:
             raise placed(error, f"/jobs/{number}") from None
         jobs.append(replace(job, id=own[spec.ref]))
@@ -119,10 +118,11 @@ async def create_batch(call: Call, body: NewBatch) -> Reply[CreatedWorkflow]:
     named = [(f"/jobs/{number}", spec) for number, spec in enumerate(body.jobs)]
     named += [(f"/{name}", spec) for name, spec in callbacks.items() if spec is not None]
     await check_parents(call, {id for _, spec in named for id in spec.after})
+    await maker.find(spec.kind for _, spec in named)
     made: dict[str, NewJob[Any]] = {}
     for place, spec in named:
         try:
-            made[place] = replace(await maker.make(spec, after=spec.after), id=next(ids))
+            made[place] = replace(maker.make(spec, spec.after), id=next(ids))
         except (WindlassError, Problem) as error:
             raise placed(error, place) from None
     members = [made[place] for place, _ in named if place.startswith("/jobs/")]
