@@ -160,6 +160,49 @@ class Play(RuleBasedStateMachine):
         self.sent.append((job, edges))
         self._enqueue(job, edges)
 
+    @rule(
+        queue=QUEUES,
+        keys=st.sampled_from([("one",), ("two",), ("one", "two"), ("rate",), ("rate", "two")]),
+        groups=st.lists(st.sampled_from([None, "g1", "g2"]), min_size=2, max_size=4),
+        priority=PRIORITIES,
+    )
+    def enqueue_several(self, queue: str, keys: tuple[str, ...], groups: list[str | None], priority: int) -> None:
+        """More than their limits let run at once."""
+        for group in groups:
+            self._tick()
+            bounds = tuple(Bound(key, limit.concurrency, limit.rate) for key, limit in self._bounds(keys))
+            job = NewJob(id=fresh_id(), kind="work", queue=queue, priority=priority, limits=bounds, group=group)
+            self.sent.append((job, {}))
+            self._enqueue(job, {})
+
+    @precondition(lambda self: self.model.claimable(None))
+    @rule(which=st.integers(0, 2))
+    def claim_all(self, which: int) -> None:
+        self.claim(which, 6)
+
+    @precondition(lambda self: any(job.state is State.ACTIVE for job in self.model.jobs.values()))
+    @rule(which=st.integers(0, 50), event=st.sampled_from([Event.COMPLETE, Event.SUSPEND, *ENDS]), delay=DELAYS)
+    def finish_one_that_runs(self, which: int, event: Event, delay: int) -> None:
+        running = [claim for claim in self.claims if self.model.holds(claim.id, claim.lease)]
+        if running:
+            self._tick()
+            self._finish_with(running[which % len(running)], event, delay)
+
+    @precondition(lambda self: self.model.claimable(None))
+    @rule(which=st.integers(0, 2), delay=DELAYS)
+    def suspend_the_next(self, which: int, delay: int) -> None:
+        before = len(self.claims)
+        self.claim(which, 1)
+        for claim in self.claims[before:]:
+            self._tick()
+            self._finish_with(claim, Event.SUSPEND, delay)
+
+    @precondition(lambda self: any(job.signal for job in self.model.jobs.values()))
+    @rule(which=st.integers(0, 9), action=st.sampled_from([Action.RUN_NOW, Action.CANCEL, Action.FAIL, Action.DELETE]))
+    def command_a_suspended_one(self, which: int, action: Action) -> None:
+        ids = [job.id for job in self.model.jobs.values() if job.signal]
+        self._command(ids[which % len(ids)], action)
+
     def _bounds(self, keys: tuple[str, ...]) -> list[tuple[str, ModelKey]]:
         return [(key, self.model.limits[key]) for key in keys]
 
@@ -252,6 +295,9 @@ class Play(RuleBasedStateMachine):
         """The end of some claim, often a stale one."""
         self._tick()
         claim = self.claims[-1 - which % len(self.claims)]
+        self._finish_with(claim, event, delay)
+
+    def _finish_with(self, claim: Claim, event: Event, delay: int) -> None:
         signal = "go" if event is Event.SUSPEND else None
         ended = end(claim, event, delay=0 if event is Event.RELEASE else delay, signal=signal)
         self.ends.append(ended)
@@ -267,17 +313,19 @@ class Play(RuleBasedStateMachine):
         assert [str(verdict) for verdict in self.run(self.store.finish([ended]))] == [expected]
 
     @precondition(lambda self: self.model.jobs)
-    @rule(which=st.integers(0, 50), data=st.integers(0, 9))
+    @rule(which=st.sampled_from([0, 0, 0, 1, 2, 7, 30]), data=st.integers(0, 9))
     def signal(self, which: int, data: int) -> None:
         self._tick()
-        ids = list(self.model.jobs)
+        # Those that are suspended first: a walk among many jobs seldom meets them.
+        ids = sorted(self.model.jobs, key=lambda id: self.model.jobs[id].signal is None)
         id = ids[which % len(ids)]
         assert self.run(self.store.signal(id, "go", str(data), "ops")) == self.model.signal(id, str(data))
 
     @precondition(lambda self: self.claims)
-    @rule(which=st.integers(0, 200), position=st.integers(0, 2))
-    def ask_for_a_signal(self, which: int, position: int) -> None:
-        claim = self.claims[-1 - which % len(self.claims)]
+    @rule(which=st.integers(0, 200), position=st.integers(0, 2), stale=st.sampled_from([False, False, True]))
+    def ask_for_a_signal(self, which: int, position: int, stale: bool) -> None:
+        claims = [claim for claim in self.claims if stale or self.model.holds(claim.id, claim.lease)] or self.claims
+        claim = claims[-1 - which % len(claims)]
         (noted,) = self.run(self.store.report([Step(claim.id, claim.lease, position, "wait", None, False, "go")]))
         holds = self.model.holds(claim.id, claim.lease)
         assert (noted.accepted, noted.value) == (holds, self.model.take_signal(claim.id) if holds else None)
@@ -334,9 +382,11 @@ class Play(RuleBasedStateMachine):
         action=st.sampled_from([Action.CANCEL, Action.FAIL, Action.REQUEUE, Action.RUN_NOW, Action.DELETE]),
     )
     def command(self, which: int, action: Action) -> None:
-        self._tick()
         ids = list(self.model.jobs)
-        id = ids[which % len(ids)]
+        self._command(ids[which % len(ids)], action)
+
+    def _command(self, id: str, action: Action) -> None:
+        self._tick()
         verbs = {
             Action.CANCEL: self.model.cancel,
             Action.FAIL: self.model.fail,
@@ -401,7 +451,7 @@ def test_the_engine_does_what_the_model_does(engine: str) -> None:
         machine,
         settings=settings(
             max_examples=max(5, round(60 * SCALE)),
-            stateful_step_count=40,
+            stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate, Phase.shrink],
