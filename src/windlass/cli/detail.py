@@ -13,15 +13,17 @@ from windlass.clock import moment
 from windlass.job import Attempt, Job
 from windlass.lease import StoredLine
 from windlass.query import AuditEntry
+from windlass.steps import StepRecord, read_record
 from windlass.store.protocol import Store
 
 
 class Detail(NamedTuple):
-    """A job, its log lines and what operators did to it."""
+    """A job, its log lines, what operators did to it, and its steps."""
 
     job: Job
     log: list[StoredLine]
     audit: list[AuditEntry]
+    steps: list[StepRecord]
 
 
 async def gather(store: Store, ids: Sequence[str]) -> list[Detail]:
@@ -30,7 +32,8 @@ async def gather(store: Store, ids: Sequence[str]) -> list[Detail]:
     for id in ids:
         job = await store.job(id)
         if job is not None:
-            found.append(Detail(job, await store.log(id), await store.audit(id)))
+            steps = [read_record(step) for step in await store.steps(id)]
+            found.append(Detail(job, await store.log(id), await store.audit(id), steps))
     return found
 
 
@@ -69,6 +72,7 @@ def _object(detail: Detail) -> dict[str, Any]:
         {"at": moment(entry.at), "attempt": entry.attempt, "level": entry.level, "text": entry.text}
         for entry in detail.log
     ]
+    value["steps"] = [msgspec.to_builtins(step, enc_hook=str) for step in detail.steps]
     value["audit"] = [
         {"at": moment(entry.at), "actor": entry.actor, "action": entry.action, "detail": entry.detail}
         for entry in detail.audit
@@ -110,11 +114,25 @@ def _facts(detail: Detail) -> list[tuple[str, str]]:
         ("parents", "\n".join(job.parents)),
         ("rescues", str(job.rescues) if job.rescues else ""),
         ("attempts", "\n".join([f"{job.attempt} of {job.max_attempts}", *map(_attempt, job.attempts)])),
+        ("steps", "\n".join(map(_step, detail.steps))),
         ("error", f"{job.error.type} ({job.error.category}): {job.error.message}" if job.error else ""),
         ("trace", job.error.traceback.rstrip() if job.error else ""),
         ("log", "\n".join(f"{moment(x.at):%H:%M:%S} #{x.attempt} {x.level}: {x.text}" for x in detail.log)),
         ("audit", "\n".join(f"{moment(x.at):%F %T} {x.actor}: {x.action} {x.detail}" for x in detail.audit)),
     ]
+
+
+def _step(step: StepRecord) -> str:
+    what = step.name if step.what in (step.name, "step") else f"{step.what} {step.name}"
+    if step.timed_out:
+        end = "did not come in time"
+    elif step.done:
+        end = "" if step.what == "sleep" else as_json(step.result)
+    elif step.what == "step":
+        end = "begun, not on record" if step.result is None else as_json(step.result)
+    else:
+        end = "for ever" if step.until is None else f"until {step.until:%Y-%m-%d %H:%M:%S} UTC ({ago(step.until)})"
+    return f"{step.position} {step.at:%H:%M:%S} #{step.attempt} {what}{': ' * bool(end)}{end}"
 
 
 def _took(job: Job) -> float:

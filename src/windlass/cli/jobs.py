@@ -1,13 +1,13 @@
-"""`windlass jobs`: list, show, explain, retry, run now, reprioritise, cancel, remove."""
+"""`windlass jobs`: list, show, explain, signal, retry, run now, reprioritise, cancel, remove."""
 
 from typing import Annotated
 
 import typer
 
 from windlass.cli import options
-from windlass.cli.options import Form, noun
+from windlass.cli.options import Form, Plain, noun
 
-app = noun("List, show, explain, retry, cancel and remove jobs.")
+app = noun("List, show, explain, signal, retry, cancel and remove jobs.")
 
 
 @app.command("ls")
@@ -124,6 +124,23 @@ def reprioritise(
     wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
     command = Command(action=Action.REPRIORITISE, priority=read_priority(priority))
     change(Target(url, app_ref, namespace), command, Selection(ids, wanted, limit), yes=True, form=output)
+
+
+@app.command("signal")
+def signal(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The job that waits.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What its handler waits for.")],
+    data: Annotated[str, typer.Argument(metavar="JSON", help="What it is told; - reads stdin.")] = "null",
+    output: options.PlainOutput = Plain.TEXT,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Hand a signal to a job whose handler waits for it (exit code 1 if the job has ended)."""
+    from windlass.cli.signal import hand, read_data
+    from windlass.cli.target import Target
+
+    hand(Target(url, app_ref, namespace), id, name, read_data(data), output)
 
 
 @app.command("retry")
