@@ -94,10 +94,9 @@ def plan_of(job: NewJob[Any]) -> str | None:
 def exceeded(taken: Taken, rate: Rate, job: NewJob[Any], asked: int) -> RateLimitExceeded:
     """The error of a submission that does not fit."""
     reset_at = moment(taken.reset_at)
-    again = f"at {reset_at:%Y-%m-%d %H:%M:%S}Z" if asked <= taken.limit else "never: it is more than the limit"
+    again = f"{asked} fit at {reset_at:%Y-%m-%d %H:%M:%S}Z" if asked <= taken.limit else f"{asked} at once never fit"
     return RateLimitExceeded(
-        f"user {job.user!r} may enqueue {write_rate(rate)} of {job.kind}; {taken.remaining} more fit now, "
-        f"{asked} asked for fit {again}",
+        f"user {job.user!r} may enqueue {write_rate(rate)} of {job.kind}; {taken.remaining} more fit now, {again}",
         limit=taken.limit,
         remaining=taken.remaining,
         reset_at=reset_at,
