@@ -29,14 +29,16 @@ def finish(tx: Tx, finishes: Sequence[Finish]) -> list[Verdict]:
         raise Uneven
     if not plain:
         return finish_carefully(tx, finishes)
+    flow, hangs = tx.rows("gates")[0]
+    tx.flow = bool(flow)
     _complete(tx, plain)
     if len(plain) == len(finishes):
-        _after(tx, plain, _ended(tx, plain))
+        _after(tx, plain, _ended(tx, plain, hangs))
         return [Verdict.ACCEPTED] * len(plain)
     others = [end for end in finishes if end.event is not Event.COMPLETE or not end.spends or end.rescued]
     one_by_one = _OneByOne(tx, others)
     verdicts = dict(zip([end.id for end in others], map(one_by_one.commit, others), strict=True))
-    _after(tx, plain + one_by_one.accepted, _ended(tx, plain) + one_by_one.ended)
+    _after(tx, plain + one_by_one.accepted, _ended(tx, plain, hangs) + one_by_one.ended)
     return [verdicts.get(end.id, Verdict.ACCEPTED) for end in finishes]
 
 
@@ -57,7 +59,7 @@ def _complete(tx: Tx, plain: Sequence[Finish]) -> None:
         "\\u0000" in items
     ):  # json_each would cut a raw NUL; it cannot be in JSON text, but nothing must be lost if it is
         raise Uneven
-    if tx.value("any_held"):
+    if tx.flows():
         give_back(tx, [line for (line,) in tx.rows("held_lines", (packed([end.id for end in plain]),))])
     if tx.changed("complete_all", (items, tx.now)) != len(plain):
         raise Uneven
@@ -65,9 +67,9 @@ def _complete(tx: Tx, plain: Sequence[Finish]) -> None:
         tx.moved(queue, State.ACTIVE, State.COMPLETED, sum(end.queue == queue for end in plain))
 
 
-def _ended(tx: Tx, plain: Sequence[Finish]) -> list[Ended]:
+def _ended(tx: Tx, plain: Sequence[Finish], hangs: bool) -> list[Ended]:
     """The completed jobs that anything hangs on; none of them when nothing hangs on any job."""
-    if not (tx.value("any_edge") or tx.value("any_key")):
+    if not hangs:
         return []
     rows = tx.rows("places_of", (packed([end.id for end in plain]),))
     return [Ended(n, id, State.COMPLETED.value) for id, n in rows]

@@ -148,6 +148,7 @@ def bind(tx: Tx, bound: Bound, *, sets: bool) -> int:
 def change(tx: Tx, changes: Iterable[LimitChange], actor: str | None) -> list[str]:
     """Apply an operator's changes; the new keys of whole queues and kinds, whose jobs are to be put into lines."""
     fresh: list[str] = []
+    tx.let_flow()
     for each in changes:
         row = tx.one("limit_named", (each.key,))
         if actor is not None:

@@ -29,11 +29,12 @@ _TAGS = msgspec.json.Decoder(tuple[str, ...])
 def claim(tx: Tx, request: ClaimRequest) -> Claimed:
     until = tx.now + request.lease
     last = tx.one("claimer", (request.worker,))
+    tx.flow = None if last is None else bool(last[3])
     if last is not None and last[0] == request.session and last[1] == request.number:
         rows = tx.rows("renew", (request.worker, last[2], until))
         return Claimed(_claims(tx, sorted(rows)), None if rows else next_due(tx, request))
     queues = _open_queues(tx, request)
-    if queues and tx.value("any_line") and _lines_matter(tx, queues):
+    if queues and tx.flows() and _lines_matter(tx, queues):
         return _claim_by_turns(tx, request, queues)
     rows: list[Row] = []
     if queues:
@@ -84,7 +85,9 @@ def _open_queues(tx: Tx, request: ClaimRequest) -> list[str]:
         found = list(dict.fromkeys(request.queues))
     else:
         wanted = None if request.queues is None else set(request.queues)
-        names = [name for what in ("ready_queues", "lined_queues") for (name,) in tx.rows(what)]
+        names = [name for (name,) in tx.rows("ready_queues")]
+        if tx.flows():
+            names += [name for (name,) in tx.rows("lined_queues")]
         found = [name for name in dict.fromkeys(names) if wanted is None or name in wanted]
     paused = {name for (name,) in tx.rows("paused")} if found else set[str]()
     return [name for name in found if name not in paused]
@@ -148,6 +151,8 @@ def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:
 def next_start(tx: Tx, request: ClaimRequest, queues: list[str]) -> Micros | None:
     """Microseconds until a job of the request may start by time alone: because it is due, or because a key opens."""
     due = next_due(tx, request)
+    if not tx.flows():
+        return due
     opens: Micros | None = tx.value("next_timer", (None if request.queues is None else packed(queues),))
     times = [due] if opens is None else [due, max(opens - tx.now, 0)]
     return min((at for at in times if at is not None), default=None)
@@ -155,7 +160,9 @@ def next_start(tx: Tx, request: ClaimRequest, queues: list[str]) -> Micros | Non
 
 def _claims(tx: Tx, rows: list[Row]) -> list[Claim]:
     """What workers get. The flags of limited jobs are looked up by their lines."""
-    lines = {line for row in rows if row[14] is not None and (line := _SELDOM.decode(row[14])[9]) is not None}
+    lines: set[int] = set()
+    if tx.flows():
+        lines = {line for row in rows if row[14] is not None and (line := _SELDOM.decode(row[14])[9]) is not None}
     if not lines:
         return [_claimed(row, tx.now) for row in rows]
     flags = {line: (bool(keys), bool(rates)) for line, keys, rates in tx.rows("flags", (packed(list(lines)),))}

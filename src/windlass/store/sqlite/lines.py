@@ -48,6 +48,7 @@ class Lines:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
+        tx.let_flow()
         self._broad: dict[str, int] = dict(tx.rows("broad_limits"))
         self._sorts = {name: Sort(sort, ageing or AGEING, served) for name, sort, ageing, served in tx.rows("sorts")}
         self._limits: dict[str, tuple[int, int | None, Rate | None]] = {}
@@ -143,12 +144,12 @@ def lines_of(tx: Tx) -> Lines:
 
 def flows(tx: Tx, jobs: Sequence[NewJob[Any]]) -> bool:
     """Whether any of these new jobs could belong to another line than the plain one."""
-    return any(job.limits for job in jobs) or bool(tx.value("flow"))
+    return tx.flows() or any(job.limits for job in jobs)
 
 
 def enter(tx: Tx, jobs: Sequence[int]) -> None:
     """These jobs, by number, have just become waiting (those that did not are passed over)."""
-    if not jobs or not tx.value("any_flow"):
+    if not jobs or not tx.flows():
         return
     lines = lines_of(tx)
     moved: list[tuple[int, int | None]] = []

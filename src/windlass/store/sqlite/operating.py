@@ -186,6 +186,7 @@ def put_queue(tx: Tx, name: str, change: QueueChange, actor: str) -> QueueInfo:
     new_ageing = ageing if change.ageing is None else change.ageing
     tx.run("put_queue", (name, paused, paused_at, new_order, new_ageing))
     if (new_order, new_ageing) != (order, ageing):
+        tx.let_flow()
         sort_afresh(tx, name, new_order)
     detail = {field: value for field in change.__struct_fields__ if (value := getattr(change, field)) is not None}
     tx.audit(actor, "put-queue", f"queue:{name}", {"paused": change.paused, **detail})

@@ -50,15 +50,16 @@ class View:
 
 class Tx(View):
     """A write transaction. `moves`: what it changes in the sums of jobs. `topics`: whom its commit wakes. `lines`: what
-    `lines.py` knows of it."""
+    `lines.py` knows of it. `flow`: whether there may be any lines but the plain ones, None until asked."""
 
-    __slots__ = ("lines", "moves", "topics")
+    __slots__ = ("flow", "lines", "moves", "topics")
 
     def __init__(self, db: Connection, sql: dict[str, str], now: Micros) -> None:
         super().__init__(db, sql, now)
         self.moves: dict[tuple[str, str], int] = {}
         self.topics: set[str] = set()
         self.lines: object = None
+        self.flow: bool | None = None
 
     def moved(self, queue: str, old: str | None, new: str | None, n: int = 1) -> None:
         """`n` jobs of a queue went from one state to another; None is "not there"."""
@@ -77,7 +78,22 @@ class Tx(View):
 
     def count_on(self, counter: str, by: int = 1) -> int:
         """Move a counter on; the first of the `by` numbers that are now the caller's."""
-        return int(self.value("count_on", (counter, by))) - by + 1
+        n, flag = self.db.execute(self.sql["count_on"], (counter, by)).fetchall()[0]
+        if counter == "seq":
+            self.flow = bool(flag)
+        return n - by + 1
+
+    def flows(self) -> bool:
+        """Whether there may be any lines but the plain ones: limits, or queues whose order is not strict."""
+        if self.flow is None:
+            self.flow = bool(self.value("flow"))
+        return self.flow
+
+    def let_flow(self) -> None:
+        """From now on there may be."""
+        if not self.flows():
+            self.run("set_flow")
+            self.flow = True
 
     def audit(self, actor: str, action: str, target: str, detail: object) -> None:
         self.run("add_audit", (self.now, actor, action, target, packed(detail)))

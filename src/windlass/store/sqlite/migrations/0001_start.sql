@@ -55,14 +55,12 @@ create index "{ns}_job_leased" on {job} (lease_until) where state = {state:activ
 create index "{ns}_job_final" on {job} (queue, state, finished_at) where state in ({any:final});
 -- From here on: indexes that the plain path (enqueue, claim, complete) never writes to.
 create index "{ns}_job_ended" on {job} (state, id) where state in ({state:failed}, {state:cancelled});
-create index "{ns}_job_blocked" on {job} (id) where state = {state:blocked};
+-- Suspended jobs first, by the time at which they wake.
+create index "{ns}_job_blocked" on {job} (signal is null, queue, run_at) where state = {state:blocked};
 create index "{ns}_job_parked" on {job} (parked, ord) where parked is not null;
 create index "{ns}_job_flagged" on {job} (worker) where cancelling is not null;
-create index "{ns}_job_asleep" on {job} (queue, run_at) where state = {state:blocked} and signal is not null;
 create index "{ns}_job_lined" on {job} (line, ord, expires_at, attempt)
 where state = {state:waiting} and parked is null and line is not null;
-create index "{ns}_job_holding" on {job} (line) where state = {state:active} and line is not null;
-create index "{ns}_job_bound" on {job} (n) where bounds is not null;
 create index "{ns}_job_expiry" on {job} (expires_at) where expires_at is not null and attempt = 0 and state in ({any:pending});
 create index "{ns}_job_user" on {job} (user, id) where user is not null;
 create index "{ns}_job_project" on {job} (project, id) where project is not null;
@@ -163,7 +161,8 @@ create table {count} (
 ) without rowid;
 
 -- seq: place in line and job number. lease: fencing tokens. version: of records. mark, quiet_until: see rescue.
-create table {counter} (name text primary key, n integer not null) without rowid;
+-- flag (of seq): a limit, or an order that is not strict, was ever set. Until then nobody has to ask about lines.
+create table {counter} (name text primary key, n integer not null, flag integer not null default 0) without rowid;
 insert into {counter} (name, n) values ('seq', 0), ('lease', 0), ('version', 0);
 
 create table {worker} (

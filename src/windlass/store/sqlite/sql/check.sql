@@ -61,6 +61,11 @@ where signal is not null and (state <> {state:blocked} or waits > 0)
 select 'step of no job ' || job from {step} where job not in (select n from {job})
 -- name: mail_adrift
 select 'signal of no job ' || job from {mail} where job not in (select n from {job})
+-- name: flow_unknown
+select 'lines are in use and nobody looks for them' from {counter} where name = 'seq' and flag = 0 and (
+  exists (select 1 from {line}) or exists (select 1 from {limit}) or exists (select 1 from {queue} where sort <> 'strict')
+  or exists (select 1 from {job} where bounds is not null)
+)
 -- name: held_differs
 select 'limit ' || m.key || ' counts ' || m.held || ' holders, ' || n || ' run' from (
   select k, key, held, (

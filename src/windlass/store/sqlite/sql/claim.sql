@@ -1,6 +1,6 @@
 -- Leasing: claim, heartbeat, report, rescue, unpark.
 -- name: claimer
-select session, number, lease from {worker} where id = ?
+select session, number, lease, (select flag from {counter} where name = 'seq') from {worker} where id = ?
 -- name: remember_claim
 insert into {worker} (id, session, number, lease, claimed_at) values (?1, ?2, ?3, ?4, ?5)
 on conflict (id) do update set session = excluded.session, number = excluded.number, lease = excluded.lease,
@@ -25,15 +25,15 @@ with recursive q (name) as (
   select (select min(queue) from {job} where state in ({from:promote}) and queue > q.name)
   from q where q.name is not null
 ), a (name) as (
-  select min(queue) from {job} where state = {state:blocked} and signal is not null
+  select min(queue) from {job} where state = {state:blocked} and (signal is null) = 0
   union all
-  select (select min(queue) from {job} where state = {state:blocked} and signal is not null and queue > a.name)
+  select (select min(queue) from {job} where state = {state:blocked} and (signal is null) = 0 and queue > a.name)
   from a where a.name is not null
 )
 select name from q where name is not null union select name from a where name is not null
 -- name: next_due
 select min(run_at) from {job} where state in ({from:promote}) and queue = ?1
-union all select min(run_at) from {job} where state = {state:blocked} and signal is not null and queue = ?1
+union all select min(run_at) from {job} where state = {state:blocked} and (signal is null) = 0 and queue = ?1
   and run_at < {end_of_time}
 -- name: line
 select ord, n from {job}

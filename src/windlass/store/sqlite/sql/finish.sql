@@ -27,6 +27,9 @@ update {job} set signal = ?2, reason = ?3, expires_at = null where n = ?1
 -- name: add_tally
 insert into {tally} (minute, queue, kind, name, bucket, value) values (?1, ?2, ?3, ?4, ?5, ?6)
 on conflict (minute, queue, kind, name, bucket) do update set value = value + excluded.value
+-- name: gates
+select flag, exists (select 1 from {edge}) or exists (select 1 from {adrift}) or exists (select 1 from {uniq})
+from {counter} where name = 'seq'
 -- name: any_edge
 select exists (select 1 from {edge}) or exists (select 1 from {adrift})
 -- name: drop_edges_into

@@ -59,13 +59,6 @@ select exists (
 )
 -- name: release_lines
 update {line} set waits_for = null where waits_for = ?
--- name: any_line
-select exists (select 1 from {line})
--- name: flow
-select exists (select 1 from {limit} where broad = 1) or exists (select 1 from {queue} where sort <> 'strict')
--- name: any_flow
-select exists (select 1 from {line}) or exists (select 1 from {job} where bounds is not null)
-  or exists (select 1 from {limit} where broad = 1) or exists (select 1 from {queue} where sort <> 'strict')
 -- name: sorts
 select name, sort, ageing, served from {queue} where sort <> 'strict'
 -- name: line_of
@@ -154,8 +147,6 @@ where state = {state:waiting} and parked is null and line is null and queue = ?1
   and (expires_at is null or expires_at > ?3 or attempt > 0) and ord > ?4 order by ord limit ?5
 -- name: keep_line
 update {line} set rank = ?2, head = ?3, waits_for = ?4 where k = ?1
--- name: any_held
-select exists (select 1 from {job} where state = {state:active} and line is not null)
 -- name: held_lines
 select line from {job} where id in (select value from json_each(?)) and state = {state:active} and line is not null
 -- name: flags
@@ -171,11 +162,11 @@ select n from {job} where state = {state:waiting} and parked is null and line is
 union all select n from {job} where state = {state:waiting} and parked is null and line is not null and kind = ?1
 union all select n from {job} where state = {state:active} and kind = ?1
 -- name: holders
-select j.id from {tie} as t join {job} as j on j.line = t.line
-where t.lim = ?1 and j.state = {state:active} and j.line is not null limit ?2
+select id from {job}
+where state = {state:active} and line is not null and line in (select line from {tie} where lim = ?1) limit ?2
 -- name: sweepable_lines
 select k from {line} as l where head is null
-  and not exists (select 1 from {job} where state = {state:active} and line is not null and line = l.k)
+  and k not in (select line from {job} where state = {state:active} and line is not null)
   and not exists (select 1 from {job} where state = {state:waiting} and parked is null and line is not null and line = l.k)
 limit ?
 -- name: stale_lines

@@ -3,7 +3,7 @@
 select run_at, n, priority from {job} where state in ({from:promote}) and queue = ?1 and run_at <= ?2 order by run_at limit ?3
 -- name: overslept_in
 select run_at, n, priority from {job}
-where state = {state:blocked} and signal is not null and queue = ?1 and run_at <= ?2 order by run_at limit ?3
+where state = {state:blocked} and (signal is null) = 0 and queue = ?1 and run_at <= ?2 order by run_at limit ?3
 -- name: promote_one
 update {job} set state = {to:promote}, ord = ?2, reason = iif(signal is null, reason, null), signal = null where n = ?1
 -- name: due_state
