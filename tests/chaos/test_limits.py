@@ -262,8 +262,8 @@ async def test_one_job_does_not_wait_for_a_tenants_thousands(app: Windlass, tmp_
             await crew.start()
         await until(lambda: len(crew.effects("end")) >= 200, "the work to be under way", 60)
         lone = [job_of(app, 0.01, group=f"small:{n}") for n in range(5)]
-        before = len(crew.effects("begin"))
         await enqueue(app, lone)
+        before = len(crew.effects("begin"))
         await until(
             lambda: {e.job for e in crew.effects("begin")} >= {job.id for job in lone}, "the small ones to run", 60
         )

@@ -116,6 +116,8 @@ class Model:
     def _replace(self, holder: ModelJob, job: ModelJob) -> None:
         state = holder.state
         holder.priority, holder.run_at = job.priority, job.run_at
+        whole = tuple(key for key in holder.keys if key.startswith("queue:"))
+        holder.keys = (*(key for key in job.keys if not key.startswith("queue:")), *whole)
         if state is not State.BLOCKED:
             self._stand(holder, State.DELAYED if job.run_at > self.now else State.WAITING)
         if state is State.DELAYED and holder.state is State.WAITING:

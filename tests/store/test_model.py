@@ -150,9 +150,7 @@ class Play(RuleBasedStateMachine):
             expires_in=None if edges or answered else expires,
             unique=UniqueKey(key=key, on_conflict="rerun" if rerun else "existing") if key else None,
             # Whether a job that is not created changes a limit is left open, so these name what stands already.
-            limits=tuple(
-                Bound(key, limit.concurrency, limit.rate) for key, limit in self._bounds(() if rerun else keys)
-            ),
+            limits=tuple(Bound(key, limit.concurrency, limit.rate) for key, limit in self._bounds(keys)),
             group=group,
             answer='"known"' if answered else None,
             after=tuple(Edge(parent, policy) for parent, policy in edges.items()),

@@ -158,6 +158,18 @@ async def test_a_job_keeps_a_thousand(store: Store) -> None:
     assert await store.signal(claim.id, "a", '"room again"', "ops") is Delivery.KEPT
 
 
+async def test_a_full_box_does_not_keep_the_awaited_one_out(store: Store) -> None:
+    """Else nobody could wake the job any more."""
+    await put(store, new())
+    hand = Hand(store)
+    claim = await hand.one()
+    for n in range(MOST_KEPT):
+        await store.signal(claim.id, "other", str(n), "ops")
+    await hand.finish(end(claim, Event.SUSPEND, signal="go"))
+    assert await store.signal(claim.id, "go", "1", "ops") is Delivery.WOKEN
+    assert await store.report([asks(await hand.one())]) == [Noted(value="1")]
+
+
 async def test_a_signal_is_audited(store: Store, clock: Clock) -> None:
     (id,) = await put(store, new())
     await clock.forward(SECOND)

@@ -21,6 +21,7 @@ from tests.store.kit import (
 )
 from windlass.clock import SECOND, moment
 from windlass.job import Edge, Enqueued, UniqueKey
+from windlass.limit import Bound
 from windlass.outcome import Verdict
 from windlass.query import Action, Retention
 from windlass.states import Event, State
@@ -227,6 +228,27 @@ async def test_replace_takes_effect_in_the_line(store: Store) -> None:
     await put(store, first, second)
     await store.enqueue([new(unique=UniqueKey(key="k", on_conflict="replace"), priority=-5)])
     assert [claim.id for claim in await Hand(store).take()] == [second.id, first.id]
+
+
+async def test_replace_takes_over_limits(store: Store) -> None:
+    """The keys of limits come from arguments as often as not, so the newest arguments bring their own."""
+    (running,) = await put(store, new(limits=(Bound("full", 1),), priority=9))
+    hand = Hand(store)
+    claim = await hand.one()
+    assert claim.id == running
+    first, second = new(unique=KEY, limits=(Bound("full", 1),)), new(unique=UniqueKey(key="k2"))
+    await put(store, first, second)
+    assert (await hand.up_to(5))[0].id == second.id
+    change = new(unique=UniqueKey(key="k", on_conflict="replace"), limits=(Bound("other", 1),))
+    assert await store.enqueue([change]) == [Enqueued(first.id, created=False)]
+    (taken,) = await hand.up_to(5)
+    assert taken.id == first.id
+    assert {info.key: info.held for info in await store.limits()} == {"full": 1, "other": 1}
+    third = new(unique=UniqueKey(key="k3"), limits=(Bound("other", 1),))
+    await put(store, third)
+    assert await hand.up_to(5) == []
+    await store.enqueue([new(unique=UniqueKey(key="k3", on_conflict="replace"))])
+    assert [claim.id for claim in await hand.up_to(5)] == [third.id]
 
 
 async def test_replace_leaves_a_blocked_holder_blocked(store: Store) -> None:
