@@ -1,10 +1,13 @@
 """The types of the public API: checked by basedpyright strict and mypy --strict, never run (see `test_types.py`)."""
 
+from collections.abc import AsyncIterator, Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from windlass import (
+    Chunk,
     Context,
+    Delivery,
     FlowGraph,
     Handler,
     Job,
@@ -16,6 +19,7 @@ from windlass import (
     Priority,
     RetryPolicy,
     Schedule,
+    StepRecord,
     Unique,
     Windlass,
     Workflow,
@@ -205,6 +209,53 @@ async def operate(ref: JobRef[int]) -> None:
     assert_type(await app.drain(), int)
     await app.worker(["a"], concurrency=10, lease="30s").run()
     print(count)
+
+
+@app.job
+async def durable(ctx: Context, n: int) -> str:
+    assert_type(await ctx.step("double", doubled, n), int)
+    assert_type(await ctx.step("text", str, n), str)
+    await ctx.sleep("1h")
+    return str(await ctx.wait_for("approval", timeout=timedelta(days=2)))
+
+
+@app.job
+def durable_in_a_thread(ctx: Context) -> int:
+    ctx.sync.sleep(5)
+    return ctx.sync.step("length", len, "text")
+
+
+async def doubled(n: int) -> int:
+    return n * 2
+
+
+@app.job(slice="30s")
+async def export(ctx: Context, table: str) -> AsyncIterator[int]:
+    yield ctx.cursor or 0
+
+
+@app.job
+def exported(ctx: Context, table: str) -> Generator[int, None, str]:
+    yield 1
+    return table
+
+
+@app.job(chunk=100, chunk_wait="50ms")
+async def embed(chunk: Chunk[str, list[float]]) -> list[list[float]]:
+    for item in chunk:
+        item.done([1.0])
+    return [[float(len(text))] for text in chunk.values]
+
+
+async def shapes(ref: JobRef[int]) -> None:
+    assert_type(await durable.enqueue(1), JobRef[str])
+    assert_type(await durable_in_a_thread.enqueue(), JobRef[int])
+    assert_type(await export.enqueue("orders"), JobRef[None])
+    assert_type(await exported.enqueue("orders"), JobRef[str])
+    assert_type(await embed.enqueue("text"), JobRef[list[float]])
+    assert_type(await app.jobs.signal(ref, "approval", {"by": "ann"}), Delivery)
+    assert_type(app.sync.signal("id", "approval"), Delivery)
+    assert_type(await app.jobs.steps(ref), list[StepRecord])
 
 
 async def plan(at: datetime) -> None:

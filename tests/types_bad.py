@@ -1,6 +1,6 @@
 """Mistakes that both type checkers must report, one on each line marked `# E` and nowhere else (see `test_types.py`)."""
 
-from windlass import Context, Limit, Windlass, chain, group, result_of
+from windlass import Chunk, Context, Limit, Windlass, chain, group, result_of
 
 app = Windlass()
 
@@ -51,3 +51,29 @@ def rated(a: int) -> None: ...
 
 @app.job(runtime="fiber")  # E wrong choice
 def g() -> None: ...
+
+
+@app.job
+async def durable(ctx: Context) -> None:
+    await ctx.step("double", doubled, "x")  # E wrong type of a step's argument
+    number: int = await ctx.step("text", str, 1)  # E the step's result is text
+    print(number)
+
+
+def doubled(n: int) -> int:
+    return n * 2
+
+
+@app.job(chunk=10)
+async def embed(chunk: Chunk[str, int]) -> None:
+    chunk[0].done("x")  # E wrong type of result
+
+
+async def shapes() -> None:
+    await embed.enqueue(1)  # E wrong type of item
+    await embed.enqueue("a", "b")  # E one item a job
+    await durable.enqueue(1)  # E it takes nothing
+
+
+@app.job(chunk="10")  # E wrong type
+def h(chunk: Chunk[int, int]) -> None: ...

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from windlass.app import Windlass
     from windlass.bounds import Limit
     from windlass.cache import Cache
+    from windlass.chunk import Chunk, Item
     from windlass.context import Context
     from windlass.errors import (
         BatchTooLarge,
@@ -14,17 +15,21 @@ if TYPE_CHECKING:
         InsideLoop,
         InvalidArgs,
         InvalidOption,
+        InvalidStep,
         InvalidWorkflow,
         JobCancelled,
         JobFailed,
         JobNotFound,
         LeaseLost,
+        NoResult,
         RateLimitExceeded,
         ResultTimeout,
         ScheduleError,
         ScheduleNotFound,
         SchemaMismatch,
         SettingsError,
+        SignalTimeout,
+        StepsChanged,
         StoreError,
         StoreFull,
         StoreReadOnly,
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from windlass.handler import Handler
     from windlass.inputs import result_of
     from windlass.job import Attempt, ErrorInfo, Job, NewJob
+    from windlass.lease import Delivery
     from windlass.limits import KeyLimit, RateStatus
     from windlass.options import HandlerOptions, JobOptions
     from windlass.outcome import Cancel, Fail, RateLimited, Retry, Signal, Snooze
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
     from windlass.schedules import Schedule
     from windlass.settings import Settings
     from windlass.states import State
+    from windlass.steps import StepRecord
     from windlass.unique import Unique, debounce, throttle
     from windlass.workflow import Workflow, batch, chain, group
 
@@ -58,6 +65,7 @@ _HOMES = {
     "app": ("Windlass",),
     "bounds": ("Limit",),
     "cache": ("Cache",),
+    "chunk": ("Chunk", "Item"),
     "context": ("Context",),
     "errors": (
         "BatchTooLarge",
@@ -65,17 +73,21 @@ _HOMES = {
         "InsideLoop",
         "InvalidArgs",
         "InvalidOption",
+        "InvalidStep",
         "InvalidWorkflow",
         "JobCancelled",
         "JobFailed",
         "JobNotFound",
         "LeaseLost",
+        "NoResult",
         "RateLimitExceeded",
         "ResultTimeout",
         "ScheduleError",
         "ScheduleNotFound",
         "SchemaMismatch",
         "SettingsError",
+        "SignalTimeout",
+        "StepsChanged",
         "StoreError",
         "StoreFull",
         "StoreReadOnly",
@@ -90,6 +102,7 @@ _HOMES = {
     "handler": ("Handler",),
     "inputs": ("result_of",),
     "job": ("Attempt", "ErrorInfo", "Job", "NewJob"),
+    "lease": ("Delivery",),
     "limits": ("KeyLimit", "RateStatus"),
     "options": ("HandlerOptions", "JobOptions"),
     "outcome": ("Cancel", "Fail", "RateLimited", "Retry", "Signal", "Snooze"),
@@ -102,6 +115,7 @@ _HOMES = {
     "schedules": ("Schedule",),
     "settings": ("Settings",),
     "states": ("State",),
+    "steps": ("StepRecord",),
     "unique": ("Unique", "debounce", "throttle"),
     "workflow": ("Workflow", "batch", "chain", "group"),
 }
@@ -114,7 +128,9 @@ __all__ = [
     "Cache",
     "Cancel",
     "Category",
+    "Chunk",
     "Context",
+    "Delivery",
     "DuplicateKind",
     "ErrorInfo",
     "Fail",
@@ -125,7 +141,9 @@ __all__ = [
     "InsideLoop",
     "InvalidArgs",
     "InvalidOption",
+    "InvalidStep",
     "InvalidWorkflow",
+    "Item",
     "Job",
     "JobCancelled",
     "JobFailed",
@@ -136,6 +154,7 @@ __all__ = [
     "LeaseLost",
     "Limit",
     "NewJob",
+    "NoResult",
     "Page",
     "Priority",
     "PriorityRule",
@@ -153,8 +172,11 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Signal",
+    "SignalTimeout",
     "Snooze",
     "State",
+    "StepRecord",
+    "StepsChanged",
     "StoreError",
     "StoreFull",
     "StoreReadOnly",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin, o
 import msgspec
 
 from windlass.clock import seconds
-from windlass.errors import InvalidOption, WindlassError
+from windlass.errors import InvalidOption, NoResult
 from windlass.refusal import refusal
 from windlass.signature import read_hints
 
@@ -22,12 +22,6 @@ LONGEST_WAIT = 10.0
 DEFAULT_WAIT = 0.05
 ITEM = "item"
 """The name of the one parameter that the jobs of a chunk handler have."""
-
-
-class NoResult(WindlassError):
-    """A chunk handler ended and said nothing of this job. `marked`, `jobs`: of how many it did."""
-
-    code = "no-result"
 
 
 class ChunkRule(msgspec.Struct, frozen=True):
@@ -73,10 +67,16 @@ class Item(Generic[T, R]):
 
     @property
     def ctx(self) -> "Context":
-        """The job's own context, for `progress`, `log` and `cost`. It has no steps."""
+        """The job's own context, for `progress`, `log` and `enqueue`. It has no steps."""
         if self._ctx is None:
             self._ctx = self._open()
+            self._ctx.refuse_steps("a job in a chunk has no steps: one that slept would end the call of all")
         return self._ctx
+
+    def close(self) -> None:
+        """The call is over."""
+        if self._ctx is not None:
+            self._ctx.close_now()
 
     def __repr__(self) -> str:
         return f"<Item {self.id} {'settled' if self.settled else 'open'}>"
@@ -212,7 +212,6 @@ __all__ = [
     "Chunk",
     "ChunkRule",
     "Item",
-    "NoResult",
     "chunk_hints",
     "item_parameter",
     "missing",

@@ -99,7 +99,7 @@ class Context:
         "_claim",
         "_is_blocking",
         "_job",
-        "_keeps_cursor",
+        "_no_steps",
         "_resources",
         "_spent",
         "_steps",
@@ -118,7 +118,7 @@ class Context:
         CONTEXT.set(self)
         self._steps: Steps | None = None
         self._is_blocking = False
-        self._keeps_cursor = False
+        self._no_steps: str | None = None
         self.cursor: Any = None
         """What an iterable handler last yielded in an earlier run, None in the first."""
 
@@ -278,8 +278,8 @@ class Context:
 
     def steps(self, blocking: bool) -> Steps:
         """The steps of this run; `blocking` says by which door they are called."""
-        if self._keeps_cursor:
-            raise InvalidStep("an iterable job keeps a cursor, which it yields, and no steps")
+        if self._no_steps is not None:
+            raise InvalidStep(self._no_steps)
         if self._steps is None:
             book = self.desk.book()
             self._is_blocking = book.blocking
@@ -290,9 +290,13 @@ class Context:
             raise wrong_door(self._is_blocking)
         return self._steps
 
+    def refuse_steps(self, why: str) -> None:
+        """From now on `step`, `sleep` and `wait_for` raise `InvalidStep`."""
+        self._no_steps = why
+
     def checkpoints(self, slice: float | None) -> Checkpoints:
         """The cursor of an iterable job, which has that instead of steps."""
-        self._keeps_cursor = True
+        self.refuse_steps("an iterable job keeps a cursor, which it yields, and no steps")
         return Checkpoints(self._claim, self.desk.book(), self.desk.is_leaving, slice)
 
     def check_end(self, error: BaseException | None) -> None:

@@ -18,6 +18,7 @@ WindlassError
 ├── LimitReached             a bound of the store's own is used up (signals a job keeps)
 ├── StepsChanged             a durable handler met another step than the one recorded at that position
 ├── InvalidStep              a durable step where none can be, or a handler that caught its suspension
+├── NoResult                 a chunk handler ended and said nothing of this job
 ├── SignalTimeout            the awaited signal did not come in time (also a TimeoutError)
 ├── InsideLoop               a blocking call was made where an event loop runs
 ├── LeaseLost                this attempt no longer owns its job
@@ -164,6 +165,12 @@ class SignalTimeout(WindlassError, TimeoutError):
 
     code = "signal-timeout"
     retryable = False
+
+
+class NoResult(WindlassError):
+    """`marked`, `jobs`: of how many of its jobs the handler spoke."""
+
+    code = "no-result"
 
 
 class InsideLoop(WindlassError, RuntimeError):

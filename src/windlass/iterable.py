@@ -11,6 +11,7 @@ import msgspec
 
 from windlass.clock import seconds
 from windlass.codec import encode
+from windlass.errors import StepsChanged
 from windlass.job import Claim
 from windlass.lease import Step
 from windlass.refusal import refusal
@@ -44,7 +45,14 @@ class Checkpoints:
 
     async def last(self) -> Any:
         """What an earlier run kept, None if there was none."""
-        found = next((step for step in await self._book.read() if step.name == CURSOR), None)
+        found = next(iter(await self._book.read()), None)
+        if found is not None and found.name != CURSOR:
+            raise StepsChanged(
+                f"the handler is a generator, but its job has begun with the step {found.name!r}: requeue it, which starts over",
+                position=found.position,
+                expected=found.name,
+                got=CURSOR,
+            )
         self._cursor = self._stored = None if found is None else found.value
         self._began = self._stored_at = monotonic()
         return None if self._cursor is None else msgspec.json.decode(self._cursor)

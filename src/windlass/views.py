@@ -27,6 +27,7 @@ from windlass.store.protocol import Store
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
 JobId: TypeAlias = str | JobRef[Any]
+StepRecords: TypeAlias = list[StepRecord]
 
 _STEP = 500
 _LONGEST_ACTOR = 200
@@ -151,7 +152,7 @@ class Jobs:
             await self.get(id)
         return lines
 
-    async def steps(self, id: JobId) -> "list[StepRecord]":
+    async def steps(self, id: JobId) -> StepRecords:
         """The steps of a durable job that are on record, by position; raises `JobNotFound`."""
         store = await self._store()
         found = [read_record(step) for step in await store.steps(_id(id))]

@@ -11,7 +11,7 @@ from tests.waiting import until
 from tests.worker.kit import ended, state, working
 from windlass.app import Windlass
 from windlass.chunk import Chunk
-from windlass.errors import InvalidArgs, InvalidOption
+from windlass.errors import InvalidArgs, InvalidOption, InvalidStep
 from windlass.outcome import Fail, Snooze
 from windlass.retry import fixed
 
@@ -290,3 +290,31 @@ def test_misuse_is_told() -> None:
             app.job(**options)(good)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="runtime"):
         app.job(chunk=10, runtime="process")(good)
+
+
+async def test_a_job_in_a_chunk_has_no_steps_but_a_folder_and_followers(app: Windlass) -> None:
+    folders: list[Any] = []
+
+    @app.job
+    async def follower(n: int) -> int:
+        return n
+
+    @app.job(chunk=2, chunk_wait="10ms", max_attempts=1)
+    async def works(chunk: Chunk[int, str]) -> None:
+        for item in chunk:
+            folders.append(item.ctx.workdir)
+        chunk[0].ctx.enqueue(follower, 7)
+        chunk[0].done("one")
+        try:
+            await chunk[1].ctx.step("step", lambda: 1)
+        except InvalidStep as error:
+            chunk[1].fail(error)
+
+    async with app:
+        refs = await app.enqueue_many([works.job(n) for n in range(2)])
+        await app.drain()
+        job = await app.jobs.get(refs[1])
+        assert job.error is not None and "no steps" in job.error.message
+        assert not any(folder.exists() for folder in folders)
+        [after] = (await app.jobs.list(kind="follower")).items
+        assert (after.state, after.result) == ("completed", 7)

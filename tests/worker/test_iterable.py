@@ -233,3 +233,21 @@ async def test_durable_steps_in_a_child_process(app: Windlass, tmp_path: Path) -
         [unfit] = await app.enqueue_many([crunch.unfit_step.job()])
         error = (await ended(app, unfit.id)).error
         assert error is not None and error.type == "InvalidArgs"
+
+
+async def test_a_job_that_began_with_steps_is_no_iterable_one(app: Windlass) -> None:
+    @app.job(max_attempts=2, backoff=fixed(0), kind="changes")
+    async def before(ctx: Context) -> None:
+        await ctx.step("one", lambda: 1)
+        del app.handlers["changes"]
+        app.job(kind="changes")(after)
+        raise ConnectionError
+
+    async def after(ctx: Context) -> AsyncIterator[int]:
+        yield 1
+
+    async with app:
+        ref = await before.enqueue()
+        await app.drain()
+        job = await app.jobs.get(ref)
+        assert job.error is not None and job.error.type == "StepsChanged"

@@ -174,6 +174,8 @@ class ChunkRun(Run):
             if item is not None and not item.settled:
                 item.settled = True
                 self._pass_on(member, end(member))
+            if item is not None:
+                item.close()
 
     # what lanes ask of a run
 
