@@ -3,15 +3,17 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
 from tests.store.kit import Clock, Place
-from tests.store.places import chosen_engines, make_future, tidy_place_for
+from tests.store.places import chosen_engines, make_future, tidy_place_for, transaction_of
 from windlass.store import Store
 
 MakeStore = Callable[[], Awaitable[Store]]
+Join = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -50,6 +52,13 @@ def age(request: pytest.FixtureRequest, place: Place) -> Callable[[], Awaitable[
     """`await age()`: the store looks as if a much newer Windlass had changed it; False if that cannot be."""
     engine = request.node.callspec.params["place"]
     return lambda: make_future(engine, place)
+
+
+@pytest.fixture
+def join(request: pytest.FixtureRequest, place: Place) -> Join:
+    """`async with join() as connection`: a user's transaction; None on engines that have none to join."""
+    engine = request.node.callspec.params["place"]
+    return lambda: transaction_of(engine, place)
 
 
 @pytest.hookimpl(tryfirst=True)

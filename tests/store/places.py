@@ -7,10 +7,11 @@ import atexit
 import functools
 import itertools
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import apsw
 import asyncpg
@@ -141,3 +142,20 @@ async def make_future(engine: str, place: Place) -> bool:
         )
         await connection.close()
     return True
+
+
+@asynccontextmanager
+async def transaction_of(engine: str, place: Place) -> AsyncIterator[Any]:
+    """A transaction of a user's on the database of the store, for `enqueue_on`; None where there are none."""
+    if engine.startswith("sqlite"):
+        async with place.first.transaction() as transaction:
+            yield transaction
+    elif engine == "postgres":
+        connection = await asyncpg.connect(place.url)
+        try:
+            async with connection.transaction():
+                yield connection
+        finally:
+            await connection.close()
+    else:
+        yield None

@@ -1,14 +1,19 @@
 """Limits changed while jobs wait and run: raised, lowered, lifted, shut, forgotten, and keys of whole queues and kinds."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
-from tests.store.kit import HOUR, T0, Clock, Hand, Place, end, new, put
-from tests.store.limiting import change, held, ids, limit, under
+from tests.store.kit import HOUR, T0, Clock, Hand, Place, end, new, promote_all, put
+from tests.store.limiting import change, held, ids, limit, rated, under
 from windlass.clock import SECOND
 from windlass.job import Edge
 from windlass.limit import LimitChange, Rate
-from windlass.states import Event
-from windlass.store import Store
+from windlass.query import Action, Command, Where
+from windlass.queue import QueueChange
+from windlass.states import Event, State
+from windlass.store import Store, open_store
 
 
 async def test_raised(store: Store) -> None:
@@ -223,3 +228,146 @@ async def test_names_that_begin_alike(store: Store) -> None:
     await change(store, "kind:mail", concurrency=50)
     await put(store, *(new(queue=queue) for queue in ("mail", "mail", "mail2", "mai", "mail:x") for _ in range(2)))
     assert len(await Hand(store).up_to(20)) == 1 + 2 + 2 + 2
+
+
+# other handles, which may have looked before
+
+
+@asynccontextmanager
+async def elsewhere(place: Place) -> AsyncIterator[Store]:
+    """A handle that shares nothing with the first but the store, as another process has; a sibling where there is none."""
+    other = open_store(place.url, place.namespace) if place.crosses_processes else place.handle()
+    await other.open()
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
+async def test_a_limit_put_here_holds_for_claims_elsewhere(store: Store, place: Place) -> None:
+    async with elsewhere(place) as other:
+        hand = Hand(other, "w2")
+        await put(other, new(queue="mail"))
+        assert len(await hand.up_to(5)) == 1
+        place.lowered.add("queue:mail")
+        await put(other, *(new(queue="mail") for _ in range(5)))
+        await change(store, "queue:mail", concurrency=3)
+        assert len(await hand.up_to(5)) == 2
+        await put(other, *(new(queue="mail") for _ in range(5)), new(queue="other"))
+        assert [claim.queue for claim in await hand.up_to(5)] == ["other"]
+        assert await held(store, "queue:mail") == [3]
+        await change(store, "queue:mail", drop=True)
+        assert len(await hand.up_to(20)) == 8
+        await put(other, *(new(queue="mail") for _ in range(5)))
+        assert len(await hand.up_to(20)) == 5
+
+
+async def test_an_order_put_here_holds_for_jobs_from_elsewhere(store: Store, place: Place) -> None:
+    async with elsewhere(place) as other:
+        await put(other, new(group="a"))
+        hand = Hand(other, "w2")
+        assert len(await hand.up_to(1)) == 1
+        await store.put_queue("default", QueueChange(order="fair"), "ops")
+        await put(other, *(new(group="a") for _ in range(6)), *(new(group="b") for _ in range(2)))
+        claims = [claim for _ in range(4) for claim in await hand.up_to(1)]
+        assert sorted(claim.group or "" for claim in claims) == ["a", "a", "b", "b"]
+        await store.put_queue("default", QueueChange(order="strict"), "ops")
+        made = await put(other, new(group="c"), new(group="b", priority=5))
+        assert (await hand.up_to(1))[0].id == made[1]
+
+
+async def test_a_limit_that_an_enqueue_makes_elsewhere(store: Store, place: Place) -> None:
+    async with elsewhere(place) as other:
+        await put(store, new())
+        assert len(await Hand(store).up_to(1)) == 1
+        await put(other, *(under("k", n=2) for _ in range(3)), new())
+        assert len(await Hand(store).up_to(5)) == 3
+        await put(other, under("k", n=3))
+        assert len(await Hand(store).up_to(5)) == 1
+
+
+async def test_a_key_put_by_a_handle_that_never_looked(store: Store, place: Place) -> None:
+    await put(store, *(new(queue="mail") for _ in range(700)))
+    assert len(await Hand(store).up_to(2)) == 2
+    place.lowered.add("queue:mail")
+    async with elsewhere(place) as other:
+        await change(other, "queue:mail", concurrency=5)
+    assert len(await Hand(store).up_to(50)) == 3
+    hand = Hand(store)
+    await put(store, new(queue="mail", priority=9))
+    assert await hand.up_to(5) == []
+
+
+# many at once
+
+
+async def test_a_thousand_cancelled_out_of_their_lines(store: Store) -> None:
+    await change(store, "queue:mail", concurrency=2)
+    await put(store, *(under(f"user:{n % 7}", n=50, queue="mail") for n in range(1_000)))
+    hand = Hand(store)
+    running = await hand.up_to(9)
+    done = await store.command(Command(action=Action.CANCEL), Where(states=(State.WAITING,)), 1_000, "ops")
+    while done.more:
+        done = await store.command(Command(action=Action.CANCEL), Where(states=(State.WAITING,)), 1_000, "ops")
+    await hand.complete(*running)
+    assert await hand.up_to(9) == []
+    made = await put(store, *(under(f"user:{n % 7}", n=50, queue="mail") for n in range(9)))
+    assert ids(await hand.up_to(9)) == made[:2]
+
+
+async def test_expired_ones_at_the_head_of_a_line(store: Store, clock: Clock) -> None:
+    await put(store, *(under("k", expires_in=SECOND) for _ in range(700)))
+    (alive,) = await put(store, under("k"))
+    await clock.forward(HOUR)
+    assert ids(await Hand(store).up_to(3)) == [alive]
+
+
+async def test_a_thousand_promoted_into_their_lines(store: Store, clock: Clock) -> None:
+    await put(store, *(under(f"user:{n % 9}", "k", n=3, delay=SECOND) for n in range(1_100)))
+    await clock.forward(SECOND)
+    await promote_all(store)
+    hand = Hand(store)
+    assert len(await hand.up_to(9)) == 3
+    assert (await standing_line(store)) >= 1_097 // 9 - 3
+
+
+async def standing_line(store: Store) -> int:
+    """How many stand before the last of its line."""
+    page = await store.jobs(Where(states=(State.WAITING,)), None, 1)
+    standing = await store.standing(page.items[0].id)
+    assert standing is not None
+    assert standing.line is not None
+    return standing.line
+
+
+async def test_a_key_put_over_lines_of_every_sort(store: Store, clock: Clock) -> None:
+    """A fair queue with limited, grouped, plain, parked and delayed jobs gets a limit of its own."""
+    await put(store, *(new() for _ in range(3)))
+    await store.put_queue("default", QueueChange(order="fair"), "ops")
+    await put(store, *(new(group="a") for _ in range(4)), *(under("k", n=2, group="b") for _ in range(4)))
+    await put(store, *(new(kind="gone") for _ in range(2)), new(delay=HOUR), new(runtime="thread"))
+    hand = Hand(store)
+    parked = [claim for claim in await hand.up_to(20) if claim.kind == "gone"]
+    running = [job.id for job in (await store.jobs(Where(states=(State.ACTIVE,)), None, 50)).items]
+    assert len(running) == 3 + 4 + 2 + 2
+    await hand.finish(*(end(claim, Event.RELEASE, park="kind:gone") for claim in parked))
+    assert await hand.up_to(20) == []
+    await store.put_limits([LimitChange(key="queue:default", concurrency=50)], None)
+    assert await held(store, "queue:default", "k") == [9, 2]
+    await clock.forward(HOUR)
+    await promote_all(store)
+    await store.unpark("kind:gone")
+    assert len(await hand.up_to(20)) == 3
+    assert len(await hand.up_to(20, "thread")) == 1
+    assert await held(store, "queue:default", "k") == [13, 2]
+
+
+async def test_a_limit_dropped_while_a_timer_runs(store: Store, clock: Clock) -> None:
+    await put(store, *(rated("k", 1, HOUR) for _ in range(3)))
+    hand = Hand(store)
+    assert len(await hand.up_to(5)) == 1
+    await change(store, "k", drop=True)
+    assert len(await hand.up_to(5)) == 2
+    assert (await hand.ask(5)).wait is None
+    await clock.forward(2 * HOUR)
+    assert await hand.up_to(5) == []

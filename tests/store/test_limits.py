@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.store.conftest import Join
 from tests.store.kit import HOUR, Clock, Hand, Place, act, counted, end, new, promote_all, put, states_of
 from tests.store.limiting import change, held, ids, limit, under
 from tests.waiting import until
@@ -390,3 +391,34 @@ async def test_back_after_a_while_in_the_same_line(store: Store, clock: Clock, e
     assert await hand.up_to(5) == []
     await hand.complete(other)
     assert ids(await hand.up_to(5)) == [first]
+
+
+class Thrown(Exception):
+    pass
+
+
+async def test_jobs_of_a_callers_transaction(store: Store, join: Join) -> None:
+    """Plain, limited and fair ones are lined up like others, and an undone transaction leaves no key."""
+    await store.put_queue("fair", QueueChange(order="fair"), "ops")
+    await change(store, "kind:whole", concurrency=1)
+    limited = [under("k", n=2) for _ in range(4)]
+    fair = [new(queue="fair", group="ab"[n % 2]) for n in range(4)]
+    whole = [new("whole", queue="whole") for _ in range(3)]
+    answered = new(answer="1")
+    try:
+        async with join() as connection:
+            if connection is None:
+                return  # no tables of users there, so nothing to join
+            await store.enqueue_on(connection, [*limited, *fair, *whole])
+            raise Thrown
+    except Thrown:
+        assert await counted(store) == {}
+        assert [info.key for info in await store.limits()] == ["kind:whole"]
+    async with join() as connection:
+        answers = await store.enqueue_on(connection, [*limited, *fair, *whole, answered])
+        assert all(answer.created for answer in answers)
+    hand = Hand(store)
+    claims = await hand.up_to(20)
+    assert sorted(ids(claims)) == sorted(job.id for job in [*limited[:2], *fair, whole[0]])
+    assert await held(store, "k", "kind:whole") == [2, 1]
+    assert await states_of(store, answered.id) == [State.COMPLETED]
