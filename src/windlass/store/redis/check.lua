@@ -3,8 +3,7 @@
 -- Output: a list of texts, empty when all is well.
 -- Relies: prelude.lua; walks the whole namespace in one script, so not for a store of millions.
 
-local wrong, sums, members, holders, blocked, expiring, flagged_now = {}, {}, {}, {}, {}, 0, {}
-local function say(...) wrong[#wrong + 1] = format(...) end
+local sums, members, blocked, expiring, flagged_now = {}, {}, {}, 0, {}
 
 local function keys_like(pattern)
   local cursor, out = '0', {}
@@ -66,7 +65,6 @@ for i = 1, #counts, 2 do
 end
 for name, n in pairs(sums) do say('counts say 0 of %s, the records %d', name, n) end
 
-local function rest(key, prefix) return sub(key, 1, #P + #prefix) == P .. prefix and sub(key, #P + #prefix + 1) end
 for key in pairs(all) do
   local queue_of = rest(key, 'waiting:')
   if queue_of and call('SISMEMBER', ready_key(sub(queue_of, 1, 1)), sub(queue_of, 3)) == 0 then
@@ -79,7 +77,7 @@ for key in pairs(all) do
   end
   local park = rest(key, 'parked:')
   if park and call('SISMEMBER', KEY.parks, park) == 0 then say('%s is not in parks', key) end
-  if queue_of or member or park or rest(key, 'final:') or rest(key, 'blocked:') or key == KEY.active then
+  if queue_of or member or park or rest(key, 'line:') or rest(key, 'final:') or rest(key, 'blocked:') or key == KEY.active then
     local n = call('ZCARD', key)
     if n ~= (members[key] or 0) then say('%s has %d members, the records %d', key, n, members[key] or 0) end
   end
@@ -113,6 +111,8 @@ if call('ZCARD', KEY.expiring) ~= expiring then say('expiring has %d members, no
 for _, id in ipairs(call('SMEMBERS', KEY.flagged)) do
   if not flagged_now[id] then say('job %s is in flagged', uuid(id)) end
 end
+
+check_lines(all)
 
 local unique = call('HGETALL', KEY.unique)
 for i = 1, #unique, 2 do

@@ -1,47 +1,18 @@
--- What it does: leases waiting jobs to a worker, by (priority, age) over its queues, for each runtime's free slots.
--- Input:  ARGV[1] {worker, session, number, lease, slots {async, thread, process}, queues or false, most}.
--- Output: {wait or -1, more, lease, granted at (0: each state's own start), {id, record, state before or '', order, ...}}.
--- Relies: prelude.lua, ends.lua; a repeated (session, number) gives the jobs still held, with fresh expiry.
+-- What it does: leases waiting jobs to a worker: each queue in its order, several queues by (priority, age) of their next jobs.
+-- Input:  see lease.lua.
+-- Output: {wait or -1, more, lease, granted at (0: each state's own start), {id, record, state before or '', order, ...}, ids
+--         of those that spent a rate as one string}.
+-- Relies: lease.lua, turns.lua; a repeated (session, number) gives the jobs still held, with fresh expiry. A queue that has
+--         plain lines only is read here, page by page; others go through turns.lua.
 
-local request = cmsgpack.unpack(ARGV[1])
-local worker, session, number, lease_for, slots, asked, room = unpack(request, 1, 7)
 local SCAN = 1000
-local expiry = now + lease_for
-local rows, token, before, more = {}, nil, 0, 0
+local before, more, stirred = 0, 0, false -- `stirred`: keys may have opened
 
-local function row(id, c, m, ord)
-  local n = #rows
-  rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = id, c, m or '', ord
-end
-
-local function lease_to(job)
-  job.state, job.worker, job.lease, job.started, job.until_at = ACTIVE, worker, token, now, expiry
-  job.moved, job.dirty = true, true
-  if job.mode == STARTED_MODE then free_key(job) end
-  row(job.id, job.c, job.m, job.ord)
-end
-
--- The common case without a job table: a job that nothing has happened to yet. Its new state is the same bytes for all
--- jobs of the claim, but for its flags, order and time of creation (the first 7 bytes of the record).
-local fresh_heads, fresh_tail, leased, expiry_text
-local function prepare()
-  token, expiry_text, leased, fresh_heads = new_lease(), text(expiry), list_of(added, KEY.active), {}
-  fresh_tail = pack('>I7I7HHI3Hc0HH', now, 0, 0, 0, 0, #worker, worker, 0, 0)
-end
-local function lease_fresh(id, c, ord, line)
-  local flags = byte(c, 9)
-  local head = fresh_heads[flags]
-  if not head then
-    head = pack('>BBBI7I7', ACTIVE, flags, 0, token, 0)
-    fresh_heads[flags] = head
+local function has_rate(line)
+  local of = Line.parts(line)
+  for i = 4, #of do
+    if Limit.get(of[i]) and Limit.get(of[i]).n >= 0 then return true end
   end
-  local fields, n, m = list_of(fields_set, segment(id)), #line.gone, #leased
-  line.gone[n + 1] = id
-  leased[m + 1], leased[m + 2] = expiry_text, id
-  n = #fields
-  fields[n + 1], fields[n + 2] = id .. 'm', head .. pack('>I7', ord) .. sub(c, 1, 7) .. fresh_tail
-  line.fresh = line.fresh + 1
-  row(id, c, nil, ord)
 end
 
 -- The jobs of an earlier claim whose reply was lost.
@@ -56,6 +27,7 @@ local function again(packed)
     if job and job.state == ACTIVE and job.lease == old then
       call('ZADD', KEY.active, expiry, job.id)
       row(job.id, job.c, job.m, job.ord)
+      if job.line ~= '' and has_rate(job.line) then rated[#rated + 1] = job.id end
     end
   end
 end
@@ -65,7 +37,7 @@ local function open_queues(runtime)
   if #names == 0 then return open end
   local paused = call('HMGET', KEY.queues, unpack(names))
   for i = 1, #names do
-    if not paused[i] or paused[i] == '' then open[#open + 1] = names[i] end
+    if not paused[i] or not paused[i]:find('^%d') then open[#open + 1] = names[i] end
   end
   return open
 end
@@ -77,8 +49,8 @@ local function refill(line)
   line.head = tonumber(line.page[2])
 end
 
-local function lines_of(runtime, want)
-  local lines, names = {}, open_queues(runtime)
+local function lines_of(runtime, names, want)
+  local lines = {}
   local size = #names == 1 and want or max(8, floor(want / max(#names, 1)))
   for i = 1, #names do
     local line = { key = waiting_key(runtime, names[i]), queue = names[i], from = 0, size = size, fresh = 0 }
@@ -120,7 +92,6 @@ local function pick(lines, want)
   return ids, orders, from
 end
 
-local PLAIN = 255 - EXPIRES - UNIQUE
 local function take(lines, want)
   local given, scanned = 0, 0
   for l = 1, #lines do lines[l].gone = list_of(removed, lines[l].key) end
@@ -156,6 +127,49 @@ local function take(lines, want)
   return given
 end
 
+-- Of the queues that have lines: those of `names`, or nil if there are none.
+local function lined_of(runtime, names)
+  local all, found, lined = call('SMEMBERS', lined_key(runtime)), {}, nil
+  for i = 1, #all do found[all[i]] = true end
+  for i = 1, #names do
+    if all[1] and found[names[i]] then
+      lined = lined or {}
+      lined[names[i]] = true
+    end
+  end
+  return lined
+end
+
+local function turns()
+  if not Turns.take then open_turns() end
+  return Turns
+end
+local function take_all(runtime, want)
+  local given, idle_left = 0, { left = idle and idle[runtime + 1] or math.huge }
+  repeat
+    local woken = stirred and turns().wake() or 0
+    local names = open_queues(runtime)
+    local lined = lined_of(runtime, names)
+    -- What one way has leased stands in its line until the end, so the other must not read it again.
+    if lined or Turns.take then given = given + turns().take(runtime, names, lined or {}, want - given, idle_left, not asked)
+    else given = given + take(lines_of(runtime, names, want - given), want - given) end
+  until given >= want or woken == 0 or Turns.bounded
+  if given < want and Turns.bounded then more = 1 end
+  return given
+end
+
+-- The first key to open of those that lines of these queues wait for.
+local function first_timer()
+  local timers, wanted = call('ZRANGE', KEY.timers, 0, 63, 'WITHSCORES'), {}
+  for i = 1, asked and #asked or 0 do wanted[asked[i]] = true end
+  for i = 1, #timers, 2 do
+    local lines = call('ZRANGE', waiters_key(timers[i]), 0, 15)
+    for l = 1, #lines do
+      if not asked or wanted[Line.parts(lines[l])[2]] then return tonumber(timers[i + 1]) end
+    end
+  end
+end
+
 local function first_due()
   local names, soonest = asked, nil
   if names then
@@ -178,6 +192,7 @@ local function first_due()
 end
 
 go_on_when_full()
+stirred = call('EXISTS', KEY.timers, KEY.awake) > 0
 local previous = call('HGET', KEY.sessions, session)
 local repeated = previous and parse('>I6', previous) == number
 local starved = false
@@ -188,7 +203,7 @@ else
     local want = min(slots[runtime + 1], room)
     if slots[runtime + 1] > room then more = 1 end
     if want > 0 then
-      local given = take(lines_of(runtime, want), want)
+      local given = take_all(runtime, want)
       room = room - given
       if given < want then starved = true end
     end
@@ -203,8 +218,9 @@ end
 if starved and call('GET', KEY.idle) ~= '' then call('SET', KEY.idle, '') end
 local wait = -1
 if #rows == 0 then
-  local due = first_due()
-  if due then wait = max(due - now, 0) end
+  local due, opens = first_due(), first_timer()
+  if due or opens then wait = max(min(due or math.huge, opens or math.huge) - now, 0) end
 end
+if opened then Limit.settle(KEY.limits) end
 flush()
-return { wait, more, token or before, token and now or 0, rows }
+return { wait, more, token or before, token and now or 0, rows, table.concat(rated) }

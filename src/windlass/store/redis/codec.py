@@ -1,7 +1,7 @@
 """Records as the scripts keep them: packed by Python, read by both sides. `prelude.lua` tells the layouts."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ POLICIES: tuple[OnFailure, ...] = ("cancel", "run", "fail", "trigger", "hold")
 MODES = ("finished", "started", "period")
 
 UNIQUE, EXPIRES, CHILD, WHO, RICH, BOUNDS = 4, 8, 16, 32, 64, 128
-CANCELLING = 1
+CANCELLING, LINED = 1, 4
 _CONFLICT = {"existing": 0, "skip": 0, "replace": 1, "rerun": 2}
 _RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
 """By the two bits of the flags; the fourth does not occur."""
@@ -147,11 +147,12 @@ def _head(job: NewJob[Any], flags: int) -> bytes:
 
 def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
     """New jobs as insert.lua takes them."""
-    lanes: dict[tuple[int, str], int] = {}
+    lanes: dict[tuple[int, str, str], int] = {}
+    limits: dict[str, Bound] = {}
     items: list[Any] = []
     specials: dict[int, Any] = {}
     for number, job in enumerate(jobs, 1):
-        lane = lanes.setdefault((_RUNTIME[job.runtime], job.queue), len(lanes) + 1)
+        lane = lanes.setdefault((_RUNTIME[job.runtime], job.queue, job.kind), len(lanes) + 1)
         rich, payload = _payload(job)
         has_who, who = _who(job)
         if _plain(job):
@@ -167,7 +168,10 @@ def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
                 _or_false(job.answer),
             )
         items += (binary(need_id(job.id)), binary(record), lane, job.priority)
-    return _encode((list(lanes), items, specials))
+        if job.limits:
+            limits.update((bound.key, bound) for bound in job.limits)
+    rows = [part for bound in limits.values() for part in (bound.key, *definition(bound.concurrency, bound.rate))]
+    return _encode((list(lanes), items, specials, rows))
 
 
 def whole_record(job: NewJob[Any], created: Micros, parents: Sequence[str], mode: int) -> bytes:
@@ -365,6 +369,7 @@ class Standing(NamedTuple):
     worker: str
     reason: str
     park: str
+    line: bytes = b""
 
 
 def read_state(m: bytes) -> Standing:
@@ -376,11 +381,12 @@ def read_state(m: bytes) -> Standing:
         n = m[at] << 8 | m[at + 1]
         texts.append(m[at + 2 : at + 2 + n].decode("utf-8", "replace"))
         at += 2 + n
+    line = m[at + 2 : at + 2 + (m[at] << 8 | m[at + 1])] if marks & LINED else b""
     lease, settled, order, run_at, started, finished = map(_number, numbers)
     return Standing(
         STATES[state - 1],
         flags,
-        marks,
+        marks & ~LINED,
         lease,
         settled,
         order,
@@ -391,6 +397,7 @@ def read_state(m: bytes) -> Standing:
         rescues,
         _number(waits),
         *texts,
+        line,
     )
 
 
@@ -406,11 +413,11 @@ def write_state(standing: Standing) -> bytes:
         min(standing.rescues, 65_535),
         standing.waits.to_bytes(3, "big"),
     )
-    texts = (text.encode()[:60_000] for text in standing[12:])
+    texts = (text.encode()[:60_000] for text in standing[12:15])
     return head + b"".join(len(text).to_bytes(2, "big") + text for text in texts)
 
 
-def claim_of(row: Sequence[Any], lease: int, granted: Micros) -> Claim:
+def claim_of(row: Sequence[Any], lease: int, granted: Micros, rated: Container[bytes] = ()) -> Claim:
     """The claim of a row (id, record, state before or empty, order); `granted` 0: the state's own start."""
     id: bytes = row[0]
     c: bytes = row[1]
@@ -439,10 +446,10 @@ def claim_of(row: Sequence[Any], lease: int, granted: Micros) -> Claim:
             claimed_at=granted,
             tags=tuple(tags),
         )
-    return _rich_claim(id_text(id), read_head(c), read_state(m) if m else None, lease, granted)
+    return _rich_claim(id_text(id), read_head(c), read_state(m) if m else None, lease, granted, id in rated)
 
 
-def _rich_claim(id: str, head: Head, standing: Standing | None, lease: int, granted: Micros) -> Claim:
+def _rich_claim(id: str, head: Head, standing: Standing | None, lease: int, granted: Micros, rated: bool) -> Claim:
     user, project, group, workflow, name = head.who
     flags = standing.flags if standing else head.flags
     return Claim(
@@ -468,6 +475,8 @@ def _rich_claim(id: str, head: Head, standing: Standing | None, lease: int, gran
         name=name,
         tags=head.tags,
         cancelling=bool(standing and standing.marks & CANCELLING),
+        limited=bool(standing and standing.line and len(_decode(standing.line)) > 3),
+        rated=rated,
     )
 
 

@@ -37,6 +37,7 @@ end
 function acts.reprioritise(job)
   with_order(job)
   job.priority, job.dirty, job.moved = priority, true, job.state == WAITING
+  job.reline = job.line ~= '' and job.state == WAITING
   job.ord = (100 - priority) * PRIORITY + job.ord % PRIORITY
   job.c = sub(job.c, 1, 7) .. char(priority + 100) .. sub(job.c, 9)
   set_field(job.id, '', job.c)

@@ -20,13 +20,14 @@ from windlass.lease import (
     StoredStep,
     WorkerInfo,
 )
+from windlass.limit import LimitChange, LimitInfo, Take, Taken
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
 from windlass.queue import QueueChange, QueueInfo, check_name
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
-from windlass.store.redis import condition, copying, leasing, migrate, noting, operating, produce, reading
+from windlass.store.redis import condition, copying, leasing, limiting, migrate, noting, operating, produce, reading
 from windlass.store.redis.connection import Link
 
 
@@ -140,7 +141,19 @@ class RedisStore:
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
         return await operating.put_queue(self._link, name, change, actor)
 
+    async def put_limits(self, changes: Sequence[LimitChange], actor: str | None) -> None:
+        await limiting.put_limits(self._link, changes, actor)
+
+    async def take(self, takes: Sequence[Take]) -> list[Taken]:
+        return await limiting.take(self._link, takes)
+
     # inspect
+
+    async def limits(self, keys: Sequence[str] | None = None, limit: int = 1000) -> list[LimitInfo]:
+        return await limiting.limits(self._link, keys, limit)
+
+    async def standing(self, id: str) -> Standing | None:
+        return await limiting.standing(self._link, id)
 
     async def steps(self, id: str) -> list[StoredStep]:
         return await noting.steps(self._link, id)

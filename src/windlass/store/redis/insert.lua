@@ -1,5 +1,6 @@
 -- What it does: stores new jobs; used by enqueue, fire and the follow-up jobs of finish.
--- Input:  a batch {lanes, items, specials}: lanes {runtime, queue}; items id, record, lane, priority per job; specials by
+-- Input:  a batch {lanes, items, specials, limits}: lanes {runtime, queue, kind}; items id, record, lane, priority per job;
+--         limits key, concurrency, n, window, burst of each; specials by
 --         position: {delay, run_at, expires_in, expires_at, edges, unique {key, mode, ttl, on conflict, latest}, who, tail,
 --         before, bounds, answer}, false where not given.
 -- Output: `unknown_parent(batch)`, checked before any write, and `insert(batch)`, which answers {position, holder, ...}.
@@ -49,17 +50,19 @@ local function replace(holder, fresh, special)
   if not can_replace(holder) then return end
   local state, latest = holder.state, special[S_UNIQUE][5]
   whole(holder)
-  local keep_to = holder.rest - 1
-  if band(holder.head_flags, WHO) > 0 then
-    local _, after = parse('>I4c0', holder.c, holder.rest)
-    keep_to = after - 1
-  end
-  local _, priority, flags, most = parse('>I7BBH', fresh)
-  holder.flags = holder.flags - band(holder.flags, RICH) + band(flags, RICH)
-  holder.head_flags = holder.head_flags - band(holder.head_flags, RICH) + band(flags, RICH)
-  holder.c = pack('>I7BBH', holder.created, priority, holder.head_flags, most) .. sub(holder.c, 12, keep_to) .. special[S_TAIL]
+  local after, bounds, _ = holder.rest, special[S_BOUNDS], nil
+  if band(holder.head_flags, WHO) > 0 then _, after = parse('>I4c0', holder.c, holder.rest) end
+  local priority, flags, most
+  _, priority, flags, most = parse('>I7BBH', fresh)
+  local taken = band(flags, RICH + BOUNDS)
+  holder.flags = holder.flags - band(holder.flags, RICH + BOUNDS) + taken
+  holder.head_flags = holder.head_flags - band(holder.head_flags, RICH + BOUNDS) + taken
+  holder.c = pack('>I7BBH', holder.created, priority, holder.head_flags, most) .. sub(holder.c, 12, holder.bounds_at - 1)
+    .. (bounds and pack('>I4c0', #bounds, bounds) or '') .. sub(holder.c, holder.rest, after - 1) .. special[S_TAIL]
+  holder.bounds, holder.bound = nil, nil
+  read_head(holder)
   set_field(holder.id, '', holder.c)
-  holder.priority, holder.dirty, holder.moved = priority - 100, true, true
+  holder.priority, holder.dirty, holder.moved, holder.reline = priority - 100, true, true, true
   holder.run_at = special[S_RUN_AT] or (now + (special[S_DELAY] or 0))
   if latest then holder.run_at = min(holder.run_at, holder.created + latest) end
   if state == BLOCKED then return end
@@ -195,16 +198,34 @@ local function store_plain(id, record, lane, priority, stamp)
   put(added, lane.key, order(priority), id)
 end
 
+-- A job with nothing to it but that its queue or kind puts it into a line.
+local function store_lined(id, c)
+  local job = open_job(id, c, nil)
+  job.dirty, job.born, job.moved, job.ord = true, true, true, order(job.priority)
+  set_field(id, '', c)
+  return job
+end
+
 local function open_lanes(lanes)
   local out = {}
   for l = 1, #lanes do
-    out[l] = { runtime = lanes[l][1], queue = lanes[l][2] }
-    call('HSETNX', KEY.queues, lanes[l][2], '')
+    local runtime, queue, kind = unpack(lanes[l], 1, 3)
+    local settings, global = queue_settings(queue), global_keys()
+    if not settings.known then
+      call('HSET', KEY.queues, queue, '')
+      settings.known = ''
+    end
+    local lined = settings.order ~= 's' or global and (global['queue:' .. queue] or global['kind:' .. kind])
+    out[l] = { runtime = runtime, queue = queue, lined = lined, fair = settings.order == 'f' }
   end
   return out
 end
 
 function insert(batch)
+  local limits = batch[4]
+  for i = 1, #limits, 5 do
+    Limit.define(limits[i], limits[i + 1], limits[i + 2], limits[i + 3], limits[i + 4], true)
+  end
   local lanes, items, specials = open_lanes(batch[1]), batch[2], batch[3]
   local ids, answers, renamed, hanging, opened, fresh = {}, {}, {}, {}, {}, {}
   for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
@@ -213,12 +234,16 @@ function insert(batch)
     local id, at = ids[n], n * PER_JOB - 3
     local special = specials[n]
     if not known[n] and not fresh[id] then
-      local holder, job
-      if not special then
-        store_plain(id, items[at + 1], lanes[items[at + 2]], items[at + 3], stamp)
+      local holder, job, lined
+      local lane = lanes[items[at + 2]]
+      if not special and not lane.lined then
+        store_plain(id, items[at + 1], lane, items[at + 3], stamp)
+      elseif not special then
+        lined = store_lined(id, stamp .. items[at + 1])
       else
         holder, job = insert_special(id, items[at + 1], special, renamed)
       end
+      if lane.fair and (job or lined) then Line.weigh(job or lined) end
       if job and job.state == WAITING then
         job.ord = order(job.priority)
         hanging[#hanging + 1] = { job, special[S_EDGES] or '', special[S_BEFORE] }

@@ -1,6 +1,6 @@
 """The run path: claim, heartbeat, finish, rescue, unpark, promote."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -36,17 +36,19 @@ _VERDICT = {ord("a"): Verdict.ACCEPTED, ord("r"): Verdict.REPEAT, ord("s"): Verd
 async def claim(link: Link, request: ClaimRequest) -> Claimed:
     asked = False if request.queues is None else tuple(dict.fromkeys(request.queues))
     slots = [max(request.slots.get(runtime, 0), 0) for runtime in RUNTIMES]
-    blob = pack((request.worker, request.session, request.number, request.lease, slots, asked, MOST_CLAIMED))
-    wait, more, lease, granted, rows = await link.run("claim", blob)
-    return Claimed(_claims(rows, lease, granted), None if wait < 0 else wait, bool(more))
+    idle = False if request.idle is None else [max(request.idle.get(runtime, 0), 0) for runtime in RUNTIMES]
+    blob = pack((request.worker, request.session, request.number, request.lease, slots, asked, MOST_CLAIMED, idle))
+    wait, more, lease, granted, rows, spent = await link.run("claim", blob)
+    rated = {spent[at : at + 16] for at in range(0, len(spent), 16)}
+    return Claimed(_claims(rows, lease, granted, rated), None if wait < 0 else wait, bool(more))
 
 
-def _claims(rows: Sequence[Any], lease: int, granted: Micros) -> list[Claim]:
+def _claims(rows: Sequence[Any], lease: int, granted: Micros, rated: Container[bytes] = ()) -> list[Claim]:
     """Rows of (id, record, state before, order), in the order of their places."""
     found = [rows[at : at + 4] for at in range(0, len(rows), 4)]
     if any(one[3] > other[3] for one, other in pairwise(found)):
         found.sort(key=lambda row: row[3])
-    return [claim_of(row, lease, granted) for row in found]
+    return [claim_of(row, lease, granted, rated) for row in found]
 
 
 async def heartbeat(link: Link, beat: Beat, known_schema: int) -> Pulse:

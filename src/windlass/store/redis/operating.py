@@ -130,7 +130,12 @@ def _changes(command: Command, record: Mapping[str, Any]) -> bool:
 
 async def put_queue(link: Link, name: str, change: QueueChange, actor: str) -> QueueInfo:
     wanted = "" if change.paused is None else str(int(change.paused))
-    return queue_info(name, await link.run("put_queue", name, wanted, actor))
+    order = change.order[0] if change.order is not None else ""
+    ageing = "" if change.ageing is None else change.ageing
+    detail: dict[str, Any] = {"paused": change.paused}
+    detail |= {k: v for k, v in (("order", change.order), ("ageing", change.ageing)) if v is not None}
+    text = msgspec.json.encode(detail)
+    return queue_info(name, await link.run("put_queue", name, wanted, order, ageing, actor, text))
 
 
 async def put_schedules(link: Link, rows: Sequence[ScheduleRow], actor: str) -> None:

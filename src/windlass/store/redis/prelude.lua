@@ -15,7 +15,19 @@ local KEY = {
   stages = P .. 'stages', commits = P .. 'commits', minutes = P .. 'minutes', audit = P .. 'audit',
   workers = P .. 'workers', claimed = P .. 'claimed', sessions = P .. 'sessions', mark = P .. 'mark',
   schedules = P .. 'schedules', lapsing = P .. 'lapsing', versions = P .. 'versions', flagged = P .. 'flagged', reviving = P .. 'reviving', idle = P .. 'idle',
+  limits = P .. 'limits', scopes = P .. 'scopes', awake = P .. 'awake', timers = P .. 'timers', lines = P .. 'lines',
+  uses = P .. 'uses', takes = P .. 'takes',
 }
+local function line_key(line) return P .. 'line:' .. line end
+local function lined_key(runtime) return P .. 'lined:' .. runtime end
+local function turns_key(runtime, queue) return P .. 'turns:' .. runtime .. ':' .. queue end
+local function spots_key(runtime, queue) return P .. 'spots:' .. runtime .. ':' .. queue end
+local function eligible_key(runtime, queue, group) return P .. 'eligible:' .. runtime .. ':' .. queue .. ':' .. group end
+local function passes_key(queue) return P .. 'passes:' .. queue end
+local function holders_key(key) return P .. 'holders:' .. key end
+local function waiters_key(key) return P .. 'waiters:' .. key end
+local function rate_key(key) return P .. 'rate:' .. key end
+local function took_key(key) return P .. 'took:' .. key end
 local function ready_key(runtime) return P .. 'ready:' .. runtime end
 local function edges_key(id) return P .. 'edges:' .. id end
 local function ahead_key(id) return P .. 'ahead:' .. id end
@@ -121,6 +133,7 @@ local function read_head(job)
   if band(flags, CHILD) > 0 then job.parents, at = parse('>I4c0', job.c, at) end
   if band(job.flags, EXPIRES) == 0 then job.expires = nil end
   if band(flags, UNIQUE) > 0 then job.mode, job.key, at = parse('>BHc0', job.c, at) end
+  job.bounds_at = at
   if band(flags, BOUNDS) > 0 then job.bounds, at = parse('>I4c0', job.c, at) end
   job.rest = at
 end
@@ -129,7 +142,19 @@ end
 -- waits out of reach; while it is active the reason of the cancel that flagged it; while it is suspended ':' and the
 -- name of the signal that it waits for.
 local STATE = '>BBBI7I7I7I7I7I7HHI3Hc0Hc0Hc0'
-local CANCELLING, AHEAD = 1, 2
+local CANCELLING, AHEAD, LINED = 1, 2, 4 -- with LINED the name of the job's line stands at the end
+-- limit.lua and lines.lua: keys that are limited, and the lines of jobs that are under them. Made at their first use, since to
+-- make some fifty functions takes as long as a small verb.
+local Limit, Line, opened, open_lines = {}, {}, false, nil
+local function at_first_use(of, name)
+  opened = true
+  setmetatable(Limit, nil)
+  setmetatable(Line, nil)
+  open_lines()
+  return rawget(of, name)
+end
+setmetatable(Limit, { __index = at_first_use })
+setmetatable(Line, { __index = at_first_use })
 local jobs, loaded = {}, {} -- every job of this script by id, and in the order of loading
 local function keep(job)
   jobs[job.id] = job
@@ -139,18 +164,23 @@ end
 
 local FRESH = { __index = {
   was = WAITING, park_was = '', marks = 0, lease = 0, settled = 0, ord = 0, started = 0, finished = 0, attempt = 0,
-  rescues = 0, waits = 0, worker = '', reason = '', park = '', attempt_was = 0, until_at = 0, run_was = 0,
+  line = '', line_was = '', rescues = 0, waits = 0, worker = '', reason = '', park = '', attempt_was = 0, until_at = 0, run_was = 0,
 } }
 local function open_job(id, c, m, queue)
   local job
   if m then
-    local state, flags, marks, lease, settled, ord, run_at, started, finished, attempt, rescues, waits, worker, reason, park =
+    local state, flags, marks, lease, settled, ord, run_at, started, finished, attempt, rescues, waits, worker, reason, park, at =
       parse(STATE, m)
+    local line = ''
+    if band(marks, LINED) > 0 then
+      marks = marks - LINED
+      line = parse('>Hc0', m, at)
+    end
     job = {
       id = id, c = c, m = m, was = state, park_was = park, state = state, flags = flags, runtime = band(flags, 3),
       marks = marks, lease = lease, settled = settled, ord = ord, run_at = run_at, started = started, finished = finished,
       attempt = attempt, rescues = rescues, waits = waits, worker = worker, reason = reason, park = park, queue = queue,
-      attempt_was = attempt, run_was = run_at, until_at = 0, flagged_was = band(marks, CANCELLING) > 0,
+      line = line, line_was = line, attempt_was = attempt, run_was = run_at, until_at = 0, flagged_was = band(marks, CANCELLING) > 0,
     }
     if c then read_head(job) end
   else
@@ -162,12 +192,12 @@ local function open_job(id, c, m, queue)
 end
 
 local function encode_state(job)
-  local worker, reason, park = job.worker, job.reason, job.park
+  local worker, reason, park, line = job.worker, job.reason, job.park, job.line
   if #reason > 60000 then reason = sub(reason, 1, 60000) end
   return pack(
-    STATE, job.state, job.flags, job.marks, job.lease, job.settled, job.ord, job.run_at, job.started, job.finished,
+    STATE, job.state, job.flags, line ~= '' and job.marks + LINED or job.marks, job.lease, job.settled, job.ord, job.run_at, job.started, job.finished,
     min(job.attempt, 65535), min(job.rescues, 65535), job.waits, #worker, worker, #reason, reason, #park, park
-  )
+  ) .. (line ~= '' and pack('>Hc0', #line, line) or '')
 end
 
 -- The ids of each segment, with their positions; nearly always there is one.
@@ -242,7 +272,9 @@ local places = {}
 local function place(state, job, old)
   if state == ACTIVE then return KEY.active end
   local park = old and job.park_was or not old and job.park or ''
+  local line = state == WAITING and (old and job.line_was or not old and job.line) or ''
   if state == WAITING and park ~= '' then return park_key(park) end
+  if line ~= '' then return line_key(line) end
   local queue = job.queue
   local slot = state == WAITING and 10 + job.runtime or state
   if state == BLOCKED and park ~= '' and (old and job.run_was or not old and job.run_at) < END_OF_TIME then slot = 20 end
@@ -314,16 +346,58 @@ local function drop_field(id, suffix) put(fields_gone, segment(id), id .. suffix
 local function enter(job, state, key, at)
   put(added, key, at, job.id)
   if touched[key] == nil then
-    if state == WAITING then touched[key] = job.park == '' and { ready = job } or { park = job.park }
+    if state == WAITING and job.park ~= '' then touched[key] = { park = job.park }
+    elseif state == WAITING then touched[key] = job.line ~= '' and { line = job.line, at = at } or { ready = job }
     elseif state == DELAYED or state == RETRYING or state == BLOCKED and at > 0 then touched[key] = { due = due_member(state, job.queue), at = at }
     else touched[key] = false end
-  elseif touched[key] and touched[key].due and at < touched[key].at then
+  elseif touched[key] and touched[key].at and at < touched[key].at then
     touched[key].at = at
   end
 end
 
 local function expires_now(job, state, attempt)
   return band(job.flags, EXPIRES) > 0 and attempt == 0 and state and is_pending(state)
+end
+
+-- A queue's settings: `<instant of its pause>|<first letter of its order>|<ageing>`, the end left out when it is strict.
+local queues = {}
+local function queue_settings(queue)
+  local settings = queues[queue]
+  if not settings then
+    local raw = call('HGET', KEY.queues, queue)
+    local paused, letter, ageing = (raw or ''):match('^(%d*)|?(%l?)|?(%d*)$')
+    settings = { known = raw, paused = paused, order = letter == '' and 's' or letter, ageing = tonumber(ageing) or {ageing} }
+    queues[queue] = settings
+  end
+  return settings
+end
+-- Keys of whole queues and kinds, or false: nearly always there are none.
+local scopes
+local function global_keys()
+  if scopes == nil then
+    scopes = false
+    local found = call('SMEMBERS', KEY.scopes)
+    for i = 1, #found do
+      scopes = scopes or {}
+      scopes[found[i]] = true
+    end
+  end
+  return scopes
+end
+-- The line of a job that becomes waiting, '' for the plain line of its queue.
+local function line_of(job)
+  local queue = job.queue or whole(job).queue
+  if band(job.flags, BOUNDS) == 0 and queue_settings(queue).order == 's' and not global_keys() then return '' end
+  return Line.of(whole(job))
+end
+
+-- A job gets its line when it becomes waiting and keeps it while it is active, so that its end knows what it holds.
+local function note_line(job, was, state)
+  local held, runs, waits = was == ACTIVE and job.line_was ~= '', state == ACTIVE, state == WAITING and job.park == ''
+  if waits and (was ~= WAITING or job.park_was ~= '') or job.reline and (waits or runs) then job.line = line_of(job)
+  elseif not runs and not waits then job.line = '' end
+  if held and (not runs or job.reline) then Line.let_go(job) end
+  if runs and job.line ~= '' and (not held or job.reline) then Line.hold(job) end
 end
 
 -- One changed job into the lists. `born`: it was in no place before. `gone`: it leaves with all its fields.
@@ -335,6 +409,7 @@ local function note(job)
     if was then count(job.queue, was, -1) end
     if state then count(job.queue, state, 1) end
   end
+  note_line(job, was, state)
   local from = was and place(was, job, true)
   local to = state and place(state, job)
   if from and from ~= to then put(removed, from, id) end
@@ -364,6 +439,8 @@ local function flush_touched()
       if tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) == about.at then wake('ready') end
     elseif about and about.park then
       call('SADD', KEY.parks, about.park)
+    elseif about and about.line then
+      Line.admit(about.line, about.at)
     end
   end
 end
@@ -404,6 +481,7 @@ local function flush()
   end
   if seq and seq ~= seq_read then call('SET', KEY.seq, text(seq)) end
   flush_touched()
+  if opened then Line.flush() end
   tell()
 end
 

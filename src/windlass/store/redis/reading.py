@@ -10,7 +10,7 @@ from windlass.job import Job, read_job
 from windlass.lease import WorkerInfo
 from windlass.metrics import MINUTE, MetricQuery, Point
 from windlass.query import AuditEntry, Count, Page, Where
-from windlass.queue import QueueInfo
+from windlass.queue import AGEING, ORDERS, Order, QueueInfo
 from windlass.states import FINAL
 from windlass.store.redis.codec import NUMBER, STATES, id_bytes, id_text, known_ids, pack, record_of, unpack
 from windlass.store.redis.connection import Link
@@ -212,8 +212,20 @@ async def queues(link: Link) -> list[QueueInfo]:
     return [queue_info(name.decode(), paused) for name, paused in rows]
 
 
-def queue_info(name: str, paused: bytes) -> QueueInfo:
-    return QueueInfo(name=name, paused=bool(paused), paused_at=int(paused) if paused else None)
+_ORDERS: dict[str, Order] = {order[0]: order for order in ORDERS}
+
+
+def queue_info(name: str, settings: bytes) -> QueueInfo:
+    """A queue, from its settings as `queue_settings` in prelude.lua reads them."""
+    paused, _, rest = settings.decode().partition("|")
+    order, _, ageing = rest.partition("|")
+    return QueueInfo(
+        name=name,
+        paused=bool(paused),
+        paused_at=int(paused) if paused else None,
+        order=_ORDERS[order or "s"],
+        ageing=int(ageing) if ageing else AGEING,
+    )
 
 
 async def workers(link: Link) -> list[WorkerInfo]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import textwrap
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -9,13 +10,19 @@ from typing import NamedTuple
 from windlass.clock import END_OF_TIME
 from windlass.job import NOT_TRIGGERED
 from windlass.lease import ORDERS
+from windlass.limit import BUCKETS, EXACT, GUARD
+from windlass.queue import AGEING
 from windlass.store.statement import fill, load
 
-_ENDS = ("ends.lua",)
-_INSERT = ("ends.lua", "insert.lua")
-_REVIVE = ("ends.lua", "revive.lua")
+_LAZY = {"open_lines": ("limit.lua", "lines.lua"), "open_turns": ("turns.lua",)}
+"""Parts that a script makes only when it needs them, as the body of one function."""
+_LINES = ("open_lines",)
+_ENDS = (*_LINES, "ends.lua")
+_INSERT = (*_ENDS, "insert.lua")
+_REVIVE = (*_ENDS, "revive.lua")
 _PARTS: dict[str, tuple[str, ...]] = {
-    "claim": _ENDS,
+    "check": (*_LINES, "check_lines.lua"),
+    "claim": (*_ENDS, "lease.lua", "open_turns"),
     "command": _REVIVE,
     "dump": _ENDS,
     "enqueue": _INSERT,
@@ -24,10 +31,35 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "load": _ENDS,
     "promote": (*_INSERT, "revive.lua"),
     "prune": _ENDS,
+    "put_limits": _ENDS,
+    "reline": _ENDS,
+    "rescue": _LINES,
     "signal": _ENDS,
     "stage": _INSERT,
+    "standing": _ENDS,
+    "limits": _LINES,
+    "put_queue": _LINES,
+    "take": _LINES,
+    "unpark": _LINES,
 }
-_SHARED = {"prelude.lua", *_INSERT, *_REVIVE}
+_SHARED = {
+    "prelude.lua",
+    *_INSERT,
+    *_REVIVE,
+    "lease.lua",
+    "check_lines.lua",
+    *(file for files in _LAZY.values() for file in files),
+}
+
+_VALUES = {
+    "not_triggered": NOT_TRIGGERED,
+    "orders": ORDERS,
+    "end_of_time": str(END_OF_TIME),
+    "guard": str(GUARD),
+    "exact": str(EXACT),
+    "buckets": str(BUCKETS),
+    "ageing": str(AGEING),
+}
 
 
 class Script(NamedTuple):
@@ -49,13 +81,18 @@ def load_all() -> None:
 @cache
 def script(verb: str) -> Script:
     """The whole script of a verb."""
-    files = ("prelude.lua", *_PARTS.get(verb, ()), f"{verb}.lua")
-    text = "\n".join(load("windlass.store.redis", file) for file in files)
-    text = fill(without_unused(text), not_triggered=NOT_TRIGGERED, orders=ORDERS, end_of_time=str(END_OF_TIME))
+    parts = ("prelude.lua", *_PARTS.get(verb, ()), f"{verb}.lua")
+    text = "\n".join(_lazy(part) if part in _LAZY else load("windlass.store.redis", part) for part in parts)
+    text = fill(without_unused(text), **_VALUES)
     return Script(verb, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-_FUNCTION = re.compile(r"(?:local )?function (?:\w+\.)?(\w+)")
+def _lazy(name: str) -> str:
+    body = "\n".join(load("windlass.store.redis", file) for file in _LAZY[name])
+    return f"{name} = function()\n{textwrap.indent(body, '  ')}\nend\n"
+
+
+_FUNCTION = re.compile(r"(?:local )?function (\w+)\(")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _COMMENT = re.compile(r"--.*")
 

@@ -1,0 +1,45 @@
+-- What it does: leases one job to the worker of a claim; used by turns.lua and claim.lua.
+-- Input:  ARGV[1] {worker, session, number, lease, slots {async, thread, process}, queues or false, most, idle {...} or false}.
+-- Output: `lease_to(job)`, `lease_fresh(id, record, order, line)` after `prepare()`; `rows`, `token`, `rated`.
+-- Relies: prelude.lua, ends.lua.
+
+local worker, session, number, lease_for, slots, asked, room, idle = unpack(cmsgpack.unpack(ARGV[1]), 1, 8)
+local expiry = now + lease_for
+local rows, token, rated = {}, nil, {} -- `rated`: jobs that spent a rate
+local Turns, open_turns = { bounded = false }, nil -- turns.lua
+local PLAIN = 255 - EXPIRES - UNIQUE
+
+local function row(id, c, m, ord)
+  local n = #rows
+  rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = id, c, m or '', ord
+end
+
+local function lease_to(job)
+  job.state, job.worker, job.lease, job.started, job.until_at = ACTIVE, worker, token, now, expiry
+  job.moved, job.dirty = true, true
+  if job.mode == STARTED_MODE then free_key(job) end
+  row(job.id, job.c, job.m, job.ord)
+end
+
+-- The common case without a job table: a job that nothing has happened to yet. Its new state is the same bytes for all
+-- jobs of the claim, but for its flags, order and time of creation (the first 7 bytes of the record).
+local fresh_heads, fresh_tail, leased, expiry_text
+local function prepare()
+  token, expiry_text, leased, fresh_heads = new_lease(), text(expiry), list_of(added, KEY.active), {}
+  fresh_tail = pack('>I7I7HHI3Hc0HH', now, 0, 0, 0, 0, #worker, worker, 0, 0)
+end
+local function lease_fresh(id, c, ord, line)
+  local flags = byte(c, 9)
+  local head = fresh_heads[flags]
+  if not head then
+    head = pack('>BBBI7I7', ACTIVE, flags, 0, token, 0)
+    fresh_heads[flags] = head
+  end
+  local fields, n, m = list_of(fields_set, segment(id)), #line.gone, #leased
+  line.gone[n + 1] = id
+  leased[m + 1], leased[m + 2] = expiry_text, id
+  n = #fields
+  fields[n + 1], fields[n + 2] = id .. 'm', head .. pack('>I7', ord) .. sub(c, 1, 7) .. fresh_tail
+  line.fresh = line.fresh + 1
+  row(id, c, nil, ord)
+end
