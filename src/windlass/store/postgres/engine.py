@@ -20,9 +20,10 @@ from windlass.lease import (
     StoredStep,
     WorkerInfo,
 )
+from windlass.limit import LimitChange, LimitInfo, Take, Taken
 from windlass.metrics import MetricQuery, Point
 from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Swap, Where
+from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
 from windlass.queue import QueueChange, QueueInfo
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
@@ -32,6 +33,7 @@ from windlass.store.postgres.database import Database
 from windlass.store.postgres.ending import Finisher
 from windlass.store.postgres.inspect import Reader
 from windlass.store.postgres.leasing import Claimer, Keeper
+from windlass.store.postgres.limits import Limits
 from windlass.store.postgres.moving import Mover
 from windlass.store.postgres.noting import Noter
 from windlass.store.postgres.operating import Commander, Settings
@@ -52,6 +54,7 @@ class _Opened:
         self.noter = Noter(database, self.claimer)
         self.finisher = Finisher(database, self.producer, self.claimer)
         self.commander = Commander(database, self.claimer)
+        self.limits = Limits(database)
         self.settings = Settings(database, self.producer)
         self.upkeep = Upkeep(database)
         self.reader = Reader(database)
@@ -184,7 +187,19 @@ class PostgresStore:
     async def signal(self, id: str, name: str, data: str, actor: str) -> Delivery:
         return await self._open.noter.signal(id, name, data, actor)
 
+    async def put_limits(self, changes: Sequence[LimitChange], actor: str | None) -> None:
+        await self._open.limits.put(changes, actor)
+
+    async def take(self, takes: Sequence[Take]) -> list[Taken]:
+        return await self._open.limits.take(takes)
+
     # inspect
+
+    async def limits(self, keys: Sequence[str] | None = None, limit: int = 1000) -> list[LimitInfo]:
+        return await self._open.limits.stand(keys, limit)
+
+    async def standing(self, id: str) -> Standing | None:
+        return await self._open.limits.standing(id)
 
     async def steps(self, id: str) -> list[StoredStep]:
         return await self._open.noter.steps(id)

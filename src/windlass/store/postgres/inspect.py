@@ -49,8 +49,8 @@ class Reader:
 
     async def queues(self) -> list[QueueInfo]:
         return [
-            QueueInfo(name=name, paused=paused_at is not None, paused_at=paused_at)
-            for name, paused_at in await self._db.rows("inspect.queues")
+            QueueInfo(name=name, paused=paused_at is not None, paused_at=paused_at, order=order, ageing=ageing)
+            for name, paused_at, order, ageing in await self._db.rows("inspect.queues")
         ]
 
     async def workers(self) -> list[WorkerInfo]:

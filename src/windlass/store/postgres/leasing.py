@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -23,7 +23,7 @@ def to_claim(row: Any) -> Claim:
     """A row of the shared claim columns, followed by `ord` and `now`."""
     (
         id, lease, kind, queue, args, attempt, max_attempts, priority, runtime, options, rescues, created_at, run_at,
-        expires_at, user, project, group, workflow, name, tags, cancelling, _, now,
+        expires_at, user, project, group, workflow, name, tags, cancelling, limited, rated, _, now,
     ) = row  # fmt: skip
     return Claim(
         id=id,
@@ -48,6 +48,8 @@ def to_claim(row: Any) -> Claim:
         name=name,
         tags=_decode_tags(tags) if tags else (),
         cancelling=cancelling,
+        limited=limited,
+        rated=rated,
     )
 
 
@@ -57,6 +59,7 @@ class Claimer:
     def __init__(self, database: Database) -> None:
         self._db = database
         self.floors = Floors()
+        self._lined = False
 
     async def claim(self, request: ClaimRequest) -> Claimed:
         slots = _within(request.slots)
@@ -64,19 +67,46 @@ class Claimer:
             return Claimed([])
         seen, jobs = 0, list[Claim]()
         again: float | None = None
-        sweep = self.floors.sweep_due(time.monotonic())
-        if not sweep:
+        sweep = not self._lined and self.floors.sweep_due(time.monotonic())
+        if not sweep and not self._lined:
             seen, jobs = await self._take(request, slots, self.floors.ranges())
             again = self.floors.until_sweep(time.monotonic())
-            sweep = not jobs and again is None
+            sweep = not jobs and again is None and not self._lined
         if sweep:
             began = time.monotonic()
             seen, jobs = await self._take(request, slots, EVERYTHING)
             ended = time.monotonic()
             self.floors.swept(ended, ended - began)
+        if self._lined:
+            jobs, more = await self._take_lined(request, slots)
+            if more:
+                return Claimed(jobs, more=True)
         return Claimed(jobs) if jobs else await self._nothing(request, seen, again)
 
+    async def _take_lined(self, request: ClaimRequest, slots: dict[str, int]) -> tuple[list[Claim], bool]:
+        """A claim where there are lanes, and whether to ask again at once. Floors are for the plain line alone."""
+        idle = request.idle or {}
+        rows = await self._db.rows(
+            "serve.claim",
+            request.worker,
+            request.session,
+            request.number,
+            request.lease,
+            list(slots),
+            list(slots.values()),
+            [
+                min(idle.get(cast(Runtime, runtime), n) if request.idle is not None else n, n)
+                for runtime, n in slots.items()
+            ],
+            None if request.queues is None else list(request.queues),
+        )
+        *rows, last = rows
+        self._lined = last["lined"]
+        rows.sort(key=_place)
+        return [to_claim(row[:25]) for row in rows], last["more"]
+
     async def _take(self, request: ClaimRequest, slots: dict[str, int], ranges: Ranges) -> tuple[int, list[Claim]]:
+        """A claim from the plain lines alone; `_lined` tells whether there are others."""
         queues = None if request.queues is None else list(request.queues)
         rows = await self._db.rows(
             "claim.claim",
@@ -89,11 +119,11 @@ class Claimer:
             queues,
             *ranges,
         )
-        seen = rows[0][0]
-        if rows[0][1] is None:
+        seen, self._lined = rows[0][0], rows[0][1]
+        if rows[0][2] is None:
             return seen, []
         rows.sort(key=_place)
-        jobs = [to_claim(row[1:24]) for row in rows]
+        jobs = [to_claim(row[2:27]) for row in rows]
         self.floors.claimed((row["queue"], row["runtime"], row["priority"], row["ord"]) for row in rows)
         return seen, jobs
 
@@ -115,6 +145,13 @@ class Claimer:
         else:
             wait = await self._db.value("claim.wait_queues", list(request.queues), self._db.promoted.since)
         waits = [max(wait, 0)] if wait is not None else []
+        if self._lined:
+            timer = await (
+                self._db.value("serve.timer_all")
+                if request.queues is None
+                else self._db.value("serve.timer_queues", list(request.queues))
+            )
+            waits += [max(timer, 0)] if timer is not None else []
         if again is not None:
             waits.append(round(again * SECOND))
         return Claimed([], min(waits, default=None))
@@ -184,7 +221,13 @@ class Keeper:
         return rows
 
     async def unpark(self, key: str) -> int:
-        moved = await self._db.value("rescue.unpark", key)
+        async def unpark(connection: Connection) -> int:
+            back = await connection.fetchval(self._db.sql["rescue.unpark"], key)
+            if back:
+                await connection.execute(self._db.sql["rescue.enter"], back)
+            return len(back)
+
+        moved = await self._db.write(unpark)
         if moved:
             self._claimer.floors.forget()
             self._db.bell.ring("ready")

@@ -7,12 +7,14 @@ import msgspec
 
 from windlass.job import RECORD, Edge, UniqueKey
 from windlass.lease import StoredStep
+from windlass.limit import Bound, Rate
 from windlass.priority import order
 from windlass.query import Page
 from windlass.snapshot import Snapshot
 from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
+from windlass.store.postgres.produce import bound_columns
 
 _LOADED = (
     "id", "kind", "queue", "state", "runtime", "priority", "args", "result", "error", "reason", "attempt", "max_attempts",
@@ -65,16 +67,25 @@ class Mover:
                 await connection.execute(sql["move.edges"], parents, id, [edge.on_failure for edge in each.edges])
                 await connection.execute(sql["move.parents"], parents)
             await self._load_notes(connection, id, each)
+            await self._load_bounds(connection, id, each)
             if each.unique is not None:
                 key = each.unique
                 until = None if key.ttl is None else each.record["created_at"] + key.ttl
                 await connection.execute(sql["move.key"], key.key, id, key.until, until)
+        await connection.execute(sql["move.enter"], fresh)
         await connection.execute(sql["move.settle"], fresh)
         await connection.execute(sql["move.tell"], fresh)
         place = max(each.order & _SEQUENCE for each in snapshots)
         lease = max(each.record["lease"] or 0 for each in snapshots)
         await connection.execute(sql["move.past"], max(place, 1), max(lease, 1))
         return len(fresh)
+
+    async def _load_bounds(self, connection: Connection, id: str, snapshot: Snapshot) -> None:
+        if snapshot.limits:
+            keys = [bound.key for bound in snapshot.limits]
+            await connection.execute(self._db.sql["move.bounds"], id, keys, *bound_columns(snapshot.limits))
+        if snapshot.weight != 1:
+            await connection.execute(self._db.sql["move.weight"], id, snapshot.weight)
 
     async def _load_notes(self, connection: Connection, id: str, snapshot: Snapshot) -> None:
         if snapshot.steps:
@@ -102,7 +113,23 @@ def _snapshot(row: Any) -> Snapshot:
     record = {name: row[name] for name in RECORD}
     mode = row["keeps"] if record["unique"] is not None else None
     return Snapshot(
-        record=record, order=row["ord"], edges=edges, unique=key, mode=mode, parked=row["park"], signal=row["signal"]
+        record=record,
+        order=row["ord"],
+        edges=edges,
+        unique=key,
+        mode=mode,
+        parked=row["park"],
+        limits=_bounds(row),
+        weight=row["weight"] or 1,
+        signal=row["signal"],
+    )
+
+
+def _bounds(row: Any) -> tuple[Bound, ...]:
+    columns = (row[name] or () for name in ("b_keys", "b_slots", "b_ns", "b_windows", "b_bursts", "b_costs"))
+    return tuple(
+        Bound(key, slots, None if n is None else Rate(n, window, burst), cost)
+        for key, slots, n, window, burst, cost in zip(*columns, strict=True)
     )
 
 

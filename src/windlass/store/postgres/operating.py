@@ -214,14 +214,24 @@ class Settings:
         self._producer = producer
 
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
-        async def put(connection: Connection) -> Micros | None:
-            paused_at = await connection.fetchval(self._db.sql["operate.put_queue"], name, change.paused)
-            await audit(self._db, connection, actor, "put-queue", f"queue:{name}", {"paused": change.paused})
-            return paused_at
+        turned = change.order is not None or change.ageing is not None
 
-        paused_at = await self._db.write(put)
+        async def put(connection: Connection) -> QueueInfo:
+            if turned:
+                await connection.execute(self._db.sql["limits.hear"])
+            values = (name, change.paused, change.order, change.ageing)
+            paused_at, order, ageing = await connection.fetchrow(self._db.sql["operate.put_queue"], *values)
+            if turned:
+                await connection.execute(self._db.sql["limits.rerank"], name)
+            detail = {
+                field: value for field in QueueChange.__struct_fields__ if (value := getattr(change, field)) is not None
+            }
+            await audit(self._db, connection, actor, "put-queue", f"queue:{name}", detail)
+            return QueueInfo(name=name, paused=paused_at is not None, paused_at=paused_at, order=order, ageing=ageing)
+
+        info = await self._db.write(put)
         self._db.bell.ring("ready")
-        return QueueInfo(name=name, paused=paused_at is not None, paused_at=paused_at)
+        return info
 
     async def put_schedules(self, rows: Sequence[ScheduleRow], actor: str) -> None:
         async def put(connection: Connection) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
 from windlass.job import Enqueued, NewJob
+from windlass.limit import Bound
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.protocol import MOST_ENQUEUED
@@ -18,7 +19,7 @@ STEP = 1_000
 TYPES = (
     "text", "text", "text", "text", "text", "integer", "integer", "bigint", "bigint", "bigint", "bigint", "text", "text", "text",
     "text", "text", "text", "text", "text", "text", "bigint", "text", "text", "text", "text", "text", "text", "text",
-    "bigint", "text",
+    "bigint", "text", "integer", "text", "bigint", "bigint", "bigint", "bigint", "bigint", "integer",
 )  # fmt: skip
 """The element types of the function's arrays, in order; after them come `careful` and the channel."""
 Arrays: TypeAlias = list[list[Any] | None]
@@ -67,6 +68,31 @@ def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
         [each.on_failure for _, each in ahead] or None,
         _some([key and key.latest for key in keys]) if unique else None,
         _some([job.answer for job in jobs]),
+        *_bounds(jobs),
+        None if all(job.weight == 1 for job in jobs) else _same([job.weight for job in jobs]),
+    ]
+
+
+def _bounds(jobs: Sequence[NewJob[Any]]) -> Arrays:
+    """The limits of the jobs, each with its row's number from 1."""
+    bounds = [(n, bound) for n, job in enumerate(jobs, 1) if job.limits for bound in job.limits]
+    if not bounds:
+        return [None] * 7
+    return [
+        [n for n, _ in bounds],
+        [bound.key for _, bound in bounds],
+        *bound_columns([bound for _, bound in bounds]),
+    ]
+
+
+def bound_columns(bounds: Sequence[Bound]) -> Arrays:
+    """What bounds say about their keys, a column each."""
+    return [
+        [bound.concurrency for bound in bounds],
+        [bound.rate and bound.rate.n for bound in bounds],
+        [bound.rate and bound.rate.window for bound in bounds],
+        [bound.rate and bound.rate.burst for bound in bounds],
+        [bound.cost for bound in bounds],
     ]
 
 

@@ -4,7 +4,9 @@ from functools import cache
 
 from windlass.clock import END_OF_TIME
 from windlass.job import MOST_TRAIL, NOT_TRIGGERED
+from windlass.limit import BUCKETS, EXACT, GUARD
 from windlass.priority import order
+from windlass.queue import AGEING, CLASS_WEIGHTS
 from windlass.states import render
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.statement import fill, load, parts
@@ -12,21 +14,37 @@ from windlass.store.statement import fill, load, parts
 PACKAGE = "windlass.store.postgres"
 VERBS = (
     "audit_counts", "claim", "clock", "command", "enqueue", "finish", "heartbeat", "inspect", "move", "operate", "promote",
-    "prune", "record", "rescue", "step",
+    "prune", "record", "rescue", "step", "lines", "serve", "limits",
 )  # fmt: skip
-ROUTINES = ("enqueue", "finish", "promote", "command", "step")
+ROUTINES = ("lines", "serve", "limits", "enqueue", "finish", "promote", "command", "step")
 _DUE = render("(state IN ({from:promote}) OR state = {state:blocked} AND signal IS NOT NULL)")
 """What a time brings back. One text, because a partial index serves only those who say exactly its predicate."""
+
+_RULED = "(EXISTS (SELECT FROM {schema}.queue WHERE ordering <> 'strict') OR EXISTS (SELECT FROM {schema}.gate WHERE ruling))"
+"""Whether a job without bounds may belong into a lane."""
+_NUMBERS = {
+    "ageing": AGEING, "guard": GUARD, "exact": EXACT, "buckets": BUCKETS, "huge": 1 << 60, "last": (1 << 63) - 1, **CLASS_WEIGHTS,
+    "needless": 64,  # lanes that a claim moves or looks at in vain
+    "turn": 1_000_000,  # what a job adds to the pass of a group of weight 1
+}  # fmt: skip
+_CLAIMED = {
+    "id": "text", "lease": "bigint", "kind": "text", "queue": "text", "args": "text", "attempt": "integer",
+    "max_attempts": "integer", "priority": "integer", "runtime": "text", "options": "text", "rescues": "integer",
+    "created_at": "bigint", "run_at": "bigint", "expires_at": "bigint", "user_": "text", "project": "text", "group_": "text",
+    "workflow": "text", "name": "text", "tags": "text", "cancelling": "boolean", "limited": "boolean", "rated": "boolean",
+}  # fmt: skip
+"""The columns of `claim.columns`, for the function that returns them."""
 
 
 @cache
 def statements(schema: str) -> dict[str, str]:
     """`verb.part` -> text."""
     texts = {verb: parts(load(PACKAGE, f"sql/{verb}.sql")) for verb in VERBS}
-    claim = texts["claim"].pop("columns")
+    claim = filled(texts["claim"].pop("columns"), schema)
     record = texts["inspect"].pop("columns")
+    gates = filled(texts["limits"].pop("columns"), schema)
     return {
-        f"{verb}.{name}": filled(text, schema, claim=claim, record=record)
+        f"{verb}.{name}": filled(text.replace("{gates}", gates), schema, claim=claim, record=record)
         for verb, pieces in texts.items()
         for name, text in pieces.items()
     }
@@ -43,6 +61,9 @@ def filled(text: str, schema: str, **values: str) -> str:
     return fill(
         text,
         due=_DUE,
+        claimed=", ".join(f"{name} {kind}" for name, kind in _CLAIMED.items()),
+        ruled=_RULED,
+        **{name: str(number) for name, number in _NUMBERS.items()},
         end_of_time=str(END_OF_TIME),
         schema=quoted(schema),
         plain_schema=schema,

@@ -10,12 +10,18 @@ from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 
+NOWHERE = "00000000-0000-0000-0000-000000000000"
+"""Before the first lane."""
+SWEPT = 1_000
+"""Lanes that one prune looks at."""
+
 
 class Upkeep:
     """Promote and prune of one handle."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._swept: str = NOWHERE
 
     async def promote(self, limit: int) -> Promoted:
         with self._db.promoted.look(time.monotonic) as look:
@@ -25,7 +31,9 @@ class Upkeep:
         return Promoted(moved=moved, wait=wait, more=more)
 
     async def prune(self, retention: Retention, limit: int) -> int:
-        return await self._db.write(lambda connection: _Prune(self._db, connection, retention, limit).run())
+        gone = await self._db.write(lambda connection: _Prune(self._db, connection, retention, limit).run())
+        self._swept = await self._db.value("limits.sweep", self._swept, SWEPT) or NOWHERE
+        return gone
 
 
 class _Prune:

@@ -1,6 +1,9 @@
 -- The first schema. Job rows: what never changes comes first and what changes last, so that an update on the same page logs
 -- only the tail of the row. A fill factor of 50 leaves room for those updates.
 
+-- What a job says about a key it is under: `limit.Bound`.
+CREATE TYPE {schema}.bound AS (key text COLLATE "C", concurrency bigint, n bigint, "window" bigint, burst bigint, cost bigint);
+
 CREATE TABLE {schema}.job (
     id text COLLATE "C" PRIMARY KEY,
     created_at bigint NOT NULL,
@@ -20,6 +23,8 @@ CREATE TABLE {schema}.job (
     options text NOT NULL,
     tags text,
     args text NOT NULL,
+    bounds {schema}.bound[],
+    weight integer,
     max_attempts integer NOT NULL,
     priority integer NOT NULL,
     waits integer NOT NULL,
@@ -27,6 +32,9 @@ CREATE TABLE {schema}.job (
     rescues integer NOT NULL,
     ord bigint NOT NULL,
     run_at bigint NOT NULL,
+    lane uuid,
+    keys text[] COLLATE "C",
+    costs bigint[],
     lease bigint,
     settled bigint,
     lease_until bigint,
@@ -51,8 +59,10 @@ CREATE TABLE {schema}.job (
     autovacuum_vacuum_cost_delay = 0
 );
 
--- What may be claimed, in order. Parked jobs are out of it.
-CREATE INDEX job_ready ON {schema}.job (queue, runtime, ord) WHERE state = {state:waiting} AND park IS NULL;
+-- What may be claimed, in order: the plain line, and the lanes. Parked jobs are out of it.
+CREATE INDEX job_ready ON {schema}.job (queue, runtime, ord) WHERE state = {state:waiting} AND park IS NULL AND lane IS NULL;
+CREATE INDEX job_lane ON {schema}.job (lane, ord) WHERE state = {state:waiting} AND park IS NULL AND lane IS NOT NULL;
+CREATE INDEX job_holding ON {schema}.job (id) WHERE state = {state:active} AND keys IS NOT NULL;
 CREATE INDEX job_parked ON {schema}.job (park, ord) WHERE park IS NOT NULL;
 -- What time brings back: delayed and retrying jobs, and suspended ones.
 CREATE INDEX job_due ON {schema}.job (run_at) WHERE {due};
@@ -163,8 +173,103 @@ CREATE TABLE {schema}.batch (
 
 CREATE TABLE {schema}.queue (
     name text COLLATE "C" PRIMARY KEY,
-    paused_at bigint
+    paused_at bigint,
+    ordering text NOT NULL DEFAULT 'strict',
+    ageing bigint NOT NULL DEFAULT {ageing}
 );
+CREATE INDEX queue_ordered ON {schema}.queue (name) WHERE ordering <> 'strict';
+
+-- A key with its limit, and how it stands. `awake`: lanes wait for it and it may have room. `opens_at`: its timer.
+-- `ruling`: it holds for every job of its queue or kind.
+CREATE TABLE {schema}.gate (
+    key text COLLATE "C" PRIMARY KEY,
+    concurrency bigint,
+    n bigint,
+    "window" bigint,
+    burst bigint,
+    shut_until bigint,
+    trial bigint,
+    pinned boolean NOT NULL DEFAULT false,
+    ruling boolean NOT NULL GENERATED ALWAYS AS (starts_with(key, 'queue:') OR starts_with(key, 'kind:')) STORED,
+    held bigint NOT NULL DEFAULT 0,
+    awake boolean NOT NULL DEFAULT false,
+    opens_at bigint,
+    changed_at bigint NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX gate_ruling ON {schema}.gate (key) WHERE ruling;
+CREATE INDEX gate_awake ON {schema}.gate (key) WHERE awake;
+CREATE INDEX gate_timer ON {schema}.gate (opens_at) WHERE opens_at IS NOT NULL;
+
+-- The lines that limits.md speaks of, but for the plain one (`line` holds log lines). `id` is a digest of the next four, so that
+-- an enqueue knows it without a look. `rank`: a lower bound of its head's place among its queue's lanes.
+CREATE TABLE {schema}.lane (
+    id uuid PRIMARY KEY,
+    queue text COLLATE "C" NOT NULL,
+    runtime text COLLATE "C" NOT NULL,
+    grp text COLLATE "C",
+    keys text[] COLLATE "C" NOT NULL,
+    rank bigint NOT NULL,
+    waits_for text COLLATE "C"
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX lane_queue ON {schema}.lane (queue);
+CREATE INDEX lane_ready ON {schema}.lane (queue, runtime, rank) WHERE waits_for IS NULL;
+CREATE INDEX lane_waiting ON {schema}.lane (waits_for, rank) WHERE waits_for IS NOT NULL;
+
+-- What claims have not heard of yet: jobs that entered a lane, with what they say about its keys (`fresh`: an enqueue said
+-- it); and slots given back. Append-only, so that neither a finish nor a user's open transaction waits for a claim.
+CREATE TABLE {schema}.news (
+    n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane uuid,
+    queue text COLLATE "C",
+    runtime text COLLATE "C",
+    grp text COLLATE "C",
+    keys text[] COLLATE "C",
+    weight integer,
+    ord bigint,
+    aged bigint,
+    bounds {schema}.bound[],
+    fresh boolean NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX news_queue ON {schema}.news (queue) WHERE queue IS NOT NULL;
+CREATE TABLE {schema}.freed (
+    key text COLLATE "C" NOT NULL,
+    n integer NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+-- The logs of rates, of starts and (`taken`) of submissions; and buckets of tokens, in tokens times the window.
+CREATE TABLE {schema}.spent (
+    taken boolean NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    at bigint NOT NULL,
+    cost bigint NOT NULL,
+    until bigint NOT NULL,
+    PRIMARY KEY (taken, key, at)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE {schema}.bucket (
+    taken boolean NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    level numeric NOT NULL,
+    span bigint NOT NULL,
+    at bigint NOT NULL,
+    until bigint NOT NULL,
+    PRIMARY KEY (taken, key)
+) WITH (fillfactor = 50);
+
+-- Virtual time of the groups of fair and weighted queues, and what was last served.
+CREATE TABLE {schema}.turn (
+    queue text COLLATE "C" NOT NULL,
+    runtime text COLLATE "C" NOT NULL,
+    grp text COLLATE "C" NOT NULL,
+    pass bigint NOT NULL,
+    weight integer NOT NULL,
+    PRIMARY KEY (queue, runtime, grp)
+) WITH (fillfactor = 50);
+CREATE TABLE {schema}.pace (
+    queue text COLLATE "C" NOT NULL,
+    runtime text COLLATE "C" NOT NULL,
+    pass bigint NOT NULL,
+    PRIMARY KEY (queue, runtime)
+) WITH (fillfactor = 50);
 CREATE TABLE {schema}.worker (
     id text COLLATE "C" PRIMARY KEY,
     session text COLLATE "C" NOT NULL,

@@ -1,50 +1,62 @@
 -- Leases waiting jobs: per queue and runtime in order, per runtime at most as many as there are slots.
 -- Input: worker, session, number, lease, runtimes + slots, queues (NULL: all), and ranges of `ord` that are worth reading.
--- Output: the jobs; `seen` > 0 with no job means that others were taking the same ones: ask again.
+-- Output: the jobs; `lined`: these queues have lanes, so nothing was taken; `seen` > 0 with no job means that others were taking the same ones: ask again.
 -- Relies on: locks taken in a MATERIALIZED CTE that is then joined (a subquery with LIMIT may be run again by the planner and
 --   claim too many); the index job_ready, whose predicate is repeated as literals.
 
 -- name: claim
 WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now),
-lane AS MATERIALIZED (
+-- Lanes are for claim_lined, one claim at a time; whether there are any is one look into an empty index.
+lined AS MATERIALIZED (
+    SELECT CASE WHEN $7::text[] IS NULL
+        THEN EXISTS (SELECT FROM {schema}.lane) OR EXISTS (SELECT FROM {schema}.news WHERE queue IS NOT NULL)
+        ELSE EXISTS (
+            SELECT FROM unnest($7::text[]) w(name) WHERE EXISTS (SELECT FROM {schema}.lane l WHERE l.queue = w.name)
+            OR EXISTS (SELECT FROM {schema}.news n WHERE n.queue = w.name)
+        ) END OR EXISTS (
+            SELECT FROM {schema}.gate g
+            WHERE g.ruling AND ($7::text[] IS NULL OR starts_with(g.key, 'kind:') OR substr(g.key, 7) = ANY($7::text[]))
+        ) AS yes
+),
+source AS MATERIALIZED (
     SELECT q.name AS queue, s.runtime, s.n
     FROM (
         SELECT name FROM {schema}.queue WHERE $7::text[] IS NULL AND paused_at IS NULL
         UNION ALL
         SELECT w.name FROM (SELECT DISTINCT unnest($7::text[]) AS name) w
         WHERE NOT EXISTS (SELECT FROM {schema}.queue p WHERE p.name = w.name AND p.paused_at IS NOT NULL)
-    ) q CROSS JOIN unnest($5::text[], $6::integer[]) s(runtime, n)
+    ) q CROSS JOIN unnest($5::text[], $6::integer[]) s(runtime, n) WHERE NOT (SELECT yes FROM lined)
 ),
 range AS MATERIALIZED (
     SELECT l.queue, l.runtime, l.n, coalesce(r.lo, 0) AS lo, coalesce(r.hi, 9223372036854775807) AS hi
-    FROM lane l LEFT JOIN unnest($8::text[], $9::text[], $10::bigint[], $11::bigint[]) r(queue, runtime, lo, hi)
+    FROM source l LEFT JOIN unnest($8::text[], $9::text[], $10::bigint[], $11::bigint[]) r(queue, runtime, lo, hi)
         ON r.queue = l.queue AND r.runtime = l.runtime
     ORDER BY l.queue, l.runtime, 4
 ),
 -- Several queues share slots: look first, without locks, where the line of all of them is cut off.
 peek AS MATERIALIZED (
     SELECT l.runtime, l.n, p.ord, row_number() OVER (PARTITION BY l.runtime ORDER BY p.ord) AS place
-    FROM lane l CROSS JOIN LATERAL (
+    FROM source l CROSS JOIN LATERAL (
         SELECT j.ord FROM range r CROSS JOIN LATERAL (
             SELECT j.ord FROM {schema}.job j CROSS JOIN t
             WHERE j.queue = r.queue AND j.runtime = r.runtime AND j.ord >= r.lo AND j.ord < r.hi
-              AND j.state = {state:waiting} AND j.park IS NULL
+              AND j.state = {state:waiting} AND j.park IS NULL AND j.lane IS NULL
               AND (j.expires_at IS NULL OR j.expires_at > t.now OR j.attempt > 0)
             ORDER BY j.ord LIMIT l.n
         ) j WHERE r.queue = l.queue AND r.runtime = l.runtime LIMIT l.n
     ) p
-    WHERE (SELECT count(*) FROM lane) > (SELECT count(*) FROM unnest($5::text[]))
+    WHERE (SELECT count(*) FROM source) > (SELECT count(*) FROM unnest($5::text[]))
 ),
 cut AS MATERIALIZED (SELECT runtime, max(ord) AS ord FROM peek WHERE place <= n GROUP BY runtime),
 picked AS MATERIALIZED (
     SELECT p.ctid AS row
-    FROM lane l LEFT JOIN cut c ON c.runtime = l.runtime
+    FROM source l LEFT JOIN cut c ON c.runtime = l.runtime
     CROSS JOIN LATERAL (
         SELECT j.ctid FROM range r CROSS JOIN LATERAL (
             SELECT j.ctid FROM {schema}.job j
             WHERE j.queue = r.queue AND j.runtime = r.runtime AND j.ord >= r.lo AND j.ord < r.hi
               AND j.ord <= coalesce(c.ord, 9223372036854775807)
-              AND j.state = {state:waiting} AND j.park IS NULL
+              AND j.state = {state:waiting} AND j.park IS NULL AND j.lane IS NULL
               AND (j.expires_at IS NULL OR j.expires_at > (SELECT now FROM t) OR j.attempt > 0)
             ORDER BY j.ord LIMIT l.n FOR UPDATE SKIP LOCKED
         ) j WHERE r.queue = l.queue AND r.runtime = l.runtime LIMIT l.n
@@ -70,7 +82,7 @@ told AS (
     SELECT c.queue, s.state, s.sign * c.n FROM (SELECT queue, count(*) AS n FROM taken GROUP BY queue) c,
     (VALUES ({state:waiting}, -1), ({to:claim}, 1)) s(state, sign)
 )
-SELECT (SELECT count(*) FROM peek) AS seen, x.* FROM (VALUES (1)) one(n) LEFT JOIN taken x ON true
+SELECT (SELECT count(*) FROM peek) AS seen, (SELECT yes FROM lined) AS lined, x.* FROM (VALUES (1)) one(n) LEFT JOIN taken x ON true
 
 -- name: prior
 SELECT token, {schema}.clock() FROM {schema}.claimed WHERE session = $1 AND number = $2
@@ -98,4 +110,6 @@ SELECT min(d.run_at) - {schema}.clock() FROM (SELECT DISTINCT unnest($1::text[])
 
 -- name: columns
 j.id, j.lease, j.kind, j.queue, j.args, j.attempt + 1 AS attempt, j.max_attempts, j.priority, j.runtime, j.options, j.rescues,
-j.created_at, j.run_at, j.expires_at, j.user_, j.project, j.group_, j.workflow, j.name, j.tags, j.cancelling IS NOT NULL AS cancelling
+j.created_at, j.run_at, j.expires_at, j.user_, j.project, j.group_, j.workflow, j.name, j.tags, j.cancelling IS NOT NULL AS cancelling,
+j.keys IS NOT NULL AS limited, CASE WHEN j.keys IS NOT NULL
+    THEN EXISTS (SELECT FROM {schema}.gate g WHERE g.key = ANY(j.keys) AND g.n IS NOT NULL) ELSE false END AS rated

@@ -36,7 +36,7 @@ DELETE FROM {schema}.cut WHERE child = ANY($1::text[])
 SELECT {schema}.run_now($1::text[])
 
 -- name: reprioritise
-UPDATE {schema}.job SET priority = $2, ord = {schema}.place($2, ord & {seq_mask}) WHERE id = ANY($1::text[])
+SELECT {schema}.reprioritise($1::text[], $2::integer)
 
 -- name: settle
 SELECT readied FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock())
@@ -68,10 +68,17 @@ BEGIN
         expires_at = CASE WHEN expires_at > at THEN expires_at END
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
+    PERFORM {schema}.enter_any(ids);
     IF NOT keep THEN
         DELETE FROM {schema}.step WHERE job = ANY(ids);
         DELETE FROM {schema}.box WHERE job = ANY(ids);
     END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.reprioritise(ids text[], wanted integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE {schema}.job SET priority = wanted, ord = {schema}.place(wanted, ord & {seq_mask}) WHERE id = ANY(ids);
+    PERFORM {schema}.enter_any(ids);
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.run_now(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -82,6 +89,7 @@ BEGIN
         reason = CASE WHEN j.signal IS NULL THEN j.reason END
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
+    PERFORM {schema}.enter_any(ids);
 END $$;
 
 -- Takes the keys that requeued jobs held until they ended; those whose key another job holds.

@@ -57,7 +57,9 @@ CREATE OR REPLACE FUNCTION {schema}.enqueue(
     delays bigint[], run_ats bigint[], expires_ins bigint[], expires_ats bigint[], optionss text[], users text[],
     projects text[], groups text[], workflows text[], names text[], tagss text[],
     keys text[], modes text[], ttls bigint[], conflicts text[],
-    children text[], parents text[], policies text[], a_parents text[], a_children text[], a_policies text[], latests bigint[], answers text[], careful boolean, channel text
+    children text[], parents text[], policies text[], a_parents text[], a_children text[], a_policies text[], latests bigint[], answers text[],
+    b_rows integer[], b_keys text[], b_slots bigint[], b_ns bigint[], b_windows bigint[], b_bursts bigint[], b_costs bigint[], weights integer[],
+    careful boolean, channel text
 ) RETURNS TABLE (n integer, id text, outcome text) LANGUAGE plpgsql
 -- Our connections allow nested loops only, in plans made once, which is right for a few rows of `job`. Here the arrays of a whole
 -- call meet each other: 10,000 jobs with edges took 52 s. Large calls are planned by their size, until the function ends.
@@ -70,7 +72,7 @@ DECLARE
     k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; held_keys text[]; holders text[];
     lost_n integer[]; lost_ids text[]; lost_holders text[];
     e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
-    causers text[]; followers text[]; came boolean; item record;
+    causers text[]; followers text[]; boundss text[]; came boolean; item record;
 BEGIN
     IF cardinality(ids) > 100 THEN
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
@@ -187,11 +189,17 @@ BEGIN
         SELECT array_agg(d.id IS NOT NULL ORDER BY r.n) INTO needed FROM unnest(ids) WITH ORDINALITY r(id, n)
         LEFT JOIN (SELECT unnest(e_parents) AS id UNION SELECT unnest(a_parents)) d ON d.id = r.id;
     END IF;
+    IF b_rows IS NOT NULL THEN
+        SELECT array_agg(b.bounds::text ORDER BY r.n) INTO boundss FROM generate_series(1, cardinality(ids)) r(n) LEFT JOIN (
+            SELECT b.n, array_agg(ROW(b.key, b.slots, b.rate, b.span, b.burst, b.cost)::{schema}.bound ORDER BY b.key) AS bounds
+            FROM unnest(b_rows, b_keys, b_slots, b_ns, b_windows, b_bursts, b_costs) b(n, key, slots, rate, span, burst, cost) GROUP BY b.n
+        ) b ON b.n = r.n;
+    END IF;
     WITH made AS (
         INSERT INTO {schema}.job (
             id, created_at, expires_at, dependents, kind, runtime, queue, user_, project, group_, workflow, name, unique_,
             unique_until, parents, options, tags, args, max_attempts, priority, waits, attempt, rescues, ord, run_at,
-            finished_at, state, reason, result
+            finished_at, state, reason, result, bounds, weight
         )
         SELECT r.id, at, coalesce(r.expires_at, at + r.expires_in), coalesce(r.needed, false), coalesce(r.kind, kinds[1]),
                coalesce(r.runtime, runtimes[1]), coalesce(r.queue, queues[1]), r.user_, r.project, r.group_, r.workflow, r.name,
@@ -204,15 +212,16 @@ BEGIN
                CASE WHEN r.answer IS NOT NULL THEN {to:answer}
                     WHEN r.doom = 'cancel' THEN {to:doom} WHEN r.doom = 'fail' THEN {to:fail}
                     WHEN r.waits > 0 THEN {state:blocked} WHEN coalesce(r.run_at, at + r.delay) > at THEN {state:delayed}
-                    ELSE {state:waiting} END, r.why, r.answer
+                    ELSE {state:waiting} END, r.why, r.answer,
+               r.bounds::{schema}.bound[], coalesce(r.weight, weights[1])
         FROM unnest(
             ids, kinds, queues, runtimes, argss, priorities, attempts, delays, run_ats, expires_ins, expires_ats, optionss,
             users, projects, groups, workflows, names, tagss, keys, modes, skips, waitss, dooms, whys, needed, parentss,
-            answers
+            answers, boundss, weights
         ) AS r(
             id, kind, queue, runtime, args, priority, max_attempts, delay, run_at, expires_in, expires_at, options,
             user_, project, group_, workflow, name, tags, key, mode, skip, waits, doom, why, needed, parents,
-            answer
+            answer, bounds, weight
         )
         WHERE r.skip IS NOT TRUE
         RETURNING queue, state
@@ -220,6 +229,15 @@ BEGIN
         INSERT INTO {schema}.delta (queue, state, n) SELECT queue, state, count(*) FROM made GROUP BY queue, state RETURNING state
     )
     SELECT bool_or(state IN ({state:waiting}, {state:delayed})) INTO came FROM counted;
+    IF b_rows IS NOT NULL OR EXISTS (SELECT FROM {schema}.gate WHERE ruling)
+       OR EXISTS (SELECT FROM {schema}.queue q WHERE q.ordering <> 'strict' AND q.name = ANY(queues)) THEN
+        PERFORM {schema}.enter(array_agg(r.id), true) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
+        IF b_rows IS NOT NULL THEN
+            INSERT INTO {schema}.news (bounds, fresh) SELECT DISTINCT j.bounds, true FROM {schema}.job j
+            JOIN unnest(ids, skips) r(id, skip) ON r.id = j.id AND r.skip IS NOT TRUE
+            WHERE j.bounds IS NOT NULL AND j.state IN ({state:blocked}, {state:delayed});
+        END IF;
+    END IF;
     IF a_parents IS NOT NULL THEN
         PERFORM 1 FROM {schema}.job j WHERE j.id = ANY(a_children) AND j.state = {state:blocked} ORDER BY j.id FOR UPDATE;
         WITH joined AS (
@@ -307,12 +325,13 @@ BEGIN
         state = CASE WHEN stood = {state:blocked} THEN stood WHEN new_run_at > at THEN {state:delayed} ELSE {state:waiting} END
     WHERE id = holder;
     PERFORM {schema}.tell(ARRAY[holder], 1);
+    PERFORM {schema}.enter_any(ARRAY[holder]);
 END $$;
 
 -- name: call
 SELECT n, id, outcome FROM {schema}.enqueue(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,
-    $31, $32
+    $31, $32, $33, $34, $35, $36, $37, $38, $39, $40
 )
 
 -- name: queues

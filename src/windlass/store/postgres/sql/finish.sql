@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION {schema}.complete(
     OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    parents text[]; keyed text[]; n integer;
+    parents text[]; keyed text[]; holders text[]; n integer;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
@@ -23,23 +23,29 @@ BEGIN
             cancelling = NULL
         FROM unnest(ids, leases, results, tooks, spends) f(id, lease, result, took, spends)
         WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
-        RETURNING j.id, j.queue, j.unique_ IS NOT NULL AS has_key, j.dependents
+        RETURNING j.id, j.queue, j.unique_ IS NOT NULL AS has_key, j.keys IS NOT NULL AS has_slots, j.dependents
     ),
     told AS (
         INSERT INTO {schema}.delta (queue, state, n)
         SELECT c.queue, s.state, s.sign * c.n FROM (SELECT queue, count(*) AS n FROM done GROUP BY queue) c,
         (VALUES ({state:active}, -1), ({to:complete}, 1)) s(state, sign)
     )
-    SELECT count(*), array_agg(id) FILTER (WHERE dependents), array_agg(id) FILTER (WHERE has_key) INTO n, parents, keyed FROM done;
+    SELECT count(*), array_agg(id) FILTER (WHERE dependents), array_agg(id) FILTER (WHERE has_key),
+           array_agg(id) FILTER (WHERE has_slots)
+    INTO n, parents, keyed, holders FROM done;
     IF n <> cardinality(ids) THEN
         RAISE EXCEPTION 'some of these leases are gone' USING ERRCODE = 'WL409';
     END IF;
     IF keyed IS NOT NULL THEN
         PERFORM {schema}.free_keys(keyed);
     END IF;
+    IF holders IS NOT NULL THEN
+        PERFORM {schema}.give_back(holders);
+        readied := true;
+    END IF;
     INSERT INTO {schema}.batch VALUES (at - at % 60000000, t_queues, t_kinds, t_names, t_buckets, t_values);
     IF parents IS NOT NULL THEN
-        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
+        SELECT s.readied OR complete.readied IS TRUE INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
     END IF;
 END $$;
 
@@ -50,7 +56,7 @@ CREATE OR REPLACE FUNCTION {schema}.finish(
     OUT accepted text[], OUT under bigint[], OUT parents text[], OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    freeing text[]; asleep text[]; back boolean;
+    freeing text[]; asleep text[]; holders text[]; again text[]; back boolean;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
@@ -82,7 +88,8 @@ BEGIN
         FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks, signals)
             f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took, signal)
         WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
-        RETURNING j.id, j.settled, j.queue, j.state, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended
+        RETURNING j.id, j.settled, j.queue, j.state, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended,
+            j.keys IS NOT NULL AS has_slots, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
     ),
     told AS (
         INSERT INTO {schema}.delta (queue, state, n)
@@ -91,8 +98,15 @@ BEGIN
     )
     SELECT array_agg(id), array_agg(settled), array_agg(id) FILTER (WHERE ended AND dependents),
            array_agg(id) FILTER (WHERE ended AND unique_ IS NOT NULL), array_agg(id) FILTER (WHERE state = {to:suspend}),
-           bool_or(state = {state:waiting})
-    INTO accepted, under, parents, freeing, asleep, back FROM done;
+           array_agg(id) FILTER (WHERE has_slots), array_agg(id) FILTER (WHERE state = {state:waiting} AND (lined OR {ruled})),
+           bool_or(state = {state:waiting} OR has_slots)
+    INTO accepted, under, parents, freeing, asleep, holders, again, back FROM done;
+    IF holders IS NOT NULL THEN
+        PERFORM {schema}.give_back(holders);
+    END IF;
+    IF again IS NOT NULL THEN
+        PERFORM {schema}.enter(again, false);
+    END IF;
     IF asleep IS NOT NULL THEN
         -- The rows are locked by now: a signal that came before is in the box, a later one finds the job suspended.
         SELECT array_agg(j.id) INTO asleep FROM {schema}.job j

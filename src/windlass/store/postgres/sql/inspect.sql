@@ -23,8 +23,8 @@ SELECT queue, state, sum(n)::bigint AS n FROM (
 ) s GROUP BY queue, state HAVING sum(n) <> 0 ORDER BY queue, state
 
 -- name: queues
-SELECT name, paused_at FROM {schema}.queue
-UNION SELECT d.queue, NULL::bigint FROM {schema}.delta d WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue)
+SELECT name, paused_at, ordering, ageing FROM {schema}.queue
+UNION SELECT d.queue, NULL::bigint, 'strict', {ageing} FROM {schema}.delta d WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue)
 ORDER BY name
 
 -- name: workers

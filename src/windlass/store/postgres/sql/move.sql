@@ -6,7 +6,10 @@
 SELECT {record}, j.ord, j.park,
        (SELECT array_agg(e.parent ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_parents,
        (SELECT array_agg(e.on_failure ORDER BY e.parent) FROM {schema}.edge e WHERE e.child = j.id) AS edge_policies,
-       u.key AS held, u.mode, u.until - j.created_at AS ttl, j.unique_until AS keeps, j.signal
+       u.key AS held, u.mode, u.until - j.created_at AS ttl, j.unique_until AS keeps, j.signal, j.weight,
+       (SELECT array_agg(b.key) FROM unnest(j.bounds) b) AS b_keys, (SELECT array_agg(b.concurrency) FROM unnest(j.bounds) b) AS b_slots,
+       (SELECT array_agg(b.n) FROM unnest(j.bounds) b) AS b_ns, (SELECT array_agg(b."window") FROM unnest(j.bounds) b) AS b_windows,
+       (SELECT array_agg(b.burst) FROM unnest(j.bounds) b) AS b_bursts, (SELECT array_agg(b.cost) FROM unnest(j.bounds) b) AS b_costs
 FROM {schema}.job j LEFT JOIN {schema}.uniq u ON u.key = j.unique_ AND u.holder = j.id
 WHERE j.id > $1 AND (
     j.state IN ({any:live}, {state:failed}) OR j.dependents AND EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
@@ -21,6 +24,18 @@ INSERT INTO {schema}.job (
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
        $27, $28, $29, $30, $31, $32, $33, $34, $35, EXISTS (SELECT FROM {schema}.edge WHERE parent = $1)
 ON CONFLICT (id) DO NOTHING RETURNING id
+
+-- name: bounds
+UPDATE {schema}.job SET bounds = (
+    SELECT array_agg(ROW(b.key, b.slots, b.rate, b.span, b.burst, b.cost)::{schema}.bound ORDER BY b.key)
+    FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) b(key, slots, rate, span, burst, cost)
+) WHERE id = $1
+
+-- name: weight
+UPDATE {schema}.job SET weight = $2 WHERE id = $1
+
+-- name: enter
+SELECT {schema}.enter_any($1::text[])
 
 -- name: steps_of
 SELECT job, position, name, value, done, at, attempt FROM {schema}.step WHERE job = ANY($1::text[]) ORDER BY job, position

@@ -3,10 +3,12 @@
 -- Relies on: `fire` comparing the due time in the UPDATE itself, so that of two that fire one finds it moved.
 
 -- name: put_queue
-INSERT INTO {schema}.queue AS q (name, paused_at) VALUES ($1, CASE WHEN $2::boolean THEN {schema}.clock() END)
+INSERT INTO {schema}.queue AS q (name, paused_at, ordering, ageing)
+VALUES ($1, CASE WHEN $2::boolean THEN {schema}.clock() END, coalesce($3, 'strict'), coalesce($4, {ageing}))
 ON CONFLICT (name) DO UPDATE SET
-    paused_at = CASE WHEN $2::boolean IS NULL THEN q.paused_at WHEN $2::boolean THEN coalesce(q.paused_at, excluded.paused_at) END
-RETURNING paused_at
+    paused_at = CASE WHEN $2::boolean IS NULL THEN q.paused_at WHEN $2::boolean THEN coalesce(q.paused_at, excluded.paused_at) END,
+    ordering = coalesce($3, q.ordering), ageing = coalesce($4, q.ageing)
+RETURNING paused_at, ordering, ageing
 
 -- name: put_schedule
 INSERT INTO {schema}.schedule (key, spec, owner, due, paused, last_due, last_job, fired) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

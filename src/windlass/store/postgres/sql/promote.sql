@@ -31,7 +31,7 @@ CREATE OR REPLACE FUNCTION {schema}.promote(
     bound integer, since bigint, OUT at bigint, OUT moved integer, OUT wait bigint, OUT more boolean, OUT readied boolean, OUT ended boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    expired text[]; parents text[]; left_over record;
+    lines text[]; expired text[]; parents text[]; left_over record;
 BEGIN
     at := {schema}.clock();
     readied := false; ended := false; more := false;
@@ -44,14 +44,18 @@ BEGIN
         UPDATE {schema}.job j SET
             state = {to:promote}, ord = {schema}.place(j.priority, d.seq), signal = NULL,
             reason = CASE WHEN j.signal IS NULL THEN j.reason END
-        FROM numbered d WHERE j.id = d.id RETURNING j.queue, d.state AS before
+        FROM numbered d WHERE j.id = d.id
+        RETURNING j.id, j.queue, d.state AS before, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
     ),
     told AS (
         INSERT INTO {schema}.delta (queue, state, n)
         SELECT queue, before, -count(*) FROM up GROUP BY queue, before
         UNION ALL SELECT queue, {to:promote}, count(*) FROM up GROUP BY queue
     )
-    SELECT count(*) INTO moved FROM up;
+    SELECT count(*), array_agg(id) FILTER (WHERE lined OR {ruled}) INTO moved, lines FROM up;
+    IF lines IS NOT NULL THEN
+        PERFORM {schema}.enter(lines, false);
+    END IF;
     readied := moved > 0;
     more := moved >= bound;
     SELECT array_agg(id ORDER BY id) INTO expired FROM (

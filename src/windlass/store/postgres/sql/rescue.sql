@@ -33,4 +33,7 @@ WITH back AS MATERIALIZED (
     SELECT id FROM {schema}.job WHERE park = $1 ORDER BY ord LIMIT 500 FOR UPDATE SKIP LOCKED
 ),
 up AS (UPDATE {schema}.job j SET park = NULL FROM back b WHERE j.id = b.id RETURNING j.id)
-SELECT count(*) FROM up
+SELECT coalesce(array_agg(id), '{}') FROM up
+
+-- name: enter
+SELECT {schema}.enter_any($1::text[])

@@ -71,14 +71,24 @@ END $$;
 
 -- Blocked jobs whose last parent let them go become waiting, or delayed when their time is ahead.
 CREATE OR REPLACE FUNCTION {schema}.unblock(ids text[], at bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    lined boolean;
 BEGIN
-    PERFORM {schema}.tell(ids, -1);
-    UPDATE {schema}.job j
-    SET state = CASE WHEN run_at > at THEN {state:delayed} ELSE {to:unblock} END,
-        run_at = greatest(run_at, at), ord = {schema}.place(priority, p.seq), waits = 0
-    FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
-    WHERE j.id = p.id;
-    PERFORM {schema}.tell(ids, 1);
+    WITH up AS (
+        UPDATE {schema}.job j
+        SET state = CASE WHEN run_at > at THEN {state:delayed} ELSE {to:unblock} END,
+            run_at = greatest(run_at, at), ord = {schema}.place(priority, p.seq), waits = 0
+        FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
+        WHERE j.id = p.id RETURNING j.queue, j.state, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
+    ),
+    told AS (
+        INSERT INTO {schema}.delta (queue, state, n)
+        SELECT queue, {state:blocked}, -count(*) FROM up GROUP BY queue UNION ALL SELECT queue, state, count(*) FROM up GROUP BY queue, state
+    )
+    SELECT bool_or(up.lined) INTO lined FROM up;
+    IF lined OR {ruled} THEN
+        PERFORM {schema}.enter(ids, false);
+    END IF;
     IF EXISTS (SELECT FROM {schema}.follower) THEN
         PERFORM {schema}.follow(ids);
     END IF;
@@ -93,6 +103,7 @@ BEGIN
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
     WHERE j.id = p.id;
     PERFORM {schema}.tell(ids, 1);
+    PERFORM {schema}.enter_any(ids);
 END $$;
 
 -- Settles the edges of ended parents: of `line` and of those whom that ends, level by level, up to `budget` edges; what is left

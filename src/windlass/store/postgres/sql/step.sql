@@ -43,7 +43,7 @@ BEGIN
         RETURN 'unknown';
     ELSIF it.state IN ({any:final}) THEN
         RETURN 'over';
-    ELSIF (SELECT count(*) FROM {schema}.box b WHERE b.job = id) >= most THEN
+    ELSIF it.signal IS DISTINCT FROM signal AND (SELECT count(*) FROM {schema}.box b WHERE b.job = id) >= most THEN
         RETURN 'full';
     END IF;
     INSERT INTO {schema}.box (job, name, data) VALUES (id, signal, data);
