@@ -1,5 +1,6 @@
 """Breakers in the store: the counting that all workers share, the gate that holds jobs back, and `app.breakers`."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -78,6 +79,7 @@ class Desk:
         self._limited: dict[str, float] = {}
         self._known: dict[str, tuple[Breaker, int]] = {}
         self._probing: set[str] = set()
+        self._flushing = asyncio.Lock()
         self.urgent = False
         """A failure, or what a probe found, is among what was noted."""
 
@@ -114,17 +116,18 @@ class Desk:
 
     async def flush(self) -> None:
         """Bring what was noted to the store; raises `StoreError`, and then it is still noted."""
-        while self.pending:
-            self.urgent = False
-            for name in list(self._limited):
-                await self._shut(name, self._limited[name])
-                del self._limited[name]
-            for name in list(self._noted):
-                calls = list(self._noted[name])
-                await self._count(name, calls)
-                rest = self._noted.pop(name)[len(calls) :]
-                if rest:
-                    self._noted[name] = rest
+        async with self._flushing:  # who waits here finds its own notes written, or writes them
+            while self.pending:
+                self.urgent = False
+                for name in list(self._limited):
+                    await self._shut(name, self._limited[name])
+                    self._limited.pop(name, None)
+                for name in list(self._noted):
+                    calls = list(self._noted[name])
+                    await self._count(name, calls)
+                    rest = self._noted.pop(name, calls)[len(calls) :]
+                    if rest:
+                        self._noted[name] = rest
 
     async def admit(self, name: str) -> Micros | None:
         """When the provider may be called by somebody outside the line of jobs; None: now. Half-open it lets one through."""

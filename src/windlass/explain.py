@@ -1,5 +1,6 @@
 """Why a job is not running: every reason, from what a claim looks at (`Store.standing`), the workers and recent rates."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -214,7 +215,7 @@ def _limit(standing: Standing, limit: LimitInfo, breakers: Mapping[str, BreakerS
             "limit-full",
             f"Its limit {name} is full: {limit.held} of {limit.concurrency} run" + (f" ({some})." if some else "."),
             {"key": name, "limit": limit.concurrency, "held": limit.held, "holders": list(holders)},
-            mend=f"app.limits.put({name!r}, concurrency={limit.concurrency + 1})",
+            mend=_raise(limit, concurrency=limit.concurrency + 1),
         )
     if limit.rate is not None and not shut and limit.opens_at is not None and limit.opens_at > now:
         until = moment(limit.opens_at)
@@ -225,8 +226,19 @@ def _limit(standing: Standing, limit: LimitInfo, breakers: Mapping[str, BreakerS
             f"({_ahead(standing, until)}).",
             {"key": name, "limit": limit.rate.n, "window": window, "used": limit.used},
             until=until,
-            mend=f"app.limits.put({name!r}, rate=({limit.rate.n * 2}, {window:g}))",
+            mend=_raise(limit, starts=limit.rate.n * 2),
         )
+
+
+def _raise(limit: LimitInfo, *, concurrency: int | None = None, starts: int | None = None) -> str:
+    """The command that allows more of one thing and the same of the other: what `set` is not told, it lifts."""
+    words = ["windlass limits set", shlex.quote(limit.key)]
+    concurrency = limit.concurrency if concurrency is None else concurrency
+    if concurrency is not None:
+        words.append(f"--concurrency {concurrency}")
+    if limit.rate is not None:
+        words.append(f"--rate {starts or limit.rate.n}/{limit.rate.window / SECOND:g}s")
+    return " ".join(words)
 
 
 def _provider(standing: Standing, limit: LimitInfo, breaker: BreakerState | None, shut: bool) -> Iterator[Reason]:

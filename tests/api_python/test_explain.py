@@ -190,6 +190,7 @@ async def test_a_rate_window(app: Windlass) -> None:
         found = await app.jobs.explain(second.id)
         reason = await why(app, second.id, "rate-full")
         assert (reason.facts["limit"], reason.facts["window"]) == (1, 3_600)
+        assert reason.mend == "windlass limits set kind:send --rate 2/3600s"
         assert reason.until is not None
         assert 3_600 <= reason.until.timestamp() - START / SECOND < 3_601
         assert found.estimate is None, "there is no worker"

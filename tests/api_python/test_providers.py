@@ -191,6 +191,31 @@ async def _is_open(app: Windlass) -> bool:
     return (await app.breakers.get("shop")).state == "open"
 
 
+async def test_half_open_there_is_one_probe_however_many_workers_there_are(shared: Place) -> None:
+    apps = [Windlass(shared.url, namespace=shared.namespace) for _ in range(3)]
+    services = [Service(app, provider=Provider("shop", pause="500ms"), max_attempts=100) for app in apps]
+    for service in services:
+        service.mood, service.latency = Down("503"), 0.005
+    async with apps[0], apps[1], apps[2]:
+        workers = [app.worker(concurrency=4) for app in apps]
+        tasks = [asyncio.create_task(worker.run()) for worker in workers]
+        await apps[0].enqueue_many([services[0].ask.options(backoff=fixed(0)).job(n) for n in range(100)])
+        await until(lambda: _is_open(apps[1]), "the breaker to open")
+        await until(lambda: _nobody_runs(apps[1]), "what ran to end")
+        before, first = sum(service.calls for service in services), await apps[0].breakers.get("shop")
+        await until(lambda: _opened(apps[1], first.openings + 2), "two probes to fail", timeout=30)
+        await until(lambda: _nobody_runs(apps[1]), "the probe to end")
+        openings = (await apps[0].breakers.get("shop")).openings
+        assert sum(service.calls for service in services) - before == openings - first.openings
+        for worker in workers:
+            await worker.stop()
+        await asyncio.gather(*tasks)
+
+
+async def _opened(app: Windlass, times: int) -> bool:
+    return (await app.breakers.get("shop")).openings >= times
+
+
 async def _nobody_runs(app: Windlass) -> bool:
     return (await app.queues.stats())["default"]["active"] == 0
 

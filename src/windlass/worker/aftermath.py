@@ -1,7 +1,13 @@
-"""What follows an end that the store has accepted: results for the cache, calls for the breakers. Never in a job's way."""
+"""What follows an attempt's end: results for the cache, calls for the breakers.
+
+Results and calls that went well are written once the store has accepted the end, out of the job's way. A call that failed is
+counted before the end is committed: the commit frees the job's place, and while a breaker is half-open the next job that takes
+it would be a second probe.
+"""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -23,9 +29,11 @@ from windlass.worker.every import Backoff
 log = logging.getLogger("windlass.worker")
 
 GATHER = 0.25
-"""Seconds for which calls that went well are gathered; failures and results go at once."""
+"""Seconds for which calls that went well are gathered; results go at once."""
 
 _MOST_RESULTS = 500
+_PATIENCE = 2.0
+"""Seconds that the end of an attempt waits for its breaker."""
 _LONGEST_ERROR = 300
 _TRAIL = msgspec.json.Decoder(Trail)
 
@@ -47,6 +55,7 @@ class Aftermath:
         self._swaps: list[Swap] = []
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._backoff = Backoff("counting calls of providers")
 
@@ -55,15 +64,30 @@ class Aftermath:
         rule = run.handler.declared.cache
         if rule is not None and finish.event is Event.COMPLETE:
             self._keep(run, rule, finish)
-        if run.rules.provider is not None:
-            self._note(run.rules.provider, run.claim, finish)
+        if run.rules.provider is not None and finish.event is Event.COMPLETE:
+            self._desk.note(run.rules.provider, Call(True, run.claim.claimed_at))
+            if self._desk.urgent:
+                self._hurry.set()
         if self._task is None and (self._swaps or self._desk.pending):
             self._task = asyncio.create_task(self._work(), name="windlass-aftermath")
+
+    def foresee(self, run: Watched, finish: Finish, then: Callable[[Finish], None]) -> bool:
+        """Whether this end is bad news about its provider; if so `then(finish)` is called once the store knows them, or cannot
+        be told in time."""
+        provider = run.rules.provider
+        if provider is None or not self._note(provider, run.claim, finish):
+            return False
+        task = asyncio.create_task(self._tell(finish, then), name="windlass-breaker")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+        return True
 
     async def drained(self) -> None:
         """Until everything seen is written; raises nothing."""
         self._leaving = True
         self._hurry.set()
+        if self._task is None and self._desk.pending:
+            self._task = asyncio.create_task(self._work(), name="windlass-aftermath")
         while self._task is not None:
             await asyncio.wait([self._task])
 
@@ -77,19 +101,27 @@ class Aftermath:
             self._swaps.append(swap)
             self._hurry.set()
 
-    def _note(self, provider: str, claim: Claim, finish: Finish) -> None:
-        if finish.event is Event.COMPLETE:
-            self._desk.note(provider, Call(True, claim.claimed_at))
-            return
+    def _note(self, provider: str, claim: Claim, finish: Finish) -> bool:
         error = _TRAIL.decode(finish.trail).error if finish.trail else None
-        if error is None:
-            return
-        if error.category == Category.PROVIDER:
+        if error is not None and error.category == Category.PROVIDER:
             self._desk.note(provider, Call(False, claim.claimed_at, _line(error)))
-        elif error.category == Category.RATE_LIMIT and error.retry_after is not None:
+        elif error is not None and error.category == Category.RATE_LIMIT and error.retry_after is not None:
             self._desk.note_limit(provider, error.retry_after)
-        if self._desk.urgent:
-            self._hurry.set()
+        else:
+            return False
+        return True
+
+    async def _tell(self, finish: Finish, then: Callable[[Finish], None]) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._desk.flush()
+        except (StoreError, TimeoutError) as error:  # it stays noted
+            log.warning("a failed call of a provider could not be counted yet: %r", error)
+        except Exception:
+            log.exception("counting calls of providers failed")
+            self._desk.forget()
+        finally:
+            then(finish)
 
     async def _work(self) -> None:
         try:

@@ -123,7 +123,7 @@ class Runner:
         """A lane says: this attempt is over."""
         if finish is None:
             self._drop(run.claim.id, run.claim.lease)
-        else:
+        elif not (run.rules.watched and self._aftermath and self._aftermath.foresee(run, finish, self._finish)):
             self._finish(finish)
         self._freed()
 
