@@ -30,6 +30,7 @@ _PAGE, _MOST_PAGES = 250, 20
 Test: TypeAlias = Callable[[Job], bool]
 
 _TERM = re.compile(r'\s*(?P<no>-)?(?:(?P<field>[A-Za-z_][\w.\-]*):)?(?P<value>(?:"(?:[^"\\]|\\.)*"|[^\s"])+)')
+_EMPTY = re.compile(r"[A-Za-z_][\w.\-]*:")
 _PART = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<comma>,)|(?P<plain>[^",]+)')
 _COMPARED = re.compile(r"(?P<sign>>=|<=|>|<)(?P<rest>.+)", re.DOTALL)
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
@@ -98,7 +99,7 @@ def _terms(text: str) -> list[_Term]:
         at = match.end()
         field = match["field"] or ""
         values = _values(match["value"])
-        if not values:
+        if not values or (not field and _EMPTY.fullmatch(match["value"])):
             raise _bad(match[0], "a value behind the colon", "write it as state:failed")
         terms.append(_Term(field, values, bool(match["no"]), match[0].strip()))
     if len(terms) > MOST_TERMS:

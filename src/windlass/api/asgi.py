@@ -1,5 +1,6 @@
 """The ASGI application: FastAPI with every resource's operations, our conventions around them, and the app's lifespan."""
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from windlass.api.authentication import Authentication, HostCallback
@@ -175,7 +177,18 @@ def _word(status: str, code: int) -> Response:
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, detail = _CODES.get(error.status_code, ("http", ""))
-    return refuse(request, Problem(error.status_code, code, detail, headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return refuse(request, Problem(error.status_code, code, detail, headers=headers))
+
+
+def _methods(request: Request) -> set[str]:
+    """What an address takes: the methods of the most literal path that matches it."""
+    routes: list[Any] = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    literal = max((len(re.sub(r"{.*?}", "", route.path)) for route in routes), default=0)
+    found = [route.methods for route in routes if len(re.sub(r"{.*?}", "", route.path)) == literal]
+    return set[str]().union(*found)
 
 
 async def _refuse_any(request: Request, error: Exception) -> Response:

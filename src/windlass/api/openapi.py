@@ -121,7 +121,9 @@ def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _header(name: str, text: str) -> dict[str, Any]:
-    schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    schema: dict[str, Any] = {"type": "string"}
+    if name == "Idempotency-Key":
+        schema.update(minLength=1, maxLength=255, pattern="^[!-~]+$")
     return {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
 
 

@@ -28,6 +28,7 @@ log = logging.getLogger("windlass.api")
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _JSON = "application/json"
+LONGEST_PATH_NAME = 200
 
 
 class Serving:
@@ -115,7 +116,8 @@ class Serving:
 
 def _path_of(operation: Operation, request: Request) -> dict[str, Any]:
     given: dict[str, Any] = dict(request.path_params)
-    if any("\x00" in value for value in given.values()):  # no name holds one, and some stores cannot be asked about it
+    # No name is longer, and none holds a NUL, about which some stores cannot be asked.
+    if any(len(value) > LONGEST_PATH_NAME or "\x00" in value for value in given.values()):
         raise Problem(404, "not-found", "there is no such thing")
     return given
 
