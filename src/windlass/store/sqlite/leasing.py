@@ -22,7 +22,7 @@ MOST_UNPARKED = 500
 REMEMBERED_LEASES = 10
 """A worker's record counts for so many leases after its last beat."""
 _Text: TypeAlias = str | None
-_SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, _Text, _Text, int | None])
+_SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, _Text, int | None])
 _TAGS = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -125,16 +125,16 @@ class _Taker:
 def _after_claim(tx: Tx, request: ClaimRequest, rows: list[Row]) -> None:
     tx.run("remember_claim", (request.worker, request.session, request.number, rows[0][2], tx.now))
     moves: dict[str, int] = {}
-    keyed: list[str] = []
+    seldom: list[tuple[str, str]] = []
     for row in rows:
         queue = row[4]
         moves[queue] = moves.get(queue, 0) + 1
-        if row[14] is not None and _SELDOM.decode(row[14])[8] is not None:
-            keyed.append(row[1])
+        if row[15] is not None:
+            seldom.append((row[1], row[15]))
     for queue, n in moves.items():
         tx.moved(queue, State.WAITING, State.ACTIVE, n)
-    if keyed:
-        free_started(tx, keyed)
+    if seldom and tx.value("any_started"):
+        free_started(tx, [id for id, text in seldom if _SELDOM.decode(text)[7] is not None])
 
 
 def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:
@@ -162,7 +162,7 @@ def _claims(tx: Tx, rows: list[Row]) -> list[Claim]:
     """What workers get. The flags of limited jobs are looked up by their lines."""
     lines: set[int] = set()
     if tx.flows():
-        lines = {line for row in rows if row[14] is not None and (line := _SELDOM.decode(row[14])[9]) is not None}
+        lines = {line for row in rows if row[15] is not None and (line := _SELDOM.decode(row[15])[8]) is not None}
     if not lines:
         return [_claimed(row, tx.now) for row in rows]
     flags = {line: (bool(keys), bool(rates)) for line, keys, rates in tx.rows("flags", (packed(list(lines)),))}
@@ -173,9 +173,24 @@ _PLAIN = (False, False)
 
 
 def _claimed(row: Row, now: Micros, flags: Mapping[int, tuple[bool, bool]] = MappingProxyType({})) -> Claim:
-    _, id, lease, kind, queue, args, attempt, most, priority, runtime, options, rescues, created_at, run_at, seldom = (
-        row
-    )
+    (
+        _,
+        id,
+        lease,
+        kind,
+        queue,
+        args,
+        attempt,
+        most,
+        priority,
+        runtime,
+        options,
+        rescues,
+        created_at,
+        run_at,
+        workflow,
+        seldom,
+    ) = row
     if seldom is None:
         return Claim(
             id=id,
@@ -192,12 +207,25 @@ def _claimed(row: Row, now: Micros, flags: Mapping[int, tuple[bool, bool]] = Map
             created_at=created_at,
             ready_at=run_at,
             claimed_at=now,
+            workflow=workflow,
         )
-    plain = _claimed((*row[:-1], None), now)
-    expires_at, user, project, group, workflow, name, tags, cancelling, _, line = _SELDOM.decode(seldom)
+    expires_at, user, project, group, name, tags, cancelling, _, line = _SELDOM.decode(seldom)
     limited, rated = _PLAIN if line is None else flags.get(line, _PLAIN)
-    return msgspec.structs.replace(
-        plain,
+    return Claim(
+        id=id,
+        lease=lease,
+        kind=kind,
+        queue=queue,
+        args=args,
+        attempt=attempt + 1,
+        max_attempts=most,
+        priority=priority,
+        runtime=runtime,
+        options=options,
+        rescues=rescues,
+        created_at=created_at,
+        ready_at=run_at,
+        claimed_at=now,
         expires_at=expires_at,
         user=user,
         project=project,

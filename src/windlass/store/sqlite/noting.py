@@ -49,6 +49,10 @@ def _line(tx: Tx, line: LogLine) -> tuple[Any, ...]:
 
 def _step(tx: Tx, n: int, attempt: int, step: Step) -> Noted:
     """A signal is taken out of the box in the same transaction that keeps what it brought."""
+    if step.signal is not None or not step.done:
+        known = tx.one("step_on_record", (n, step.position, _text(step.name)))
+        if known is not None:  # a repeated report: what is done stays so
+            return Noted(value=None if step.signal is None else known[0])
     value, done, taken = step.value, step.done, None
     if step.signal is not None:
         row = tx.one("oldest_mail", (n, _text(step.signal)))
@@ -75,7 +79,8 @@ def signal(tx: Tx, id: str, name: str, data: str, actor: str) -> Delivery:
     n, state, queue, priority, awaited = row
     if state in FINAL:
         return Delivery.OVER
-    if tx.value("mail_kept", (n,)) >= MOST_SIGNALS:
+    name = _text(name)
+    if awaited != name and tx.value("mail_kept", (n,)) >= MOST_SIGNALS:
         raise LimitReached(
             f"job {id} keeps {MOST_SIGNALS} signals that it has not asked for",
             field="signal",
@@ -83,7 +88,6 @@ def signal(tx: Tx, id: str, name: str, data: str, actor: str) -> Delivery:
             limit=MOST_SIGNALS,
             mend="wait until the job has taken some",
         )
-    name = _text(name)
     tx.run("put_mail", (n, name, safe_text(data, _LONGEST_VALUE)))
     tx.audit(actor, "signal", id, {"name": name})
     if awaited != name:

@@ -5,14 +5,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from windlass.job import NOT_TRIGGERED
-from windlass.priority import order
 from windlass.states import State
 from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Row, Tx, packed
 from windlass.store.sqlite.uniqueness import free_keys
 
 UNBOUNDED = 1 << 60
-_WAITING, _DELAYED = State.WAITING.value, State.DELAYED.value
 
 
 class Ended(NamedTuple):
@@ -61,12 +59,15 @@ def cascade(tx: Tx, parents: Iterable[Ended], budget: int) -> int:
         if not edges:
             continue
         budget -= len(edges)
-        tx.run("drop_edges", (parent.n, packed([child for child, _ in edges])))
+        if done_well:
+            tx.run("drop_edges_up_to", (parent.n, edges[-1][0]))
+        else:
+            tx.run("drop_edges", (parent.n, packed([child for child, _ in edges])))
         triggers = [child for child, policy in edges if policy == "trigger"]
         down = {child: 1 for child, its in edges if its != "trigger" and (done_well or its == "run")}
-        _unblock(tx, _count_down(tx, down))
+        _release_all(tx, down)
         if triggers and not done_well:
-            _unblock(tx, tx.rows("blocked", (packed(triggers),)))
+            _release(tx, triggers, UNBOUNDED)
             _drop_edges_into(tx, packed(triggers))
         elif triggers:
             spent = [row[0] for row in _count_down(tx, dict.fromkeys(triggers, 1))]
@@ -94,9 +95,8 @@ def _all_completed(tx: Tx, parents: Iterable[Ended], budget: int) -> tuple[int, 
         down[child] = down.get(child, 0) + 1
         if policy == "trigger":
             triggers.add(child)
-    free = _count_down(tx, down)
-    _unblock(tx, [row for row in free if row[0] not in triggers])
-    spent = [row[0] for row in free if row[0] in triggers]
+    spent = [row[0] for row in _count_down(tx, {child: down.pop(child) for child in triggers})]
+    _release_all(tx, down)
     return budget - len(edges), deque(_doom(tx, spent, State.CANCELLED, NOT_TRIGGERED))
 
 
@@ -109,20 +109,26 @@ def _count_down(tx: Tx, down: dict[int, int]) -> list[Row]:
     return [row for row in rows if row[1] <= down[row[0]]]
 
 
-def _unblock(tx: Tx, free: list[Row]) -> None:
-    if not free:
+def _release(tx: Tx, children: list[int], parents: int) -> None:
+    """These blocked jobs wait for so many parents fewer; those that wait for none any more may run."""
+    if not children:
         return
-    first = tx.count_on("seq", len(free))
-    free.sort(key=lambda row: row[0])  # in the order in which they were enqueued
-    now, moves, rows = tx.now, dict[tuple[str, str], int](), list[Row]()
-    for sequence, (n, _, queue, priority, run_at) in enumerate(free, first):
-        state = _DELAYED if run_at > now else _WAITING
-        moves[queue, state] = moves.get((queue, state), 0) + 1
-        rows.append((n, state, max(run_at, now), order(priority, sequence)))
-    tx.many("unblock", rows)
-    enter(tx, [row[0] for row in rows])
+    children.sort()  # in the order in which they were enqueued
+    first = tx.count_on("seq", len(children))
+    free: list[int] = []
+    moves: dict[tuple[str, str], int] = {}
+    for n, queue, state in tx.rows("release", (packed(children), tx.now, first, parents)):
+        if state != State.BLOCKED:
+            free.append(n)
+            moves[queue, state] = moves.get((queue, state), 0) + 1
     for (queue, state), count in moves.items():
         tx.moved(queue, State.BLOCKED, state, count)
+    enter(tx, free)
+
+
+def _release_all(tx: Tx, down: dict[int, int]) -> None:
+    for parents in set(down.values()):
+        _release(tx, [child for child, n in down.items() if n == parents], parents)
 
 
 def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]:

@@ -9,9 +9,10 @@ from windlass.store.sqlite.address import names
 from windlass.store.statement import fill, load, parts
 
 PACKAGE = "windlass.store.sqlite"
-_SELDOM = "expires_at, user, project, grp, workflow, name, tags, cancelling, ukey, line"
+_SELDOM = "expires_at, user, project, grp, name, tags, cancelling, ukey, line"
 CLAIMED = (
     "ord, id, lease, kind, queue, args, attempt, max_attempts, priority, runtime, options, rescues, created_at, run_at, "
+    "workflow, "
     f"case when coalesce({_SELDOM}) is not null then json_array({_SELDOM}) end"
 )
 """What a claim returns. Each column costs 0.05 us a job, so those that few jobs have come as one."""

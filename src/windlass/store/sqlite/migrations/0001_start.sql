@@ -94,6 +94,7 @@ create table {uniq} (
   follower_until integer
 ) without rowid;
 create index "{ns}_uniq_holder" on {uniq} (holder);
+create index "{ns}_uniq_started" on {uniq} (key) where mode = 'started';
 create index "{ns}_uniq_follower" on {uniq} (follower) where follower is not null;
 create index "{ns}_uniq_until" on {uniq} (until) where until is not null;
 

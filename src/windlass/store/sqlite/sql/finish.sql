@@ -37,13 +37,15 @@ delete from {edge} where child in (select value from json_each(?))
 -- name: drop_adrift_into
 delete from {adrift} where child in (select value from json_each(?))
 -- name: edges_of
-select child, on_failure from {edge} where parent = ?1 and (?2 or on_failure <> 'hold') limit ?3
+select child, on_failure from {edge} where parent = ?1 and (?2 or on_failure <> 'hold') order by child limit ?3
 -- name: edges_of_all
 select parent, child, on_failure from {edge} where parent in (select value from json_each(?1)) limit ?2
 -- name: drop_edges_of_all
 delete from {edge} where parent in (select value from json_each(?1))
 -- name: drop_edges
 delete from {edge} where parent = ?1 and child in (select value from json_each(?2))
+-- name: drop_edges_up_to
+delete from {edge} where parent = ?1 and child <= ?2
 -- name: cut_edges
 insert or replace into {cut} (parent, child, on_failure, cause)
 select parent, child, on_failure, 0 from {edge} where child in (select value from json_each(?))
@@ -51,11 +53,16 @@ select parent, child, on_failure, 0 from {edge} where child in (select value fro
 insert or replace into {cut} (parent, child, on_failure, cause)
 select ?1, n, ?3, 1 from {job} where n in (select value from json_each(?2))
 -- name: blocked
-select n, waits, queue, priority, run_at from {job} where n in (select value from json_each(?)) and state = {state:blocked}
+select n, waits, queue, run_at from {job} where n in (select value from json_each(?)) and state = {state:blocked}
 -- name: wait_for
 update {job} set waits = ?2 where n = ?1
--- name: unblock
-update {job} set state = ?2, run_at = ?3, ord = ?4, waits = 0 where n = ?1
+-- name: release
+update {job} set waits = max(waits - ?4, 0),
+  state = iif(waits > ?4, state, iif(run_at > ?2, {state:delayed}, {state:waiting})),
+  ord = iif(waits > ?4, ord, ((100 - priority) << 45) | (?3 + free.key)),
+  run_at = iif(waits > ?4, run_at, max(run_at, ?2))
+from json_each(?1) as free where {job}.n = free.value and state = {state:blocked}
+returning n, queue, state
 -- name: doomed
 select n, id, queue from {job} where n in (select value from json_each(?)) and state = {state:blocked}
 -- name: doom

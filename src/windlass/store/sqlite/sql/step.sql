@@ -11,6 +11,8 @@ delete from {log} where job = ?1 and k <= (select k from {log} where job = ?1 or
 insert into {step} (job, position, name, value, done, at, attempt) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 on conflict (job, position) do update set name = excluded.name, value = excluded.value, done = excluded.done,
   at = excluded.at, attempt = excluded.attempt
+-- name: step_on_record
+select value from {step} where job = ?1 and position = ?2 and name = ?3 and done
 -- name: steps
 select position, name, value, done, at, attempt from {step} where job = (select n from {job} where id = ?) order by position
 -- name: oldest_mail

@@ -9,6 +9,8 @@ on conflict (key) do update set holder = excluded.holder, mode = excluded.mode, 
 update {uniq} set follower = ?2, follower_mode = ?3, follower_until = ?4 where key = ?1
 -- name: any_key
 select exists (select 1 from {uniq}), exists (select 1 from {uniq} where follower is not null)
+-- name: any_started
+select exists (select 1 from {uniq} where mode = 'started')
 -- name: unfollow
 update {uniq} set follower = null, follower_mode = null, follower_until = null
 where follower is not null and follower in (select value from json_each(?))
