@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from windlass import (
+    Cache,
     Chunk,
     Context,
     Delivery,
@@ -17,6 +18,8 @@ from windlass import (
     NewJob,
     Page,
     Priority,
+    PriorityRule,
+    Provider,
     RetryPolicy,
     Schedule,
     StepRecord,
@@ -25,11 +28,16 @@ from windlass import (
     Workflow,
     WorkflowRef,
     batch,
+    breakers,
     chain,
+    debounce,
     exponential,
     group,
+    providers,
+    ranking,
     result_of,
     testing,
+    throttle,
 )
 
 app = Windlass()
@@ -115,6 +123,42 @@ async def limits() -> None:
     assert_type(await app.limits.clear("kind:crawl"), bool)
     assert_type((await app.limits.status(user="42", kind="render"))["reset_at"], datetime)
     assert_type((await app.queues.set("slow", order="weighted")).name, str)
+
+
+openai = Provider("openai", cost=lambda answer: len(answer) / 1e6, in_a_row=3)
+models = providers.Chain([openai, "local"])
+app.priority_rules = [*ranking.BY_PLAN, *ranking.BY_TAG]
+
+
+async def ask(provider: Provider, prompt: str) -> str:
+    return provider.name + prompt
+
+
+@app.job(
+    priority_rules=[
+        PriorityRule("large", Priority.LOW, args={"n": lambda n: n > 9}),
+        PriorityRule("test", shift=-1, tags="test", when=lambda args: "n" in args),
+    ],
+    cache=Cache("10m", per_user=True),
+    provider=openai,
+    deadline="5m",
+    unique=debounce("5s", max_wait="1m", args=("n",)),
+)
+async def ruled(ctx: Context, n: int) -> str:
+    return await models.call(ask, str(n))
+
+
+async def flow_control() -> None:
+    ref = await ruled.options(
+        deadline=datetime(2030, 1, 1, tzinfo=UTC), skip_cache=True, provider="local", unique=throttle("1h", key="k")
+    ).enqueue(1)
+    assert_type(ref.cached, bool)
+    assert_type((await ref.job()).cached, str | None)
+    assert_type(await app.cache.clear("ruled"), int)
+    assert_type(await app.breakers.list(), list[breakers.BreakerInfo])
+    assert_type((await app.breakers.open("openai", "10m")).waiting, bool)
+    assert_type((await app.jobs.explain(ref)).estimate, float | None)
+    assert_type(await models.call(ask, prompt="x"), str)
 
 
 @app.job(version=2, upcast={1: lambda old: {"a": old["x"]}})

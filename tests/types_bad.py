@@ -26,6 +26,8 @@ async def main() -> None:
     add.options(on_failure="explode")  # E wrong choice
     app.sync.enqueue(add, "x", 2)  # E wrong type
     await app.enqueue(add, 1)  # E missing
+    mail.options(skip_cache="yes")  # E wrong option type
+    mail.options(unique=5)  # E wrong option type
     await mail("a")  # E the plain call still wants ctx
     await app.enqueue_many([add])  # E handlers are no jobs
     await add.options(delay=1)(1, 2)  # E a copy with options is not callable

@@ -31,7 +31,7 @@ class PriorityRule(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str | None = None
     tags: Sequence[str] | str = ()
     plan: Sequence[str] | str = ()
-    args: Mapping[str, Any] = {}
+    args: Mapping[str, Any | Callable[[Any], object]] = {}
     when: Callable[[dict[str, Any]], object] | None = None
 
 
