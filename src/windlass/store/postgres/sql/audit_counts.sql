@@ -48,3 +48,30 @@ FROM (SELECT job FROM {schema}.step UNION SELECT job FROM {schema}.box) s LEFT J
 UNION ALL
 SELECT format('key %s is followed by %s, which is %s', f.key, f.job, coalesce(j.state, 'gone'))
 FROM {schema}.follower f LEFT JOIN {schema}.job j ON j.id = f.job WHERE j.state IS DISTINCT FROM {state:blocked}
+UNION ALL
+SELECT format('key %s is held by %s, and by %s that run or whose end is not heard of yet', g.key, g.held, {schema}.holding(g.key))
+FROM {schema}.gate g WHERE g.held <> {schema}.holding(g.key)
+UNION ALL
+SELECT format('lane %s has waiting jobs and nobody knows of it', j.lane)
+FROM (SELECT DISTINCT lane FROM {schema}.job WHERE state = {state:waiting} AND park IS NULL AND lane IS NOT NULL) j
+WHERE NOT EXISTS (SELECT FROM {schema}.lane l WHERE l.id = j.lane) AND NOT EXISTS (SELECT FROM {schema}.news n WHERE n.lane = j.lane)
+UNION ALL
+SELECT format('lane %s waits for %s, which has room and sleeps', l.id, l.waits_for)
+FROM {schema}.lane l LEFT JOIN {schema}.gate g ON g.key = l.waits_for LEFT JOIN LATERAL {schema}.room(g, {schema}.clock()) r ON true
+WHERE l.waits_for IS NOT NULL AND (g.key IS NULL OR NOT g.awake AND g.opens_at IS NULL AND r.slots > 0)
+AND EXISTS (SELECT FROM {schema}.job j WHERE j.lane = l.id AND j.state = {state:waiting} AND j.park IS NULL)
+AND NOT EXISTS (SELECT FROM {schema}.freed f WHERE f.key = l.waits_for)
+UNION ALL
+SELECT format('job %s waits in %s with keys %s and bounds %s', j.id, coalesce(j.lane::text, 'the plain line'), j.keys, j.bounds)
+FROM {schema}.job j WHERE j.state = {state:waiting} AND j.park IS NULL AND (
+    j.lane IS NULL AND (j.keys IS NOT NULL OR j.bounds IS NOT NULL OR EXISTS (
+        SELECT FROM {schema}.gate g WHERE g.ruling AND g.key IN ('queue:' || j.queue, 'kind:' || j.kind)
+    )) OR EXISTS (SELECT FROM {schema}.lane l WHERE l.id = j.lane AND (
+        l.keys <> coalesce(j.keys, '{}') OR l.queue <> j.queue OR l.runtime <> j.runtime OR l.grp IS NULL AND l.keys = '{}'
+    ))
+)
+UNION ALL
+SELECT format('lane %s begins with %s and is ranked behind it, at %s', l.id, h.ord, l.rank)
+FROM {schema}.lane l JOIN {schema}.queue q ON q.name = l.queue AND q.ordering = 'strict'
+CROSS JOIN LATERAL {schema}.heads(l.id, 0, {schema}.clock(), NULL, 1) h
+WHERE h.ord < l.rank AND NOT EXISTS (SELECT FROM {schema}.news n WHERE n.lane = l.id)

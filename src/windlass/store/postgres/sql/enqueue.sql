@@ -285,15 +285,17 @@ BEGIN
     END IF;
     FOR item IN
         SELECT l.holder, r.* FROM unnest(lost_n, lost_holders) l(n, holder) JOIN (
-            SELECT q.n, q.args, q.options, q.tags, q.priority, q.max_attempts, coalesce(q.run_at, at + q.delay, at) AS run_at, q.latest
-            FROM unnest(argss, optionss, tagss, priorities, attempts, run_ats, delays, conflicts, latests, answers)
-            WITH ORDINALITY q(args, options, tags, priority, max_attempts, run_at, delay, conflict, latest, answer, n)
+            SELECT q.n, q.args, q.options, q.tags, q.priority, q.max_attempts, coalesce(q.run_at, at + q.delay, at) AS run_at, q.latest,
+                   q.bounds::{schema}.bound[] AS bounds, coalesce(q.weight, weights[1]) AS weight
+            FROM unnest(argss, optionss, tagss, priorities, attempts, run_ats, delays, conflicts, latests, answers, boundss, weights)
+            WITH ORDINALITY q(args, options, tags, priority, max_attempts, run_at, delay, conflict, latest, answer, bounds, weight, n)
             WHERE q.conflict IN ('replace', 'rerun') AND q.answer IS NULL
         ) r ON r.n = l.n ORDER BY l.n
     LOOP
         PERFORM {schema}.replace(
             item.holder, coalesce(item.args, argss[1]), coalesce(item.options, optionss[1]), item.tags,
-            coalesce(item.priority, priorities[1]), coalesce(item.max_attempts, attempts[1]), item.run_at, item.latest, at
+            coalesce(item.priority, priorities[1]), coalesce(item.max_attempts, attempts[1]), item.run_at, item.latest,
+            item.bounds, item.weight, at
         );
     END LOOP;
     IF channel IS NOT NULL AND came THEN
@@ -307,7 +309,7 @@ END $$;
 -- Changes a holder that has not begun to the arguments of a newer job; its place in line stays where its time does.
 CREATE OR REPLACE FUNCTION {schema}.replace(
     holder text, new_args text, new_options text, new_tags text, new_priority integer, new_attempts integer, new_run_at bigint,
-    latest bigint, at bigint
+    latest bigint, new_bounds {schema}.bound[], new_weight integer, at bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     stood text;
@@ -320,11 +322,14 @@ BEGIN
     PERFORM {schema}.tell(ARRAY[holder], -1);
     UPDATE {schema}.job SET
         args = new_args, options = new_options, tags = new_tags, priority = new_priority, max_attempts = new_attempts,
-        run_at = greatest(at, new_run_at),
+        bounds = new_bounds, weight = new_weight, run_at = greatest(at, new_run_at),
         ord = {schema}.place(new_priority, CASE WHEN stood = {state:delayed} THEN nextval('{schema}.seq') ELSE ord & {seq_mask} END),
         state = CASE WHEN stood = {state:blocked} THEN stood WHEN new_run_at > at THEN {state:delayed} ELSE {state:waiting} END
     WHERE id = holder;
     PERFORM {schema}.tell(ARRAY[holder], 1);
+    IF new_bounds IS NOT NULL THEN
+        INSERT INTO {schema}.news (bounds, fresh) VALUES (new_bounds, true);
+    END IF;
     PERFORM {schema}.enter_any(ARRAY[holder]);
 END $$;
 

@@ -150,7 +150,7 @@ BEGIN
                                                 WHEN 'chigh' THEN {high} ELSE {critical} END END,
            min(p.ord), min(p.run_at - p.priority * coalesce(p.ageing, 0)), (array_agg(p.bounds::text ORDER BY p.id DESC))[1]::{schema}.bound[], enter.fresh
     FROM placed p WHERE p.lane IS NOT NULL
-    GROUP BY p.lane, p.queue, p.runtime, p.grp, p.keys, p.ordering;
+    GROUP BY p.lane, p.queue, p.runtime, p.grp, p.keys, p.ordering ORDER BY max(p.id);
 END $$;
 
 -- The same for jobs of which most are in the plain line.
@@ -183,6 +183,9 @@ BEGIN
         RETURN;
     END IF;
     PERFORM {schema}.hear_bounds(came, at) FROM unnest(came) c WHERE c.bounds IS NOT NULL LIMIT 1;
+    -- A queue that only a user's transaction has used so far is not registered yet.
+    INSERT INTO {schema}.queue (name) SELECT DISTINCT c.queue FROM unnest(came) c
+    WHERE c.queue IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = c.queue) ORDER BY 1 ON CONFLICT DO NOTHING;
     INSERT INTO {schema}.turn AS t (queue, runtime, grp, pass, weight)
     SELECT DISTINCT ON (c.queue, c.runtime, c.grp) c.queue, c.runtime, c.grp, coalesce(p.pass, 0), c.weight
     FROM unnest(came) c LEFT JOIN {schema}.pace p ON p.queue = c.queue AND p.runtime = c.runtime

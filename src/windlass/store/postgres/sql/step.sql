@@ -4,7 +4,8 @@
 -- Relies on: the lock on the job's row, which everybody who looks into its box and may put it to sleep or wake it takes first.
 
 -- name: routine
--- Writes steps in order; each that asks for a signal takes the oldest of that name. Output: numbers and data of those that got one.
+-- Writes steps in order; each that asks for a signal takes the oldest of that name. What is done stays so: a note of the same name
+-- that is not done, or asks for a signal, is a repeat and hears the value on record. Output: numbers and data of those that got one.
 CREATE OR REPLACE FUNCTION {schema}.note_steps(
     jobs text[], positions integer[], names text[], "values" text[], dones boolean[], signals text[]
 ) RETURNS TABLE (n integer, data text) LANGUAGE plpgsql AS $$
@@ -14,6 +15,18 @@ DECLARE
 BEGIN
     FOR i IN 1..cardinality(jobs) LOOP
         found_data := NULL;
+        IF signals[i] IS NOT NULL OR NOT dones[i] THEN
+            SELECT s.value INTO found_data FROM {schema}.step s
+            WHERE s.job = jobs[i] AND s.position = positions[i] AND s.name = names[i] AND s.done;
+            IF FOUND THEN
+                IF signals[i] IS NOT NULL AND found_data IS NOT NULL THEN
+                    n := i;
+                    data := found_data;
+                    RETURN NEXT;
+                END IF;
+                CONTINUE;
+            END IF;
+        END IF;
         IF signals[i] IS NOT NULL THEN
             DELETE FROM {schema}.box b WHERE b.job = jobs[i] AND b.n = (
                 SELECT o.n FROM {schema}.box o WHERE o.job = jobs[i] AND o.name = signals[i] ORDER BY o.n LIMIT 1
