@@ -10,6 +10,7 @@ import pytest
 from tests.waiting import until
 from tests.worker.kit import working
 from windlass import InvalidOption, Limit, State, Windlass, testing
+from windlass.worker.worker import Worker
 
 PLANS = {"free": 1, "basic": 2, "pro": 5}
 
@@ -239,10 +240,11 @@ async def test_tenants_take_turns_by_weight(app: Windlass) -> None:
         await app.enqueue_many([work.options(group="big").job("big") for _ in range(40)])
         await app.enqueue_many([work.options(group="small").job("small")])
         await app.enqueue_many([work.options(group="heavy", weight=3).job("heavy") for _ in range(12)])
-        await app.worker(concurrency=1).run(until_idle=True)
-    assert order.index("small") <= 5
-    first = Counter(order[:16])
-    assert first["heavy"] > 2 * (first["big"] - 1)
+        # Without leasing ahead: the jobs of one claim may be started in any order.
+        await Worker(app, concurrency=1, prefetch=0).run(until_idle=True)
+    assert order.index("small") <= 2
+    first = Counter(order[1:14])
+    assert (first["small"], first["heavy"] in (9, 10)) == (1, True), order
     assert len(order) == 53
 
 
