@@ -13,6 +13,7 @@ from windlass.clock import SECOND
 from windlass.errors import InvalidOption, WorkersAlive
 from windlass.job import Ahead, Edge, UniqueKey
 from windlass.lease import LogLine, Progress, Step
+from windlass.limit import Bound, LimitChange, Rate, Take
 from windlass.query import Action, Retention, Swap
 from windlass.queue import QueueChange
 from windlass.schedule import ScheduleRow
@@ -23,7 +24,7 @@ from windlass.store.redis.produce import CHUNK_JOBS
 PAGE = Path(__file__).parent.parent.parent / "docs" / "design" / "redis.md"
 ROW = re.compile(r"^\| `([^`]+)` \| (\w+) \|", re.MULTILINE)
 # Kept while a call above one script is under way; the test of staged calls sees them.
-PASSING = {"stage:<tx>", "stages", "commits", "settle", "reviving"}
+PASSING = {"stage:<tx>", "stages", "commits", "settle", "reviving", "awake"}
 
 
 def documented() -> dict[str, str]:
@@ -67,10 +68,23 @@ async def whole_life(store: RedisStore) -> None:
     await put(store, doomed, blocked)
     await put(store, new(before=(Ahead(blocked.id),), runtime="thread"))
     await store.put_queue("default", QueueChange(paused=True), "ops")
+    await under_limits(store)
     await store.put_schedules([ScheduleRow(key="s", spec="{}", due=T0)], "ops")
     await store.exchange([Swap(space="s", key="k", text="1", ttl=SECOND)])
     await store.promote(100)
     await store.prune(Retention(), 100)
+
+
+async def under_limits(store: RedisStore) -> None:
+    await store.put_queue("fair", QueueChange(order="fair"), "ops")
+    rate = Bound("r", rate=Rate(1, HOUR))
+    await put(store, *(new(queue="fair", group="g", limits=(rate,)) for _ in range(2)), new(queue="fair", group="h"))
+    hand = Hand(store, "limited", queues=("fair",))
+    assert len(await hand.take(1)) == 1
+    assert len(await hand.take(5)) == 1
+    await put(store, new(queue="fair", group="h"))
+    await store.put_limits([LimitChange(key="queue:other", concurrency=1)], "ops")
+    await store.take([Take("t", Rate(2, HOUR))])
 
 
 async def test_every_key_is_documented_and_every_documented_key_occurs(server: RedisServer) -> None:

@@ -396,7 +396,9 @@ def read_state(m: bytes) -> Standing:
         attempt,
         rescues,
         _number(waits),
-        *texts,
+        texts[0],
+        texts[1],
+        texts[2],
         line,
     )
 

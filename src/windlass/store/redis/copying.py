@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from windlass.job import Edge, NewJob, UniqueKey
+from windlass.lease import StoredStep
 from windlass.query import Page
 from windlass.snapshot import Snapshot
 from windlass.states import State
@@ -24,10 +25,12 @@ from windlass.store.redis.codec import (
     read_state,
     record_of,
     unique_of,
+    unpack,
     whole_record,
     write_state,
 )
 from windlass.store.redis.connection import Link
+from windlass.store.redis.noting import read_step, write_step
 from windlass.store.redis.reading import next_segment, read_cursor, segment_of
 
 _STEP = 200
@@ -51,8 +54,8 @@ async def dump(link: Link, cursor: str | None, limit: int) -> Page[Snapshot]:
 
 def _snapshots(flat: Sequence[Any]) -> list[Snapshot]:
     found: list[Snapshot] = []
-    for at in range(0, len(flat), 10):
-        id, c, m, *texts, order, edges, key = flat[at : at + 10]
+    for at in range(0, len(flat), 12):
+        id, c, m, *texts, order, edges, key, steps, signals = flat[at : at + 12]
         standing = read_state(m) if m else None
         head = read_head(c)
         found.append(
@@ -63,9 +66,19 @@ def _snapshots(flat: Sequence[Any]) -> list[Snapshot]:
                 unique=unique_of(head, key),
                 mode=MODES[head.mode] if head.key is not None else None,
                 parked=standing.park if standing and standing.park and standing.state is State.WAITING else None,
+                limits=head.bounds,
+                weight=head.weight,
+                signal=standing.park[1:] if standing and standing.park and standing.state is State.BLOCKED else None,
+                steps=_steps(steps),
+                signals=tuple((name, data) for name, data in map(unpack, signals)),
             )
         )
     return found
+
+
+def _steps(flat: Sequence[bytes]) -> tuple[StoredStep, ...]:
+    found = [read_step(int(position), packed) for position, packed in zip(flat[::2], flat[1::2], strict=True)]
+    return tuple(sorted(found, key=lambda step: step.position))
 
 
 def _edges(data: bytes) -> tuple[Edge, ...]:
@@ -100,7 +113,7 @@ def _row(snapshot: Snapshot) -> tuple[Any, ...]:
         waits=len(snapshot.edges) if state is State.BLOCKED else 0,
         worker="" if active else record["worker"] or "",
         reason=record["reason"] or "",
-        park=(snapshot.parked or "") if state is State.WAITING else "",
+        park=_park(snapshot, state),
     )
     texts: list[Any] = []
     for suffix, name in (("r", "result"), ("e", "error"), ("t", "trail")):
@@ -118,7 +131,15 @@ def _row(snapshot: Snapshot) -> tuple[Any, ...]:
         binary(edges),
         key is not None,
         (key and key.ttl) or 0,
+        [part for step in snapshot.steps for part in (str(step.position), binary(write_step(step)))],
+        [binary(pack(signal)) for signal in snapshot.signals],
     )
+
+
+def _park(snapshot: Snapshot, state: State) -> str:
+    if state is State.BLOCKED and snapshot.signal is not None:
+        return ":" + snapshot.signal
+    return (snapshot.parked or "") if state is State.WAITING else ""
 
 
 def _record(snapshot: Snapshot) -> bytes:
@@ -144,6 +165,8 @@ def _record(snapshot: Snapshot) -> bytes:
         unique=UniqueKey(key=record["unique"]) if record["unique"] is not None else None,
         options=record["options"] or "",
         tags=tuple(msgspec.json.decode(record["tags"])) if record["tags"] else (),
+        limits=snapshot.limits,
+        weight=snapshot.weight,
     )
     mode = MODES.index(snapshot.mode or "finished")
     parents = msgspec.json.decode(record["parents"]) if record["parents"] else ()

@@ -1,6 +1,7 @@
 -- What it does: reads whole jobs with all that a move to another engine needs.
 -- Input:  ARGV[1] ids (16 bytes each).
--- Output: {id, record, state or '', r, e, t, p, order, edges (parent and policy, 17 bytes each), key record or '', ...}.
+-- Output: {id, record, state or '', r, e, t, p, order, edges (parent and policy, 17 bytes each), key record or '', steps
+--         {position, packed, ...}, signals, ...}.
 -- Relies: ends.lua; live jobs, dead letters, and ended jobs that others still wait for.
 
 local ids, out = {}, {}
@@ -24,6 +25,7 @@ for i = 1, #ids do
     out[n + 1], out[n + 2], out[n + 3] = job.id, job.c, job.m or ''
     for x = 1, 4 do out[n + 3 + x] = extra[x][i] or '' end
     out[n + 8], out[n + 9], out[n + 10] = job.ord, table.concat(edges), unique
+    out[n + 11], out[n + 12] = call('HGETALL', steps_key(job.id)), call('LRANGE', signals_key(job.id), 0, -1)
   end
 end
 return out

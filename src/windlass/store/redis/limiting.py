@@ -1,6 +1,6 @@
 """Limits of keys: how they stand, changing them, uses of rates that are no starts; and where a job stands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import nsmallest
 from typing import Any
 
@@ -131,17 +131,21 @@ async def take(link: Link, takes: Sequence[Take]) -> list[Taken]:
 
 async def standing(link: Link, id: str) -> Standing | None:
     data = id_bytes(id)
-    found = await link.run("standing", data, _FARTHEST, _SHOWN) if data is not None else []
-    return _standing(data, found) if found and data is not None else None
+    if data is None:
+        return None
+    found = await link.run("standing", data, _FARTHEST, _SHOWN)
+    return _standing(data, found) if found else None
 
 
 def _standing(id: bytes, found: Sequence[Any]) -> Standing:
-    (c, m, *texts), now, queue, ahead, rows, holders, parents, holder = found
+    fields, now, queue, ahead, rows, holders, parents, holder = found
+    c, m, *texts = fields
     job = read_job(record_of(id, c, m, texts))
     state = read_state(m) if m else None
     park = state.park if state is not None else ""
     limits = tuple(map(_info, rows))
-    pairs = zip(parents[::2], parents[1::2], strict=True)
+    pairs: Iterable[tuple[bytes, int]] = zip(parents[::2], parents[1::2], strict=True)
+    named: Iterable[tuple[LimitInfo, Sequence[bytes]]] = zip(limits, holders, strict=True)
     return Standing(
         job=job,
         now=now,
@@ -149,8 +153,12 @@ def _standing(id: bytes, found: Sequence[Any]) -> Standing:
         parked=park if park and job.state is State.WAITING else None,
         line=None if ahead < 0 else ahead,
         limits=limits,
-        holders={info.key: tuple(map(id_text, ids)) for info, ids in zip(limits, holders, strict=True)},
+        holders={info.key: _ids(ids) for info, ids in named},
         parents=tuple((id_text(parent), STATES[number - 1]) for parent, number in pairs),
         signal=park[1:] or None if park and job.state is State.BLOCKED else None,
         unique_holder=id_text(holder) if holder else None,
     )
+
+
+def _ids(data: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(map(id_text, data))

@@ -1,6 +1,6 @@
 -- What it does: the ids of all jobs in some states of some queues, if there are not too many.
 -- Input:  ARGV[1] {states, queues (empty for all), most}.
--- Output: 0 when there are more than `most`, else the ids as one string (parked ones included).
+-- Output: 0 when there are more than `most` (or very many lines), else the ids as one string (parked ones included).
 -- Relies: prelude.lua.
 
 local states, queues, most = unpack(cmsgpack.unpack(ARGV[1]), 1, 3)
@@ -20,6 +20,12 @@ for _, state in ipairs(states) do
   if state == ACTIVE then keys[#keys + 1] = KEY.active end
   if state == WAITING then
     for _, park in ipairs(call('SMEMBERS', KEY.parks)) do keys[#keys + 1] = park_key(park) end
+    if call('HLEN', KEY.lines) > 4 * most then return 0 end
+    local wanted = {}
+    for q = 1, #queues do wanted[queues[q]] = true end
+    for _, line in ipairs(call('HKEYS', KEY.lines)) do
+      if wanted[cmsgpack.unpack(line)[2]] then keys[#keys + 1] = line_key(line) end
+    end
   end
 end
 if total > most then return 0 end

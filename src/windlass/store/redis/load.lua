@@ -1,5 +1,6 @@
 -- What it does: stores jobs as they were dumped from another engine.
--- Input:  ARGV[1] {{id, record, state, {suffix, text, ...}, edges, holds its key, period from its creation}, ...}.
+-- Input:  ARGV[1] {{id, record, state, {suffix, text, ...}, edges, holds its key, period from its creation, steps {position,
+--         packed, ...}, signals (packed)}, ...}.
 -- Output: how many were new.
 -- Relies: ends.lua; a known id is left alone. The sequence moves past every order it is given.
 
@@ -7,7 +8,7 @@ local rows, ids, new, opened, waited = cmsgpack.unpack(ARGV[1]), {}, 0, {}, {}
 for i = 1, #rows do ids[i] = rows[i][1] end
 local known = fetch(ids, '')
 for i = 1, #rows do
-  local id, c, m, texts, edges, holds, period = unpack(rows[i], 1, 7)
+  local id, c, m, texts, edges, holds, period, steps, signals = unpack(rows[i], 1, 9)
   if not known[i] and not jobs[id] then
     local job = open_job(id, c, m)
     job.born, job.dirty, job.moved = true, true, true
@@ -25,11 +26,17 @@ for i = 1, #rows do
       end
     end
     waited[id] = true
-    if holds and not call('HGET', KEY.unique, job.key) then
+    local taken = holds and call('HGET', KEY.unique, job.key)
+    if holds and not taken then
       job.ttl = job.created + period - now
       take_key(job)
+    elseif taken and #taken == 24 and job.state == BLOCKED then
+      call('HSET', KEY.unique, job.key, taken .. id) -- it follows the holder
     end
+    if #steps > 0 then spread('HSET', steps_key(id), steps, 2) end
+    if #signals > 0 then call('RPUSH', signals_key(id), unpack(signals)) end
     call('HSETNX', KEY.queues, job.queue, '')
+    if queue_settings(job.queue).order == 'f' then Line.weigh(job) end
     opened[segment(id)] = id
     next_seq()
     seq = max(seq - 1, job.ord % PRIORITY)

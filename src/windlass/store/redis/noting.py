@@ -64,6 +64,10 @@ def read_step(position: int, packed: bytes) -> StoredStep:
     return StoredStep(position, name, None if value is False else value, done, at, attempt)
 
 
+def write_step(step: StoredStep) -> bytes:
+    return pack((step.name, False if step.value is None else step.value, step.done, step.at, step.attempt))
+
+
 async def signal(link: Link, id: str, name: str, data: str, actor: str) -> Delivery:
     known = id_bytes(id)
     if known is None:

@@ -105,4 +105,51 @@ for i = 1, #sessions do
   local _, _, at = parse('>I6I7I7', call('HGET', KEY.sessions, sessions[i]))
   if at < now - WORKER_LIFE then call('HDEL', KEY.sessions, sessions[i]) end
 end
+
+-- Limits and lines that nothing uses go bit by bit too.
+local UNUSED, SAMPLE = 86400000000, 100
+local function is_full(limit) return limit.burst >= 0 and limit.tokens >= limit.burst * limit.window end
+local function tidy_log(limit, home)
+  Limit.refresh(limit)
+  if limit.gone > 0 then
+    call('LTRIM', limit.log, limit.gone, -1)
+    call('HSET', home, limit.key, Limit.pack(limit))
+  end
+  return limit.n < 0 or limit.burst < 0 and limit.used == 0 or is_full(limit)
+end
+for _, line in ipairs(call('HRANDFIELD', KEY.lines, SAMPLE)) do
+  if call('EXISTS', line_key(line)) == 0 then Line.drop(line) end
+end
+for _, key in ipairs(call('HRANDFIELD', KEY.limits, SAMPLE)) do
+  local limit = Limit.get(key)
+  local rests = tidy_log(limit, KEY.limits) and not limit.pinned and limit.changed <= now - UNUSED and limit.shut <= now
+  if rests and call('HEXISTS', KEY.uses, key) == 0 and call('EXISTS', holders_key(key), waiters_key(key)) == 0 then
+    Limit.drop(key)
+  end
+end
+for _, key in ipairs(call('HRANDFIELD', KEY.takes, SAMPLE)) do
+  local row = Limit.unpack(key, call('HGET', KEY.takes, key), took_key(key), 0)
+  if tidy_log(row, KEY.takes) then
+    call('HDEL', KEY.takes, key)
+    call('UNLINK', row.log)
+  end
+end
+
+-- A group that the queue's virtual time has passed would begin there anyway.
+local function tidy_shares(queue)
+  local clock, waits = Line.share(queue, '=').pass, {}
+  for _, line in ipairs(call('HKEYS', KEY.lines)) do
+    local of = Line.parts(line)
+    if of[2] == queue then waits[of[3]] = true end
+  end
+  for _, group in ipairs(call('HRANDFIELD', passes_key(queue), SAMPLE)) do
+    if group ~= '=' and not waits[group] and Line.share(queue, group).pass <= clock then call('HDEL', passes_key(queue), group) end
+  end
+end
+if call('HLEN', KEY.lines) < 10000 then
+  for q = 1, #queues do
+    if call('HLEN', passes_key(queues[q])) > 1 then tidy_shares(queues[q]) end
+  end
+end
+tell()
 return gone

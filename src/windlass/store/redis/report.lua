@@ -20,8 +20,18 @@ local function take_signal(id, name)
   end
 end
 
+-- What is done stays so: a note of the same name that is not done, or asks for a signal, is a repeat and hears the value on record.
+local function on_record(id, position, name)
+  local kept = call('HGET', steps_key(id), position)
+  if not kept then return end
+  local step = cmsgpack.unpack(kept)
+  if step[1] == name and step[3] then return step end
+end
+
 local function keep_step(id, m, step)
   local position, name, value, done, signal = unpack(step, 1, 5)
+  local known = (signal or not done) and on_record(id, position, name)
+  if known then return signal and known[2] and '+' .. known[2] or '' end
   local taken = signal and take_signal(id, signal)
   if taken then value, done = taken, true end
   call('HSET', steps_key(id), position, cmsgpack.pack({ name, value, done, now, parse('>H', m, 46) + 1 }))
