@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from tests.api_python.held import held
 from tests.waiting import until
 from tests.worker.kit import working
-from windlass import InvalidOption, Limit, State, Windlass, testing
+from windlass import InvalidOption, Limit, State, Windlass
 from windlass.worker.worker import Worker
 
 PLANS = {"free": 1, "basic": 2, "pro": 5}
@@ -118,7 +119,7 @@ async def test_starts_of_a_rate_by_the_clock(app: Windlass) -> None:
     async def send(n: int) -> None:
         started.append(n)
 
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         await app.enqueue_many([send.job(n) for n in range(8)])
         assert await box.drain() == 3
         assert await app.limits.status(kind="send") == {
@@ -139,7 +140,7 @@ async def test_costs_count(app: Windlass) -> None:
     @app.job(limits=[Limit(by="tenant", rate="10/m", cost="tokens")])
     async def ask(tenant: str, tokens: int) -> None: ...
 
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         await app.enqueue_many([ask.job("a", 4), ask.job("a", 4), ask.job("a", 4), ask.job("b", 99)])
         await ask.options(cost=1).enqueue("c", 10)
         assert await box.drain() == 4
@@ -153,7 +154,7 @@ async def test_a_bucket_catches_up(app: Windlass) -> None:
     @app.job(limits=[Limit(by="kind", rate="60/m", burst=5)])
     async def send() -> None: ...
 
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         await app.enqueue_many([send.job() for _ in range(20)])
         assert await box.drain() == 5
         assert await box.advance("3s") == 3
@@ -191,7 +192,7 @@ async def test_a_key_can_be_shut(app: Windlass) -> None:
     @app.job
     async def call() -> None: ...
 
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         await app.limits.put("kind:call", shut_for="10m")
         await call.enqueue()
         assert await box.drain() == 0

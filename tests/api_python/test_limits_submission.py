@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.api_python.held import held
 from windlass import InvalidOption, RateLimitExceeded, State, UnknownKind, Windlass, chain, testing
 
 
@@ -17,7 +18,7 @@ def metered(app: Windlass, **options: object) -> testing.Handler[..., None]:
 
 async def test_over_the_rate_is_refused_and_stored_is_nothing(app: Windlass) -> None:
     render = metered(app)
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         for n in range(3):
             await render.options(user="ann").enqueue(n)
         with pytest.raises(RateLimitExceeded) as refused:
@@ -27,7 +28,7 @@ async def test_over_the_rate_is_refused_and_stored_is_nothing(app: Windlass) -> 
         assert error.reset_at == await box.now() + timedelta(hours=1)
         assert "3/h" in str(error)
         assert error.mend
-        assert len(box.enqueued(render)) == 3
+        assert len((await app.jobs.list(kind="render")).items) == 3
         await render.options(user="bob").enqueue(1)
         await render.enqueue(1)
         await box.advance("59m")
@@ -39,7 +40,7 @@ async def test_over_the_rate_is_refused_and_stored_is_nothing(app: Windlass) -> 
 
 async def test_status_tells_what_is_left_and_uses_nothing_up(app: Windlass) -> None:
     render = metered(app)
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         for n in range(4):
             status = await app.limits.status(user="ann", kind="render")
             left = max(0, 3 - n)
@@ -52,7 +53,7 @@ async def test_status_tells_what_is_left_and_uses_nothing_up(app: Windlass) -> N
 async def test_batches_count_all_their_jobs_or_none(app: Windlass) -> None:
     render = metered(app)
     ann, bob = render.options(user="ann"), render.options(user="bob")
-    async with testing.sandbox(app):
+    async with held(app):
         await app.enqueue_many([ann.job(1), ann.job(2)])
         with pytest.raises(RateLimitExceeded) as refused:
             await app.enqueue_many([bob.job(1), ann.job(3), ann.job(4)])
@@ -71,14 +72,14 @@ async def test_batches_count_all_their_jobs_or_none(app: Windlass) -> None:
 
 async def test_many_at_once_never_pass(app: Windlass) -> None:
     render = metered(app).options(user="ann")
-    async with testing.sandbox(app):
+    async with held(app):
         answers = await asyncio.gather(*(render.enqueue(n) for n in range(20)), return_exceptions=True)
         assert sum(isinstance(answer, RateLimitExceeded) for answer in answers) == 17
 
 
 async def test_plans(app: Windlass) -> None:
     render = metered(app, per_user_rate={"free": "1/h", "pro": "2/h"})
-    async with testing.sandbox(app):
+    async with held(app):
         await render.options(user="ann").enqueue(1)
         with pytest.raises(RateLimitExceeded):
             await render.options(user="ann").enqueue(2)
@@ -93,7 +94,7 @@ async def test_plans(app: Windlass) -> None:
 
 async def test_put_off_until_it_fits(app: Windlass) -> None:
     render = metered(app, on_rate="delay").options(user="ann")
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         refs = [await render.enqueue(n) for n in range(3)]
         refs += await app.enqueue_many([render.job(n) for n in range(3, 8)])
         jobs = [await ref.job() for ref in refs]
@@ -106,7 +107,7 @@ async def test_put_off_until_it_fits(app: Windlass) -> None:
 
 async def test_a_later_time_of_its_own_stays(app: Windlass) -> None:
     render = metered(app, per_user_rate="1/h", on_rate="delay").options(user="ann")
-    async with testing.sandbox(app) as box:
+    async with held(app) as box:
         await render.enqueue(1)
         soon, late = await render.options(delay="1m").enqueue(2), await render.options(delay="2h").enqueue(3)
         now = await box.now()
@@ -116,7 +117,7 @@ async def test_a_later_time_of_its_own_stays(app: Windlass) -> None:
 
 async def test_a_batch_larger_than_the_window_is_put_off_in_part(app: Windlass) -> None:
     render = metered(app, on_rate="delay").options(user="ann")
-    async with testing.sandbox(app):
+    async with held(app):
         refs = await app.enqueue_many([render.job(n) for n in range(7)])
         states = [(await ref.job()).state for ref in refs]
         assert states == [State.WAITING] * 3 + [State.DELAYED] * 4
