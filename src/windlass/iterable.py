@@ -67,11 +67,11 @@ class Checkpoints:
         if pause is not None:
             raise pause
 
-    async def store(self, *, done: bool = False) -> None:
+    async def store(self) -> None:
         """Store the newest cursor, if it is not stored."""
-        if self._cursor is None or (self._cursor == self._stored and not done):
+        if self._cursor is None or self._cursor == self._stored:
             return
-        note = Step(self._claim.id, self._claim.lease, 0, CURSOR, self._cursor, done)
+        note = Step(self._claim.id, self._claim.lease, 0, CURSOR, self._cursor, done=False)
         noted = await self._book.write(note)
         if not noted.accepted:
             raise Ousted("the lease of this attempt is lost")
@@ -101,7 +101,7 @@ async def iterate(
     except BaseException:  # whatever ends it, what it has done is kept
         await checkpoints.store()
         raise
-    await checkpoints.store(done=True)
+    await checkpoints.store()
 
 
 def iterate_sync(
@@ -120,7 +120,7 @@ def iterate_sync(
         raise
     finally:
         rows.close()
-    through(checkpoints.store(done=True))
+    through(checkpoints.store())
     return result
 
 

@@ -124,7 +124,9 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
-    """A step of a durable handler, by its position from 0; the same position again overwrites it.
+    """A step of a durable handler, by its position from 0; the same position again overwrites it. But what is done stays so, so
+    that a report may be repeated: to a done step, a note of its name that is not done writes nothing, and one that asks for a
+    signal is answered with the value on record.
 
     `value`: JSON text. `done` false: it was begun (a sleep or a wait; `value` says until when). With `signal`: if a signal of
     that name has come, the oldest is taken and its data is the value of the done step, whatever `value` and `done` say.

@@ -136,7 +136,8 @@ class Steps:
         return self._run(self._take(_step_name(name)), name, fn, args, kwargs)
 
     def sleep(self, duration: Duration) -> Coroutine[Any, Any, None]:
-        return self._sleep(self._take(SLEEP), micros(duration, "duration"))
+        delay = micros(duration, "duration")
+        return self._sleep(self._take(SLEEP), delay)
 
     def wait_for(self, signal: str, timeout: Duration | None) -> Coroutine[Any, Any, Any]:
         limit = None if timeout is None else micros(timeout, "timeout")
@@ -158,12 +159,12 @@ class Steps:
                 name, f"would be more than {MOST_STEPS:,} steps", "use an iterable job, which keeps a cursor"
             )
         self._next += 1
-        self._open += 1
         return self._next - 1
 
     # steps
 
     async def _run(self, position: int, name: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        self._open += 1
         try:
             known = await self._meet(position, name)
             if known is not None and known.done:
@@ -203,6 +204,7 @@ class Steps:
         return await value if inspect.isawaitable(value) else value
 
     async def _sleep(self, position: int, delay: Micros) -> None:
+        self._open += 1
         try:
             known = await self._meet(position, SLEEP)
             if known is not None and known.done:
@@ -224,6 +226,7 @@ class Steps:
 
     async def _wait(self, position: int, signal: str, limit: Micros | None) -> Any:
         name = SIGNAL + signal
+        self._open += 1
         try:
             known = await self._meet(position, name)
             if known is not None and known.done:

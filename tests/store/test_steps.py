@@ -198,3 +198,28 @@ async def test_a_megabyte_in_a_step(store: Store) -> None:
     value = '"' + "é日👍" * 100_000 + '"'
     await store.report([step(claim, 0, value), step(claim, 1, "1")])
     assert [kept.value for kept in await store.steps(claim.id)] == [value, "1"]
+
+
+async def test_what_is_done_stays_so(store: Store) -> None:
+    """A report whose answer was lost is repeated, and an old one may arrive late."""
+    claim = await running(store)
+    begun = step(claim, 0, None, done=False)
+    await store.report([begun, step(claim, 0, '"effect"')])
+    assert await store.report([begun]) == [Noted()]
+    [kept] = await store.steps(claim.id)
+    assert (kept.value, kept.done) == ('"effect"', True)
+    for data in ("1", "2"):
+        await store.signal(claim.id, "go", data, "ann")
+    asks = step(claim, 1, "null", done=False, signal="go")
+    assert await store.report([asks]) == [Noted(value="1")]
+    assert await store.report([asks]) == [Noted(value="1")]
+    late = step(claim, 2, None, signal="never")
+    assert await store.report([late]) == [Noted()]
+    await store.signal(claim.id, "never", "3", "ann")
+    assert await store.report([late]) == [Noted()]  # it timed out, and that is on record
+    assert [(kept.value, kept.done) for kept in (await store.steps(claim.id))[1:]] == [("1", True), (None, True)]
+    assert await store.report([step(claim, 3, "null", done=False, signal="go")]) == [Noted(value="2")]
+    assert await store.report([step(claim, 0, '"again"')]) == [Noted()]
+    assert (await store.steps(claim.id))[0].value == '"again"'
+    assert await store.report([step(claim, 0, "null", name="other", done=False)]) == [Noted()]
+    assert (await store.steps(claim.id))[0].name == "other"

@@ -41,7 +41,7 @@ async def test_it_runs_to_its_end(app: Windlass) -> None:
         assert [await one.result(1), await two.result(1), await none.result(1)] == [None, "all of them", None]
         assert seen == [None, None, None]
         [step] = await app.jobs.steps(two)
-        assert (step.name, step.done, step.result) == ("cursor", True, {"row": 9})
+        assert (step.name, step.done, step.result) == ("cursor", False, {"row": 9})
         assert await app.jobs.steps(none) == []
         assert [row async for row in export(Context.detached(), 2)] == [0, 1]
 

@@ -108,7 +108,7 @@ class Reporter:
                 answers = await self.store.report([step for step, _ in batch])
             except StoreError as error:
                 await asyncio.sleep(self._backoff.failed(error))
-                batch = await self._after_trouble([each for each in batch if not each[1].done()])
+                batch = [each for each in batch if not each[1].done()]
                 continue
             except Exception as error:
                 if len(batch) == 1:
@@ -121,28 +121,6 @@ class Reporter:
             for (_, future), answer in zip(batch, answers, strict=True):
                 _answer(future, answer)
             return
-
-    async def _after_trouble(
-        self, batch: list[tuple[Step, "asyncio.Future[Noted]"]]
-    ) -> list[tuple[Step, "asyncio.Future[Noted]"]]:
-        """The lost answer may have hidden a success. A record is repeated as it is, but a signal that was taken would not be
-        there a second time: it is the value on record."""
-        again: list[tuple[Step, asyncio.Future[Noted]]] = []
-        for step, future in batch:
-            known = None
-            if step.signal is not None:
-                try:
-                    stored = await self.store.steps(step.id)
-                except StoreError:
-                    return batch
-                known = next(
-                    (s for s in stored if s.position == step.position and s.name == step.name and s.done), None
-                )
-            if known is None:
-                again.append((step, future))
-            else:
-                _answer(future, Noted(value=known.value))
-        return again
 
     def _add(self, entry: _Entry) -> None:
         self._notes.append(entry)
