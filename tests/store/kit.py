@@ -239,9 +239,7 @@ class Place:
 
         found = self.first.audit_counts()  # type: ignore[attr-defined]
         texts = list(await found if inspect.isawaitable(found) else found)
-        if hasattr(self.first, "limits"):
-            texts += await audit_limits(self.first, self.lowered)
-        return texts
+        return texts + await audit_limits(self.first, self.lowered)
 
     async def close(self) -> None:
         for store in reversed(self._opened):

@@ -42,6 +42,8 @@ class ModelJob:
     """What it is suspended for."""
     box: list[str] = field(default_factory=list)
     """Signals nobody has asked for."""
+    steps: dict[int, str] = field(default_factory=dict)
+    """What done steps were answered with, by position."""
 
     @property
     def order(self) -> int:
@@ -237,8 +239,11 @@ class Model:
         self._wake([job])
         return "woken"
 
-    def take_signal(self, id: str) -> str | None:
-        return self.jobs[id].box.pop(0) if self.jobs[id].box else None
+    def take_signal(self, id: str, position: int) -> str | None:
+        job = self.jobs[id]
+        if position not in job.steps and job.box:
+            job.steps[position] = job.box.pop(0)
+        return job.steps.get(position)
 
     def _wake(self, jobs: Collection[ModelJob]) -> None:
         for job in jobs:
@@ -298,6 +303,7 @@ class Model:
         if job.key is not None:
             self.keys[job.key] = id
         job.attempt = job.rescues = 0
+        job.steps = {}
         job.cancelling = False
         job.run_at, job.place = self.now, self.next_place()
         if job.expires_at is not None and job.expires_at <= self.now:

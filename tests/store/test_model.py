@@ -326,7 +326,7 @@ class Play(RuleBasedStateMachine):
         claim = claims[-1 - which % len(claims)]
         (noted,) = self.run(self.store.report([Step(claim.id, claim.lease, position, "wait", None, False, "go")]))
         holds = self.model.holds(claim.id, claim.lease)
-        assert (noted.accepted, noted.value) == (holds, self.model.take_signal(claim.id) if holds else None)
+        assert (noted.accepted, noted.value) == (holds, self.model.take_signal(claim.id, position) if holds else None)
 
     @rule(key=st.sampled_from(["one", "two", "queue:a"]), concurrency=st.sampled_from([1, 2, 3, None]))
     def change_a_limit(self, key: str, concurrency: int | None) -> None:

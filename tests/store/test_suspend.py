@@ -286,3 +286,14 @@ async def test_it_can_be_reprioritised(store: Store) -> None:
     assert await state_of(store, id) is State.BLOCKED
     await store.signal(id, "go", "1", "ops")
     assert [claim.id for claim in await hand.take()] == [id, other]
+
+
+@pytest.mark.parametrize("delay", [0, 3 * HOUR])
+async def test_it_has_started_so_it_does_not_expire(store: Store, clock: Clock, delay: int) -> None:
+    id = await suspended(store, delay=delay, expires_in=HOUR)
+    await clock.forward(2 * HOUR)
+    await promote_all(store)
+    assert await state_of(store, id) is State.BLOCKED
+    assert await store.signal(id, "go", "1", "ada") is Delivery.WOKEN
+    claim = await Hand(store).one()
+    assert (claim.id, claim.expires_at) == (id, None)
