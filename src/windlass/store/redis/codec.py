@@ -59,7 +59,7 @@ def id_bytes(id: str) -> bytes | None:
         data = bytes.fromhex(id.replace("-", ""))
     except ValueError:
         return None
-    return data if len(data) == 16 and id_text(data) == id else None
+    return data if len(data) == 16 and id[8:24:5] == "----" and len(id) == 36 and id == id.lower() else None
 
 
 def id_text(data: bytes) -> str:
@@ -167,9 +167,8 @@ def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
                 binary(bounds) if (bounds := _bounds(job)) else False,
                 _or_false(job.answer),
             )
-        items += (binary(need_id(job.id)), binary(record), lane, job.priority)
-        if job.limits:
             limits.update((bound.key, bound) for bound in job.limits)
+        items += (binary(need_id(job.id)), binary(record), lane, job.priority)
     rows = [part for bound in limits.values() for part in (bound.key, *definition(bound.concurrency, bound.rate))]
     return _encode((list(lanes), items, specials, rows))
 

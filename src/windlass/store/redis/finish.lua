@@ -61,6 +61,7 @@ end
 
 -- A job that suspends waits for a signal, for a time, or for both; a signal that was there first makes it go on at once.
 local function suspend(job, delay, reason, signal)
+  if band(job.flags, EXPIRES) > 0 then job.flags, job.expires = job.flags - EXPIRES, nil end -- it has started
   job.run_at = delay > 0 and now + delay or END_OF_TIME
   local kept = signal and call('LRANGE', signals_key(job.id), 0, -1) or {}
   for i = 1, #kept do

@@ -191,19 +191,29 @@ local function insert_special(id, record, special, renamed)
   return nil, job
 end
 
-local function store_plain(id, record, lane, priority, stamp)
+local function store_plain(id, record, lane, priority, stamp, home)
   lane.key = lane.key or waiting_key(lane.runtime, lane.queue)
   lane.n = (lane.n or 0) + 1
-  put(fields_set, segment(id), id, stamp .. record)
+  put(fields_set, home, id, stamp .. record)
   put(added, lane.key, order(priority), id)
 end
 
--- A job with nothing to it but that its queue or kind puts it into a line.
-local function store_lined(id, c)
-  local job = open_job(id, c, nil)
-  job.dirty, job.born, job.moved, job.ord = true, true, true, order(job.priority)
-  set_field(id, '', c)
-  return job
+-- A job that needs a table: it has more to it, or its queue or kind puts it into a line. Answers the holder of its key.
+local function insert_other(id, record, special, lane, renamed, hanging)
+  local holder, job
+  if special then
+    holder, job = insert_special(id, record, special, renamed)
+  else
+    job = open_job(id, pack('>I7', now) .. record, nil)
+    job.dirty, job.born, job.moved = true, true, true
+    set_field(id, '', job.c)
+  end
+  if job and job.state == WAITING then job.ord = order(job.priority) end
+  if job and lane.fair then Line.weigh(job) end
+  if job and special and job.state == WAITING then
+    hanging[#hanging + 1] = { job, special[S_EDGES] or '', special[S_BEFORE] }
+  end
+  return holder
 end
 
 local function open_lanes(lanes)
@@ -231,27 +241,18 @@ function insert(batch)
   for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
   local known, stamp = fetch(ids, ''), pack('>I7', now)
   for n = 1, #ids do
-    local id, at = ids[n], n * PER_JOB - 3
-    local special = specials[n]
+    local id, at, special = ids[n], n * PER_JOB - 3, specials[n]
     if not known[n] and not fresh[id] then
-      local holder, job, lined
-      local lane = lanes[items[at + 2]]
+      local lane, home, holder = lanes[items[at + 2]], segment(id), nil
       if not special and not lane.lined then
-        store_plain(id, items[at + 1], lane, items[at + 3], stamp)
-      elseif not special then
-        lined = store_lined(id, stamp .. items[at + 1])
+        store_plain(id, items[at + 1], lane, items[at + 3], stamp, home)
       else
-        holder, job = insert_special(id, items[at + 1], special, renamed)
-      end
-      if lane.fair and (job or lined) then Line.weigh(job or lined) end
-      if job and job.state == WAITING then
-        job.ord = order(job.priority)
-        hanging[#hanging + 1] = { job, special[S_EDGES] or '', special[S_BEFORE] }
+        holder = insert_other(id, items[at + 1], special, lane, renamed, hanging)
       end
       if holder then
         answers[#answers + 1], answers[#answers + 2] = n, holder
       else
-        fresh[id], opened[segment(id)] = true, id
+        fresh[id], opened[home] = true, id
       end
     end
   end
