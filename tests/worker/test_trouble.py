@@ -14,6 +14,7 @@ from tests.worker.kit import ended, working
 from windlass.app import Windlass
 from windlass.context import Context
 from windlass.errors import StoreFull, StoreUnavailable
+from windlass.lease import Step
 
 
 async def test_finishes_are_retried_when_the_store_comes_back(app: Windlass, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +184,74 @@ def fill(file: Path) -> None:
                 pass
         except OSError:
             return
+
+
+async def test_steps_wait_for_a_store_in_trouble(app: Windlass, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports that are lost, and answers that are lost, also of a step that takes a signal: nothing is done or taken twice."""
+    done: list[str] = []
+    lost: list[str] = []
+
+    @app.job(max_attempts=1)
+    async def works(ctx: Context) -> list[Any]:
+        one = await ctx.step("one", lambda: done.append("one") or 1)
+        return [one, await ctx.wait_for("go"), await ctx.wait_for("go")]
+
+    async with app:
+        store = await app.store()
+        plain = type(store).report
+
+        async def falters(self: Any, notes: Any) -> Any:
+            steps = [note for note in notes if isinstance(note, Step)]
+            for way in ("request", "answer"):
+                for step in steps:
+                    what = f"{way} {step.position}"
+                    if what in lost:
+                        continue
+                    lost.append(what)
+                    if way == "answer":
+                        await plain(self, notes)
+                    raise StoreUnavailable(f"the {way} is lost")
+            return await plain(self, notes)
+
+        async def away(self: Any, id: str) -> Any:
+            if "steps" not in lost:
+                lost.append("steps")
+                raise StoreUnavailable("no route")
+            return await read(self, id)
+
+        read = type(store).steps
+        monkeypatch.setattr(type(store), "report", falters)
+        monkeypatch.setattr(type(store), "steps", away)
+        async with working(app):
+            ref = await works.options(delay="50ms").enqueue()
+            await app.jobs.signal(ref, "go", "first")
+            await app.jobs.signal(ref, "go", "second")
+            job = await ended(app, ref.id)
+        assert (job.state, job.result) == ("completed", [1, "first", "second"])
+        assert done == ["one"]
+        assert {f"{way} {position}" for way in ("request", "answer") for position in range(3)} <= set(lost)
+
+
+async def test_a_step_that_the_store_cannot_take_fails_its_own_job(app: Windlass) -> None:
+    @app.job(max_attempts=1)
+    async def works(ctx: Context, n: int) -> int:
+        return await ctx.step("step", lambda: n)
+
+    async with app:
+        store = await app.store()
+        plain = type(store).report
+
+        async def picky(self: Any, notes: Any) -> Any:
+            if any(isinstance(note, Step) and note.value == "3" for note in notes):
+                raise ValueError("no threes")
+            return await plain(self, notes)
+
+        patch = pytest.MonkeyPatch()
+        patch.setattr(type(store), "report", picky)
+        try:
+            async with working(app):
+                refs = await app.enqueue_many([works.job(n) for n in range(6)])
+                states = [str((await ended(app, ref.id)).state) for ref in refs]
+        finally:
+            patch.undo()
+    assert states == ["completed"] * 3 + ["failed"] + ["completed"] * 2
