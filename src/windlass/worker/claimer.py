@@ -26,6 +26,10 @@ POLL = 0.5
 _REMEMBERED = 60.0
 """Seconds after a limited job in which an answer that held as many of them as slots were idle may have held back others."""
 
+_AT_ONCE = 0.001
+_SLOW = 0.02
+"""Seconds of a claim's way there and back that leave rated jobs enough of their time."""
+
 _DEFECTS = 10
 """Errors that no store should raise, in a row, until the worker ends of them: one may come of a connection that breaks."""
 
@@ -94,10 +98,11 @@ class Claimer:
         self._request = msgspec.structs.replace(
             self._request, number=self._request.number + 1, slots=slots, idle=None if all_idle else idle
         )
+        first = monotonic()
         sent, claimed = await self._claim(self._request)
         self._wait = claimed.wait
         if claimed.jobs:
-            self._runner.take(claimed.jobs, sent)
+            self._runner.take(claimed.jobs, sent, await self._granted(claimed.jobs, first, sent))
         if not claimed.more and len(claimed.jobs) < MOST_CLAIMED:
             got: Counter[Runtime] = Counter(claim.runtime for claim in claimed.jobs)
             short: list[Runtime] = [runtime for runtime, asked in slots.items() if got[runtime] < asked]
@@ -108,6 +113,21 @@ class Claimer:
                 future.set_result(was_idle and some_idle and not claimed.jobs and not claimed.more)
         if claimed.jobs:
             await asyncio.sleep(0)  # the handlers go first
+
+    async def _granted(self, jobs: list[Claim], first: float, sent: float) -> float:
+        """The earliest monotonic time at which these jobs were granted. A claim that was repeated may have been granted at once.
+        Of a slow one the rates are spent, and the time may have gone by before that, so the store's clock is asked rather
+        than all of them given back."""
+        asked = monotonic()
+        was_repeated = sent - first > _AT_ONCE
+        if was_repeated or asked - first <= _SLOW or not any(claim.rated for claim in jobs):
+            return first
+        try:
+            now = await self._store.now()
+        except StoreError:
+            return first
+        age = (now - min(claim.claimed_at for claim in jobs)) / SECOND
+        return max(first, asked - max(age, 0.0))
 
     def _held_back(self, short: list[Runtime], jobs: list[Claim], idle: dict[Runtime, int]) -> set[Runtime]:
         """The runtimes of which limited jobs may be waiting only because no slot was idle."""

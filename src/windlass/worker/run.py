@@ -29,8 +29,8 @@ STOP_GRACE = 5.0
 
 
 RATED_START = 0.8 * GUARD / SECOND
-"""Seconds from the sending of its claim in which a job that spent a rate must be under way, else it is given back. The rest of
-the guard is for the way from here to the handler's first line, in a thread or a child process."""
+"""Seconds from its grant in which a job that spent a rate must be under way, else it is given back. The rest of the guard is
+for the way from here to the handler's first line, in a thread or a child process."""
 
 _NEVER = math.inf
 
@@ -113,7 +113,7 @@ class Run:
         self.notes = notes
         self.renewed = renewed
         self.taken = renewed
-        self.late = renewed + RATED_START if claim.rated else _NEVER
+        self.late = _NEVER
         self.started = 0.0
         self.why: Why | None = None
         self.ended = False

@@ -16,7 +16,7 @@ from windlass.worker.aftermath import Aftermath
 from windlass.worker.chunks import Gatherer, Member
 from windlass.worker.family import fill_inputs, read_parents, wants_parents
 from windlass.worker.finisher import Finisher
-from windlass.worker.run import Lane, Notes, Run, Why, cut_at_deadline, stopped_end
+from windlass.worker.run import RATED_START, Lane, Notes, Run, Why, cut_at_deadline, stopped_end
 
 log = logging.getLogger("windlass.worker")
 
@@ -77,8 +77,8 @@ class Runner:
         """A lane says: a slot may have become free."""
         self._freed()
 
-    def take(self, claims: Iterable[Claim], sent: float) -> None:
-        """Start these jobs, leased by a claim that was sent at monotonic `sent`."""
+    def take(self, claims: Iterable[Claim], sent: float, granted: float) -> None:
+        """Start these jobs, leased by a claim that was sent at monotonic `sent` and granted at `granted` at the earliest."""
         unread: list[Run] = []
         for claim in claims:
             handler = self._handlers.get(claim.kind)
@@ -102,6 +102,8 @@ class Runner:
                     self._finish(overdue(claim, self._worker))
                     continue
             run = (Member if handler.chunked else Run)(claim, handler, rules, self._notes, sent)
+            if claim.rated:
+                run.late = granted + RATED_START
             self.held[claim.id] = run
             if (rules.child or rules.inputs is not None) and wants_parents(run):
                 unread.append(run)
