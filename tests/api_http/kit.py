@@ -36,6 +36,10 @@ def make_app(place: Place) -> Windlass:
     async def total(parts: int, more: int = 0) -> int:
         return parts + more
 
+    @app.job
+    async def approve(ctx: Context) -> str:
+        return (await ctx.wait_for("approved"))["by"]
+
     return app
 
 

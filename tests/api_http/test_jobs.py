@@ -283,6 +283,54 @@ async def test_schedules(place: Place) -> None:
         problem(await client.delete(href), 404, "schedule-not-found")
 
 
+async def test_limits_and_breakers(place: Place) -> None:
+    async with opened(place) as door:
+        client = await door.as_("operator")
+        href = f"{API}/limits/queue:mail"
+        problem(await client.get(href), 404, "limit-not-found")
+        put = await client.put(href, json={"rate": "100/m", "concurrency": 5})
+        assert (put.status_code, put.json()["concurrency"], put.json()["rate"]) == (200, 5, "100/m")
+        assert [each["key"] for each in (await client.get(f"{API}/limits")).json()["items"]] == ["queue:mail"]
+        problem(await client.put(href, json={}), 422, "invalid-option")
+        problem(
+            await client.put(href, json={"concurrency": 9}, headers={"If-Match": '"old"'}), 412, "changed-meanwhile"
+        )
+        assert (await client.delete(href)).json() == {"key": "queue:mail", "outcome": "cleared"}
+        opened_ = await client.post(f"{API}/breakers/openai/open", json={"duration": "1h"})
+        assert opened_.json()["state"] == "open"
+        assert (await client.get(f"{API}/breakers/openai")).json()["opens_at"]
+        assert [each["name"] for each in (await client.get(f"{API}/breakers")).json()["items"]] == ["openai"]
+        assert (await client.post(f"{API}/breakers/openai/reset")).json()["state"] == "closed"
+
+
+async def test_steps_and_signals(place: Place) -> None:
+    async with opened(place) as door:
+        client = await door.as_("operator")
+        id = await enqueue(client, "approve", {})
+        await door.app.drain()
+        steps = (await client.get(f"{API}/jobs/{id}/steps")).json()
+        assert [(step["what"], step["name"], step["done"]) for step in steps] == [("signal", "approved", False)]
+        answer = await client.post(f"{API}/jobs/{id}/signals/approved", json={"data": {"by": "bob"}})
+        assert answer.json() == {"id": id, "delivery": "woken"}
+        await door.app.drain()
+        assert (await client.get(f"{API}/jobs/{id}/result")).json()["result"] == "bob"
+        problem(await client.post(f"{API}/jobs/{id}/signals/approved"), 409, "wrong-state")
+
+
+async def test_submission_rates_answer_429(place: Place) -> None:
+    async with opened(place) as door:
+
+        @door.app.job(per_user_rate="2/h")
+        async def rare() -> None: ...
+
+        client = await door.as_("user")
+        codes = [(await client.post(f"{API}/jobs", json={"kind": "rare"})).status_code for _ in range(3)]
+        assert codes == [202, 202, 429]
+        answer = await client.post(f"{API}/jobs/batch", json={"jobs": [{"kind": "rare"}]})
+        problem(answer, 429, "rate-limit-exceeded")
+        assert 1 <= int(answer.headers["retry-after"]) <= 3_600
+
+
 async def test_insight(place: Place) -> None:
     async with opened(place) as door:
         client = await door.as_("admin")

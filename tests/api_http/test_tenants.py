@@ -42,7 +42,8 @@ async def test_single_jobs(place: Place, pair: list[dict[str, Any]]) -> None:
         for id in (dead, live):
             for method, path in (
                 ("GET", ""), ("GET", "/result"), ("GET", "/progress"), ("GET", "/log"), ("GET", "/history"),
-                ("GET", "/explain"), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/run-now"),
+                ("GET", "/explain"), ("GET", "/steps"),
+                ("POST", "/signals/x"), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry"), ("POST", "/run-now"),
                 ("POST", "/fail"), ("POST", "/clone"), ("PATCH", ""),
             ):  # fmt: skip
                 body = {"json": {"priority": 3}} if method == "PATCH" else {}

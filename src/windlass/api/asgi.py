@@ -23,7 +23,7 @@ from windlass.api.openapi import document, extra
 from windlass.api.operation import PREFIX, Operation, Rooms
 from windlass.api.permissions import Permission
 from windlass.api.problems import Problem
-from windlass.api.routes import bulk, dead_letters, insight, jobs, keys, queues, schedules, workflows
+from windlass.api.routes import bulk, dead_letters, insight, jobs, keys, limits, queues, schedules, workflows
 from windlass.api.serving import Serving, refuse
 from windlass.api.settings import load_api_settings
 from windlass.api.specs import Handlers
@@ -39,6 +39,7 @@ RESOURCES = (
     workflows.routes,
     queues.routes,
     schedules.routes,
+    limits.routes,
     insight.routes,
     keys.routes,
 )

@@ -21,6 +21,8 @@ class Permission(StrEnum):
     QUEUES_CHANGE = "queues:change"
     SCHEDULES_READ = "schedules:read"
     SCHEDULES_CHANGE = "schedules:change"
+    LIMITS_READ = "limits:read"
+    LIMITS_CHANGE = "limits:change"
     WORKERS_READ = "workers:read"
     METRICS_READ = "metrics:read"
     HEALTH_READ = "health:read"
@@ -37,6 +39,8 @@ SHARED = frozenset(
         _P.QUEUES_CHANGE,
         _P.SCHEDULES_READ,
         _P.SCHEDULES_CHANGE,
+        _P.LIMITS_READ,
+        _P.LIMITS_CHANGE,
         _P.WORKERS_READ,
         _P.METRICS_READ,
         _P.HEALTH_READ,
@@ -47,9 +51,12 @@ SHARED = frozenset(
 )
 """What a caller that is bound to a project never gets, whatever the role: it would show or change what is others'."""
 
-_LOOKING = {_P.JOBS_READ, _P.KINDS_READ, _P.QUEUES_READ, _P.SCHEDULES_READ, _P.WORKERS_READ, _P.METRICS_READ, _P.SELF}
+_LOOKING = {
+    _P.JOBS_READ, _P.KINDS_READ, _P.QUEUES_READ, _P.SCHEDULES_READ, _P.LIMITS_READ, _P.WORKERS_READ, _P.METRICS_READ, _P.SELF,
+}  # fmt: skip
 _OWN = {_P.JOBS_READ, _P.JOBS_CREATE, _P.JOBS_CHANGE, _P.JOBS_DELETE, _P.KINDS_READ, _P.SELF}
-_OPERATING = {*_LOOKING, *_OWN, _P.QUEUES_CHANGE, _P.SCHEDULES_CHANGE, _P.HEALTH_READ, _P.AUDIT_READ}
+_STEERING = {_P.QUEUES_CHANGE, _P.SCHEDULES_CHANGE, _P.LIMITS_CHANGE, _P.HEALTH_READ, _P.AUDIT_READ}
+_OPERATING = {*_LOOKING, *_OWN, *_STEERING}
 
 ROLES: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset(_LOOKING),
@@ -74,6 +81,8 @@ OPERATIONS: Mapping[str, Permission] = {
     "get_job_result": _P.JOBS_READ,
     "get_job_progress": _P.JOBS_READ,
     "explain_job": _P.JOBS_READ,
+    "get_job_steps": _P.JOBS_READ,
+    "signal_job": _P.JOBS_CHANGE,
     "get_job_log": _P.JOBS_READ,
     "get_job_history": _P.JOBS_READ,
     "list_dead_letters": _P.JOBS_READ,
@@ -109,6 +118,14 @@ OPERATIONS: Mapping[str, Permission] = {
     "preview_schedule": _P.SCHEDULES_READ,
     "preview_new_schedule": _P.SCHEDULES_READ,
     "get_schedule_history": _P.SCHEDULES_READ,
+    "list_limits": _P.LIMITS_READ,
+    "get_limit": _P.LIMITS_READ,
+    "put_limit": _P.LIMITS_CHANGE,
+    "clear_limit": _P.LIMITS_CHANGE,
+    "list_breakers": _P.LIMITS_READ,
+    "get_breaker": _P.LIMITS_READ,
+    "reset_breaker": _P.LIMITS_CHANGE,
+    "open_breaker": _P.LIMITS_CHANGE,
     "list_workers": _P.WORKERS_READ,
     "get_worker": _P.WORKERS_READ,
     "get_metrics": _P.METRICS_READ,

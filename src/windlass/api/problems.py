@@ -1,7 +1,9 @@
 """Problem documents (RFC 9457): the one shape of every error, and which error of Windlass has which status."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -102,6 +104,8 @@ def misasked(error: msgspec.ValidationError) -> Problem:
 def problem_of(error: WindlassError, prefix: str = "") -> Problem:
     """The problem of an error that Windlass raised; `prefix` is where in the body the job stands that caused it."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if isinstance(error, errors.RateLimitExceeded):
+        return Problem(429, error.code, error.message, headers=_wait(error.facts.get("reset_at")))
     if isinstance(error, errors.StoreError):  # its text names hosts and files, which are nobody's business outside
         return Problem(503, error.code, "the store cannot do that now", headers={"Retry-After": "1"})
     if status == 500:
@@ -126,6 +130,13 @@ def problem_of(error: WindlassError, prefix: str = "") -> Problem:
         mend=mend if isinstance(mend, str) else "",
         suggestions=[str(name) for name in facts.get("suggestions", ())],
     )
+
+
+def _wait(until: object) -> dict[str, str]:
+    """When to come again."""
+    if not isinstance(until, datetime):
+        return {}
+    return {"Retry-After": str(max(1, math.ceil((until - datetime.now(UTC)).total_seconds())))}
 
 
 def pointer(path: str) -> str:

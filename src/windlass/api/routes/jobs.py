@@ -19,12 +19,13 @@ from windlass.clock import moment, seconds
 from windlass.errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout, WindlassError
 from windlass.explain import Explanation
 from windlass.job import Enqueued, Job, NewJob
-from windlass.lease import StoredLine
+from windlass.lease import Delivery, StoredLine
 from windlass.priority import check_priority
 from windlass.producer import MOST_JOBS
 from windlass.query import AuditEntry, Page, Where
 from windlass.results import not_found
 from windlass.states import State
+from windlass.steps import StepRecord
 from windlass.views import Acted as Done
 
 routes = Routes("jobs", "Create jobs, look at them, act on them.")
@@ -129,6 +130,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     error: ErrorView | None
     result: Any | UnsetType = UNSET
+
+
+class SignalSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the signal brings along."""
+
+    data: Any = None
+
+
+class Signalled(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a signal: the job goes on (`woken`), or finds it when it asks (`kept`)."""
+
+    id: str
+    delivery: Delivery
 
 
 class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
@@ -430,9 +444,33 @@ async def get_job_progress(call: Call, id: str) -> ProgressView:
 
 @routes.get("/jobs/{id}/explain")
 async def explain_job(call: Call, id: str) -> Explanation:
-    """Why a job is not running: every reason, its place in line, when it may start."""
+    """Why a job is not running: every reason, its place in line, when it may start.
+
+    Callers with a reach of their own get the reasons' codes and times, not their facts, which name jobs and keys of others.
+    """
     await one_job(call, id)
-    return await call.app.jobs.explain(id)
+    found = await call.app.jobs.explain(id)
+    if call.caller.reach.everything:
+        return found
+    plain = [replace(reason, text=reason.code, facts={}, mend=None) for reason in found.reasons]
+    return replace(found, reasons=tuple(plain), position=None)
+
+
+@routes.get("/jobs/{id}/steps")
+async def get_job_steps(call: Call, id: str) -> list[StepRecord]:
+    """The steps of a durable job that are on record."""
+    await one_job(call, id)
+    return await call.app.jobs.steps(id)
+
+
+@routes.post("/jobs/{id}/signals/{name}", needs_body=False, example={"data": {"approved": True}})
+async def signal_job(call: Call, id: str, name: str, body: SignalSpec) -> Signalled:
+    """Hand a signal to a job whose handler waits for it, or will; 409 if the job has ended."""
+    await one_job(call, id)
+    delivery = await call.app.jobs.signal(id, name, body.data, actor=call.caller.actor)
+    if delivery is Delivery.OVER:
+        raise Problem(409, "wrong-state", "the job has ended")
+    return Signalled(id=id, delivery=delivery)
 
 
 @routes.get("/jobs/{id}/log")
