@@ -220,6 +220,8 @@ class Model:
         return "accepted"
 
     def _suspend(self, job: ModelJob, delay: Micros) -> None:
+        job.expires_at = None
+        job.expires_at = None  # it has started
         if job.box:
             job.run_at = self.now
             job.place = self.next_place()
