@@ -1,4 +1,4 @@
-"""A JSON Web Key Set behind an address: fetched off the event loop, kept for a minute, refreshed before it is stale."""
+"""A JSON Web Key Set behind an address: fetched off the event loop, kept for less than a minute, refreshed before it is stale."""
 
 import asyncio
 import json
@@ -12,10 +12,10 @@ from jwt.exceptions import PyJWTError
 
 log = logging.getLogger("windlass.api")
 
-FRESH = 30.0
+FRESH = 20.0
 """Seconds after which a set is fetched again while the old one still serves."""
-STALE = 60.0
-"""Seconds after which it serves no more: a key that was withdrawn opens nothing for longer than this."""
+STALE = 45.0
+"""Seconds after which it serves no more, so that a key that was withdrawn opens nothing for long."""
 UNKNOWN_EVERY = 5.0
 """Between two fetches for a key id that the set does not have, or anybody could make us ask all the time."""
 

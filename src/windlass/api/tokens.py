@@ -25,8 +25,8 @@ from windlass.queue import check_name
 Algorithm: TypeAlias = Literal["HS256", "RS256", "ES256", "EdDSA"]
 ALGORITHMS: tuple[Algorithm, ...] = ("HS256", "RS256", "ES256", "EdDSA")
 LONGEST_TOKEN = 8_192
-REMEMBERED = 30.0
-"""Seconds for which a token that was good is not looked at again: a withdrawn key opens nothing for longer than a minute."""
+REMEMBERED = 15.0
+"""Seconds for which a token that was good is not looked at again: with `jwks.STALE`, a withdrawn key opens nothing after a minute."""
 
 _MOST_REMEMBERED = 20_000
 _LATEST = 253_402_300_800  # the year 10000
