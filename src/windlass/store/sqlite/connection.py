@@ -40,8 +40,9 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-_STATEMENTS = 256
-"""Prepared statements kept per connection: more than the engine has."""
+_STATEMENTS = 1_024
+"""Prepared statements kept per connection. apsw forgets what was not used in so many executions, however few statements
+there are, and a claim over lines may run several hundred."""
 
 
 def connect(address: Address, *, reads: bool = False) -> Connection:

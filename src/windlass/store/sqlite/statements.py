@@ -1,4 +1,8 @@
-"""The engine's statements: every named part of `sql/*.sql`, with the tables of one namespace."""
+"""The engine's statements: every named part of `sql/*.sql`, with the tables of one namespace.
+
+`?1 || ''` and `?1 + 0` stand where SQLite's planner (3.54) would look at the bound value, in `limit` and in `column = ?`
+beside an `order by`: a statement whose plan depends on a value is prepared anew at each run, which costs a claim 90 us.
+"""
 
 from functools import cache
 from importlib import resources

@@ -37,14 +37,14 @@ union all select min(run_at) from {job} where state = {state:blocked} and (signa
   and run_at < {end_of_time}
 -- name: line
 select ord, n from {job}
-where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3 or attempt > 0)
+where state = {state:waiting} and parked is null and line is null and queue = ?1 || '' and runtime = ?2 || '' and (expires_at is null or expires_at > ?3 or attempt > 0)
 order by ord
 -- name: take_line
 update {job} set state = {to:claim}, lease = ?5, lease_until = ?6, worker = ?7, started_at = ?3
 where n in (
   select n from {job}
-  where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2 and (expires_at is null or expires_at > ?3 or attempt > 0)
-  order by ord limit ?4)
+  where state = {state:waiting} and parked is null and line is null and queue = ?1 || '' and runtime = ?2 || '' and (expires_at is null or expires_at > ?3 or attempt > 0)
+  order by ord limit ?4 + 0)
 returning {claimed}
 -- name: take_these
 update {job} set state = {to:claim}, lease = ?3, lease_until = ?4, worker = ?5, started_at = ?2
@@ -70,11 +70,11 @@ select exists (select 1 from {job} where state = {state:active})
 update {job} set lease_until = ?1 where state = {state:active} and lease_until > ?2
 -- name: take_lapsed
 update {job} set lease = ?3, lease_until = ?4, worker = ?5
-where n in (select n from {job} where state = {state:active} and lease_until <= ?1 order by lease_until limit ?2)
+where n in (select n from {job} where state = {state:active} and lease_until <= ?1 order by lease_until limit ?2 + 0)
 returning {claimed}
 -- name: any_lapsed
 select exists (select 1 from {job} where state = {state:active} and lease_until <= ?)
 -- name: unpark
 update {job} set parked = null
-where n in (select n from {job} where parked is not null and parked = ?1 order by ord limit ?2)
+where n in (select n from {job} where parked is not null and parked = ?1 || '' order by ord limit ?2 + 0)
 returning n

@@ -23,7 +23,7 @@ where c.child in (select value from json_each(?)) and p.state <> {state:complete
 update {job} set state = {to:revive}, waits = ?2, line = null where n = ?1
 -- name: ended_by
 select j.n, j.id, j.queue, j.state, j.priority, j.ukey, j.umode from {cut} as c join {job} as j on j.n = c.child
-where c.parent = ?1 and c.cause = 1 and j.state in ({from:revive}) order by j.n limit ?2
+where c.parent = ?1 + 0 and c.cause = 1 and j.state in ({from:revive}) order by j.n limit ?2 + 0
 -- name: not_by
 update {cut} set cause = 0 where parent = ?1 and child = ?2
 -- name: put_revive
@@ -67,7 +67,7 @@ on conflict (space, key) do update set text = excluded.text, version = excluded.
 -- name: drop_record
 delete from {record} where space = ? and key = ?
 -- name: records
-select key, text, version from {record} where space = ?1 and (until is null or until > ?2) order by key
+select key, text, version from {record} where space = ?1 || '' and (until is null or until > ?2) order by key
 -- name: records_of
 select key, text, version from {record}
-where space = ?1 and key in (select value from json_each(?3)) and (until is null or until > ?2) order by key
+where space = ?1 || '' and key in (select value from json_each(?3)) and (until is null or until > ?2) order by key

@@ -37,9 +37,9 @@ delete from {edge} where child in (select value from json_each(?))
 -- name: drop_adrift_into
 delete from {adrift} where child in (select value from json_each(?))
 -- name: edges_of
-select child, on_failure from {edge} where parent = ?1 and (?2 or on_failure <> 'hold') order by child limit ?3
+select child, on_failure from {edge} where parent = ?1 + 0 and (?2 or on_failure <> 'hold') order by child limit ?3 + 0
 -- name: edges_of_all
-select parent, child, on_failure from {edge} where parent in (select value from json_each(?1)) limit ?2
+select parent, child, on_failure from {edge} where parent in (select value from json_each(?1)) limit ?2 + 0
 -- name: drop_edges_of_all
 delete from {edge} where parent in (select value from json_each(?1))
 -- name: drop_edges

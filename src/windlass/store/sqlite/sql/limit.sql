@@ -27,7 +27,7 @@ select {limit_columns} from {limit} where key = ?
 -- name: limit_numbered
 select {limit_columns} from {limit} where k = ?
 -- name: limits
-select {limit_columns} from {limit} order by key limit ?
+select {limit_columns} from {limit} order by key limit ? + 0
 -- name: limits_named
 select {limit_columns} from {limit} where key in (select value from json_each(?)) order by key
 -- name: broad_limits
@@ -117,34 +117,34 @@ select exists (
 select k from {limit} where awake = 1 and exists (
   select 1 from {line} where waits_for = {limit}.k and head is not null
   and queue in (select value from json_each(?1)) and runtime in (select value from json_each(?2))
-) order by k limit ?3
+) order by k limit ?3 + 0
 -- name: best_waiting
 select k, queue, runtime, grp, keys, rank, head from {line}
-where waits_for = ?1 and head is not null and queue = ?2 and runtime = ?3
-order by rank, head limit ?4
+where waits_for = ?1 + 0 and head is not null and queue = ?2 || '' and runtime = ?3 || ''
+order by rank, head limit ?4 + 0
 -- name: waiting_queues
 select distinct queue from {line} where waits_for = ?1 and head is not null
 -- name: eligible
 select k, queue, runtime, grp, keys, rank, head from {line}
-where queue = ?1 and runtime = ?2 and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
-order by rank, head, k limit ?6
+where queue = ?1 || '' and runtime = ?2 || '' and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
+order by rank, head, k limit ?6 + 0
 -- name: eligible_unkeyed
 select k, queue, runtime, grp, keys, rank, head from {line}
-where queue = ?1 and runtime = ?2 and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
+where queue = ?1 || '' and runtime = ?2 || '' and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
   and keys = '[]'
-order by rank, head, k limit ?6
+order by rank, head, k limit ?6 + 0
 -- name: heads
 select ord, n, run_at, bounds from {job}
-where state = {state:waiting} and parked is null and line = ?1 and line is not null and (expires_at is null or expires_at > ?2 or attempt > 0)
-  and ord > ?3 order by ord limit ?4
+where state = {state:waiting} and parked is null and line = ?1 + 0 and line is not null and (expires_at is null or expires_at > ?2 or attempt > 0)
+  and ord > ?3 order by ord limit ?4 + 0
 -- name: plain_heads
 select ord, n, 0, null from {job}
-where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2
-  and (expires_at is null or expires_at > ?3 or attempt > 0) and ord > ?4 order by ord limit ?5
+where state = {state:waiting} and parked is null and line is null and queue = ?1 || '' and runtime = ?2 || ''
+  and (expires_at is null or expires_at > ?3 or attempt > 0) and ord > ?4 order by ord limit ?5 + 0
 -- name: plain_heads_aged
 select ord, n, run_at, null from {job}
-where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2
-  and (expires_at is null or expires_at > ?3 or attempt > 0) and ord > ?4 order by ord limit ?5
+where state = {state:waiting} and parked is null and line is null and queue = ?1 || '' and runtime = ?2 || ''
+  and (expires_at is null or expires_at > ?3 or attempt > 0) and ord > ?4 order by ord limit ?5 + 0
 -- name: keep_line
 update {line} set rank = ?2, head = ?3, waits_for = ?4 where k = ?1
 -- name: held_lines
@@ -163,16 +163,16 @@ union all select n from {job} where state = {state:waiting} and parked is null a
 union all select n from {job} where state = {state:active} and kind = ?1
 -- name: holders
 select id from {job}
-where state = {state:active} and line is not null and line in (select line from {tie} where lim = ?1) limit ?2
+where state = {state:active} and line is not null and line in (select line from {tie} where lim = ?1) limit ?2 + 0
 -- name: sweepable_lines
 select k from {line} as l where head is null
   and k not in (select line from {job} where state = {state:active} and line is not null)
   and not exists (select 1 from {job} where state = {state:waiting} and parked is null and line is not null and line = l.k)
-limit ?
+limit ? + 0
 -- name: stale_lines
 select l.k, exists (
   select 1 from {job} where state = {state:waiting} and parked is null and line is not null and line = l.k
-) from {line} as l where l.k > ?1 and l.head is not null order by l.k limit ?2
+) from {line} as l where l.k > ?1 and l.head is not null order by l.k limit ?2 + 0
 -- name: empty_line
 update {line} set head = null, waits_for = null where k = ?
 -- name: delete_lines
@@ -182,13 +182,13 @@ delete from {tie} where line in (select value from json_each(?))
 -- name: unused_limits
 select k from {limit} where pinned = 0 and broad = 0 and held = 0 and changed_at < ?1
   and (shut_until is null or shut_until < ?2) and not exists (select 1 from {tie} where lim = {limit}.k)
-limit ?3
+limit ?3 + 0
 -- name: stale_meters
-select meter from {meter} where until <= ?1 limit ?2
+select meter from {meter} where until <= ?1 limit ?2 + 0
 -- name: count_waiting
 select count(*) from (
   select 1 from {line} where waits_for = ?1 and head is not null and queue in (select value from json_each(?2))
-  and runtime in (select value from json_each(?3)) limit ?4
+  and runtime in (select value from json_each(?3)) limit ?4 + 0
 )
 -- name: any_awake
 select exists (select 1 from {limit} where awake = 1)

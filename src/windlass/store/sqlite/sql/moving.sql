@@ -2,7 +2,7 @@
 -- name: dump
 select n, ord, parked, umode, bounds, weight, signal, {record_columns} from {job}
 where id > ?1 and (state in ({any:live}) or state = {state:failed} or n in (select parent from {edge}))
-order by id limit ?2
+order by id limit ?2 + 0
 -- name: dump_edges
 select e.child, p.id, e.on_failure from {edge} as e join {job} as p on p.n = e.parent
 where e.child in (select value from json_each(?1))

@@ -11,12 +11,12 @@ select name, paused, paused_at, sort, ageing from {queue} order by name
 select info, seen_at, claimed_at from {worker} where info is not null and gone_at > ? order by id
 -- name: log
 select at, attempt, level, text from (
-  select k, at, attempt, level, text from {log} where job = (select n from {job} where id = ?1) order by k desc limit ?2
+  select k, at, attempt, level, text from {log} where job = (select n from {job} where id = ?1 || '') order by k desc limit ?2 + 0
 ) order by k
 -- name: audit
-select at, actor, action, target, detail from {audit} order by k desc limit ?
+select at, actor, action, target, detail from {audit} order by k desc limit ? + 0
 -- name: audit_of
-select at, actor, action, target, detail from {audit} where target = ? order by k desc limit ?
+select at, actor, action, target, detail from {audit} where target = ? || '' order by k desc limit ? + 0
 -- name: tallies
 select minute, queue, kind, name, bucket, value from {tally} where minute >= ?1 and minute < ?2
   and (?3 is null or queue in (select value from json_each(?3)))
@@ -48,9 +48,9 @@ select p.id, p.state from {edge} as e join {job} as p on p.n = e.parent where e.
 -- name: ahead
 select count(*) from (
   select 1 from {job} where state = {state:waiting} and parked is null and line is null and queue = ?1 and runtime = ?2
-  and ord < ?3 limit ?4
+  and ord < ?3 limit ?4 + 0
 )
 -- name: ahead_in_line
 select count(*) from (
-  select 1 from {job} where state = {state:waiting} and parked is null and line is not null and line = ?1 and ord < ?2 limit ?3
+  select 1 from {job} where state = {state:waiting} and parked is null and line is not null and line = ?1 and ord < ?2 limit ?3 + 0
 )

@@ -6,7 +6,7 @@ select n, attempt from {job} where id = ?1 and lease = ?2 and state = {state:act
 -- name: put_line
 insert into {log} (job, at, attempt, level, text) values (?, ?, ?, ?, ?)
 -- name: trim_log
-delete from {log} where job = ?1 and k <= (select k from {log} where job = ?1 order by k desc limit 1 offset ?2)
+delete from {log} where job = ?1 + 0 and k <= (select k from {log} where job = ?1 + 0 order by k desc limit 1 offset ?2)
 -- name: put_step
 insert into {step} (job, position, name, value, done, at, attempt) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 on conflict (job, position) do update set name = excluded.name, value = excluded.value, done = excluded.done,
@@ -14,9 +14,9 @@ on conflict (job, position) do update set name = excluded.name, value = excluded
 -- name: step_on_record
 select value from {step} where job = ?1 and position = ?2 and name = ?3 and done
 -- name: steps
-select position, name, value, done, at, attempt from {step} where job = (select n from {job} where id = ?) order by position
+select position, name, value, done, at, attempt from {step} where job = (select n from {job} where id = ? || '') order by position
 -- name: oldest_mail
-select k, data from {mail} where job = ?1 and name = ?2 order by k limit 1
+select k, data from {mail} where job = ?1 + 0 and name = ?2 || '' order by k limit 1
 -- name: drop_mail
 delete from {mail} where k = ?
 -- name: put_mail

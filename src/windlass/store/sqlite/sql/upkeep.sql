@@ -1,16 +1,16 @@
 -- What time does: promotion, expiry, pruning.
 -- name: due_in
-select run_at, n, priority from {job} where state in ({from:promote}) and queue = ?1 and run_at <= ?2 order by run_at limit ?3
+select run_at, n, priority from {job} where state in ({from:promote}) and queue = ?1 || '' and run_at <= ?2 order by run_at limit ?3 + 0
 -- name: overslept_in
 select run_at, n, priority from {job}
-where state = {state:blocked} and (signal is null) = 0 and queue = ?1 and run_at <= ?2 order by run_at limit ?3
+where state = {state:blocked} and (signal is null) = 0 and queue = ?1 || '' and run_at <= ?2 order by run_at limit ?3 + 0
 -- name: promote_one
 update {job} set state = {to:promote}, ord = ?2, reason = iif(signal is null, reason, null), signal = null where n = ?1
 -- name: due_state
 select state from {job} where n = ?
 -- name: expired
 select n, id, queue, state from {job}
-where expires_at is not null and attempt = 0 and state in ({any:pending}) and expires_at <= ?1 order by expires_at limit ?2
+where expires_at is not null and attempt = 0 and state in ({any:pending}) and expires_at <= ?1 order by expires_at limit ?2 + 0
 -- name: next_expiry
 select min(expires_at) from {job} where expires_at is not null and attempt = 0 and state in ({any:pending})
 -- name: end_these
@@ -19,13 +19,13 @@ update {job} set state = ?2, reason = ?3, finished_at = ?4, parked = null, waits
 where n in (select value from json_each(?1))
 -- name: aged
 select n, id from {job}
-where state in ({any:final}) and queue = ?1 and state = ?2 and finished_at <= ?3
+where state in ({any:final}) and queue = ?1 || '' and state = ?2 and finished_at <= ?3
   and not exists (select 1 from {edge} where parent = {job}.n)
-order by finished_at limit ?4
+order by finished_at limit ?4 + 0
 -- name: oldest
 select n, id from (
-  select n, id from {job} where state in ({any:final}) and queue = ?1 and state = ?2 order by finished_at limit ?3
-) as old where not exists (select 1 from {edge} where parent = old.n) limit ?4
+  select n, id from {job} where state in ({any:final}) and queue = ?1 || '' and state = ?2 order by finished_at limit ?3 + 0
+) as old where not exists (select 1 from {edge} where parent = old.n) limit ?4 + 0
 -- name: final_counts
 select queue, state, n from {count} where n > 0 and state in ({any:final})
 -- name: delete_cut
