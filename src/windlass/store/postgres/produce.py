@@ -69,20 +69,25 @@ def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
         _some([key and key.latest for key in keys]) if unique else None,
         _some([job.answer for job in jobs]),
         *_bounds(jobs),
-        None if all(job.weight == 1 for job in jobs) else _same([job.weight for job in jobs]),
+        _weights([job.weight for job in jobs]),
     ]
 
 
 def _bounds(jobs: Sequence[NewJob[Any]]) -> Arrays:
     """The limits of the jobs, each with its row's number from 1."""
-    bounds = [(n, bound) for n, job in enumerate(jobs, 1) if job.limits for bound in job.limits]
-    if not bounds:
+    limits = [job.limits for job in jobs]
+    if limits.count(()) == len(limits):
         return [None] * 7
+    bounds = [(n, bound) for n, each in enumerate(limits, 1) for bound in each]
     return [
         [n for n, _ in bounds],
         [bound.key for _, bound in bounds],
         *bound_columns([bound for _, bound in bounds]),
     ]
+
+
+def _weights(weights: list[int]) -> list[Any] | None:
+    return None if weights.count(1) == len(weights) else _same(weights)
 
 
 def bound_columns(bounds: Sequence[Bound]) -> Arrays:
@@ -152,7 +157,7 @@ class Producer:
             # Some id is stored already: a repeat after a lost reply. With care only another one at this moment collides.
             told = await self._store(jobs, simple=simple, careful=True)
         self._db.bell.ring("ready")
-        if any(job.answer is not None for job in jobs):
+        if _some([job.answer for job in jobs]) is not None:
             self._db.bell.ring("done")
         return told
 

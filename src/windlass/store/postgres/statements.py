@@ -17,7 +17,7 @@ VERBS = (
     "prune", "record", "rescue", "step", "lines", "serve", "limits",
 )  # fmt: skip
 ROUTINES = ("lines", "serve", "limits", "enqueue", "finish", "promote", "command", "step")
-_DUE = render("(state IN ({from:promote}) OR state = {state:blocked} AND signal IS NOT NULL)")
+_DUE = render("(signal IS NOT NULL AND state = {state:blocked} OR state IN ({from:promote}))")
 """What a time brings back. One text, because a partial index serves only those who say exactly its predicate."""
 
 _RULED = "(EXISTS (SELECT FROM {schema}.queue WHERE ordering <> 'strict') OR EXISTS (SELECT FROM {schema}.gate WHERE ruling))"

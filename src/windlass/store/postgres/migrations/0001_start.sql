@@ -61,8 +61,8 @@ CREATE TABLE {schema}.job (
 
 -- What may be claimed, in order: the plain line, and the lanes. Parked jobs are out of it.
 CREATE INDEX job_ready ON {schema}.job (queue, runtime, ord) WHERE state = {state:waiting} AND park IS NULL AND lane IS NULL;
-CREATE INDEX job_lane ON {schema}.job (lane, ord) WHERE state = {state:waiting} AND park IS NULL AND lane IS NOT NULL;
-CREATE INDEX job_holding ON {schema}.job (id) WHERE state = {state:active} AND keys IS NOT NULL;
+CREATE INDEX job_lane ON {schema}.job (lane, ord) WHERE lane IS NOT NULL AND state = {state:waiting} AND park IS NULL;
+CREATE INDEX job_holding ON {schema}.job (id) WHERE keys IS NOT NULL AND state = {state:active};
 CREATE INDEX job_parked ON {schema}.job (park, ord) WHERE park IS NOT NULL;
 -- What time brings back: delayed and retrying jobs, and suspended ones.
 CREATE INDEX job_due ON {schema}.job (run_at) WHERE {due};

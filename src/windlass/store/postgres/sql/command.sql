@@ -39,7 +39,7 @@ SELECT {schema}.run_now($1::text[])
 SELECT {schema}.reprioritise($1::text[], $2::integer)
 
 -- name: settle
-SELECT readied FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock())
+SELECT readied FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock(), false)
 
 -- name: audit
 INSERT INTO {schema}.audit (at, actor, action, target, detail) VALUES ({schema}.clock(), $1, $2, $3, $4)

@@ -270,7 +270,7 @@ BEGIN
             ON CONFLICT DO NOTHING;
             gone := {schema}.leave(gone);
             IF channel IS NULL THEN
-                PERFORM {schema}.settle({inline_edges}, gone, at) WHERE cardinality(gone) > 0;
+                PERFORM {schema}.settle({inline_edges}, gone, at, false) WHERE cardinality(gone) > 0;
             ELSE
                 INSERT INTO {schema}.settle (parent) SELECT unnest(gone);
             END IF;

@@ -45,7 +45,7 @@ BEGIN
     END IF;
     INSERT INTO {schema}.batch VALUES (at - at % 60000000, t_queues, t_kinds, t_names, t_buckets, t_values);
     IF parents IS NOT NULL THEN
-        SELECT s.readied OR complete.readied IS TRUE INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
+        SELECT s.readied OR complete.readied IS TRUE INTO readied FROM {schema}.settle({inline_edges}, parents, at, true) s;
     END IF;
 END $$;
 
@@ -108,6 +108,7 @@ BEGIN
         PERFORM {schema}.enter(again, false);
     END IF;
     IF asleep IS NOT NULL THEN
+        UPDATE {schema}.job SET expires_at = NULL WHERE id = ANY(asleep) AND expires_at IS NOT NULL; -- they have started
         -- The rows are locked by now: a signal that came before is in the box, a later one finds the job suspended.
         SELECT array_agg(j.id) INTO asleep FROM {schema}.job j
         WHERE j.id = ANY(asleep) AND EXISTS (SELECT FROM {schema}.box b WHERE b.job = j.id AND b.name = j.signal);
@@ -120,7 +121,7 @@ BEGIN
         PERFORM {schema}.free_keys(freeing);
     END IF;
     IF parents IS NOT NULL AND NOT follows THEN
-        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at) s;
+        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at, false) s;
     END IF;
     readied := coalesce(readied, false) OR coalesce(back, false);
 END $$;

@@ -71,7 +71,7 @@ BEGIN
         more := more OR cardinality(expired) >= bound;
     END IF;
     IF cardinality(parents) > 0 OR EXISTS (SELECT FROM {schema}.settle) THEN
-        SELECT * INTO left_over FROM {schema}.settle(bound, coalesce(parents, '{}'), at);
+        SELECT * INTO left_over FROM {schema}.settle(bound, coalesce(parents, '{}'), at, false);
         moved := moved + left_over.moved;
         more := more OR left_over.more OR EXISTS (SELECT FROM {schema}.settle);
         readied := readied OR left_over.readied;

@@ -69,23 +69,9 @@ BEGIN
     RETURN {schema}.leave(ids);
 END $$;
 
--- Blocked jobs whose last parent let them go become waiting, or delayed when their time is ahead.
-CREATE OR REPLACE FUNCTION {schema}.unblock(ids text[], at bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    lined boolean;
+-- What jobs that have just stopped waiting for parents need besides their new state. `lined`: one of them may belong into a lane.
+CREATE OR REPLACE FUNCTION {schema}.let_go(ids text[], lined boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    WITH up AS (
-        UPDATE {schema}.job j
-        SET state = CASE WHEN run_at > at THEN {state:delayed} ELSE {to:unblock} END,
-            run_at = greatest(run_at, at), ord = {schema}.place(priority, p.seq), waits = 0
-        FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
-        WHERE j.id = p.id RETURNING j.queue, j.state, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
-    ),
-    told AS (
-        INSERT INTO {schema}.delta (queue, state, n)
-        SELECT queue, {state:blocked}, -count(*) FROM up GROUP BY queue UNION ALL SELECT queue, state, count(*) FROM up GROUP BY queue, state
-    )
-    SELECT bool_or(up.lined) INTO lined FROM up;
     IF lined OR {ruled} THEN
         PERFORM {schema}.enter(ids, false);
     END IF;
@@ -107,17 +93,17 @@ BEGIN
 END $$;
 
 -- Settles the edges of ended parents: of `line` and of those whom that ends, level by level, up to `budget` edges; what is left
--- goes to the table `settle`. With an empty `line`: those of that table. An edge is deleted before its child is counted down, so
--- nothing counts twice. Locks: parent, then children by id, then edges.
+-- goes to the table `settle`. With an empty `line`: those of that table. The parent's row is locked, so that
+-- nobody else counts the same edges. `known`: the caller has completed the whole line. Locks: parent, then children by id, then edges.
 CREATE OR REPLACE FUNCTION {schema}.settle(
-    budget integer, line text[], at bigint, OUT moved integer, OUT readied boolean, OUT ended boolean, OUT more boolean
+    budget integer, line text[], at bigint, known boolean, OUT moved integer, OUT readied boolean, OUT ended boolean, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     item text; stored boolean := cardinality(line) = 0; stood text; well boolean; kids text[]; did record;
 BEGIN
     moved := 0; readied := false; ended := false;
-    IF cardinality(line) > 1 THEN
-        SELECT * INTO did FROM {schema}.settle_completed(line, budget, at);
+    IF cardinality(line) > 1 OR known AND cardinality(line) = 1 THEN
+        SELECT * INTO did FROM {schema}.settle_completed(line, known, budget, at);
         line := did.rest;
         moved := did.moved;
         readied := did.readied;
@@ -165,42 +151,63 @@ BEGIN
 END $$;
 
 -- The edges of all completed parents of the line at once, if they are within the budget: the usual case, where a level of many
--- jobs leads to few. `rest`: what is left of the line, and jobs with dependents that this ended.
+-- jobs leads to few. `known`: the caller has just completed all of them, so they need no look. `rest`: what is left of the line,
+-- and jobs with dependents that this ended.
 CREATE OR REPLACE FUNCTION {schema}.settle_completed(
-    line text[], budget integer, at bigint, OUT rest text[], OUT moved integer, OUT readied boolean
+    line text[], known boolean, budget integer, at bigint, OUT rest text[], OUT moved integer, OUT readied boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    wells text[]; kids text[]; go text[]; calm text[];
+    wells text[] := line; kids text[]; go text[]; calm text[]; lined boolean;
 BEGIN
     rest := line; moved := 0; readied := false;
-    SELECT array_agg(id) INTO wells FROM (
-        SELECT id, state FROM {schema}.job WHERE id = ANY(line) ORDER BY id OFFSET 0 FOR UPDATE
-    ) j WHERE state = {state:completed}; -- fenced off, or the planner would start from the index of completed jobs
-    SELECT array_agg(child), count(*) INTO kids, moved
-    FROM (SELECT child FROM {schema}.edge WHERE parent = ANY(wells) LIMIT budget + 1) e;
-    IF wells IS NULL OR moved > budget THEN
+    IF NOT known THEN
+        SELECT array_agg(id) INTO wells FROM (
+            SELECT id, state FROM {schema}.job WHERE id = ANY(line) ORDER BY id OFFSET 0 FOR UPDATE
+        ) j WHERE state = {state:completed}; -- fenced off, or the planner would start from the index of completed jobs
+    END IF;
+    IF wells IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT count(*), array_agg(child) INTO moved, kids FROM (SELECT child FROM {schema}.edge WHERE parent = ANY(wells) LIMIT budget + 1) e;
+    IF moved > budget THEN
         moved := 0;
         RETURN;
     END IF;
-    SELECT coalesce(array_agg(l.id ORDER BY l.n), '{}') INTO rest
-    FROM unnest(line) WITH ORDINALITY l(id, n) WHERE l.id <> ALL(wells);
-    IF kids IS NULL THEN
+    rest := '{}';
+    IF NOT known THEN
+        SELECT coalesce(array_agg(l.id ORDER BY l.n), '{}') INTO rest
+        FROM unnest(line) WITH ORDINALITY l(id, n) WHERE l.id <> ALL(wells);
+    END IF;
+    IF moved = 0 THEN
         RETURN;
     END IF;
-    SELECT array_agg(DISTINCT id) INTO kids FROM unnest(kids) k(id);
-    PERFORM 1 FROM {schema}.job WHERE id = ANY(kids) ORDER BY id FOR UPDATE;
-    WITH gone AS (
-        DELETE FROM {schema}.edge WHERE parent = ANY(wells) AND child = ANY(kids) RETURNING child, on_failure
+    WITH less AS MATERIALIZED (
+        SELECT child, count(*)::integer AS n, bool_or(on_failure = 'trigger') AS triggers FROM {schema}.edge
+        WHERE parent = ANY(wells) AND child = ANY(kids) GROUP BY child ORDER BY child
     ),
-    less AS (SELECT child, count(*)::integer AS n, bool_or(on_failure = 'trigger') AS triggers FROM gone GROUP BY child),
+    numbered AS MATERIALIZED (SELECT l.*, nextval('{schema}.seq') AS seq FROM less l),
     fewer AS (
-        UPDATE {schema}.job j SET waits = waits - l.n FROM less l WHERE j.id = l.child AND j.waits > 0
-        RETURNING j.id, j.waits, l.triggers
+        -- In the order of ids, so that calls which count the same children down follow each other. Blocked jobs are those that wait;
+        -- the state itself would make the planner start from the index of rare states.
+        UPDATE {schema}.job j SET
+            waits = j.waits - l.n,
+            state = CASE WHEN j.waits > l.n OR l.triggers THEN j.state WHEN j.run_at > at THEN {state:delayed} ELSE {to:unblock} END,
+            run_at = CASE WHEN j.waits > l.n OR l.triggers THEN j.run_at ELSE greatest(j.run_at, at) END,
+            ord = CASE WHEN j.waits > l.n OR l.triggers THEN j.ord ELSE {schema}.place(j.priority, l.seq) END
+        FROM numbered l WHERE j.id = l.child AND j.waits > 0
+        RETURNING j.id, j.queue, j.state, j.waits, l.triggers, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
+    ),
+    told AS (
+        INSERT INTO {schema}.delta (queue, state, n)
+        SELECT queue, {state:blocked}, -count(*) FROM fewer WHERE waits = 0 AND NOT triggers GROUP BY queue
+        UNION ALL SELECT queue, state, count(*) FROM fewer WHERE waits = 0 AND NOT triggers GROUP BY queue, state
     )
-    SELECT array_agg(id) FILTER (WHERE waits = 0 AND NOT triggers), array_agg(id) FILTER (WHERE waits = 0 AND triggers)
-    INTO go, calm FROM fewer;
+    SELECT array_agg(id) FILTER (WHERE waits = 0 AND NOT triggers), array_agg(id) FILTER (WHERE waits = 0 AND triggers),
+           bool_or(fewer.lined)
+    INTO go, calm, lined FROM fewer;
+    DELETE FROM {schema}.edge WHERE parent = ANY(wells) AND child = ANY(kids);
     IF go IS NOT NULL THEN
-        PERFORM {schema}.unblock(go, at);
+        PERFORM {schema}.let_go(go, lined);
         readied := true;
     END IF;
     IF calm IS NOT NULL THEN
@@ -213,30 +220,43 @@ CREATE OR REPLACE FUNCTION {schema}.settle_edges(
     ended text, stood text, well boolean, kids text[], at bigint, OUT parents text[], OUT readied boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    go text[]; calm text[]; fired text[]; doomed text[]; failing text[]; why text := 'parent ' || ended || ' ' || stood;
+    go text[]; calm text[]; fired text[]; doomed text[]; failing text[]; lined boolean; why text := 'parent ' || ended || ' ' || stood;
 BEGIN
     parents := '{}';
-    PERFORM 1 FROM {schema}.job WHERE id = ANY(kids) ORDER BY id FOR UPDATE;
-    WITH gone AS (
-        DELETE FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids) RETURNING e.child, e.on_failure
+    WITH numbered AS MATERIALIZED (
+        SELECT g.child, g.on_failure, nextval('{schema}.seq') AS seq, g.on_failure = 'run' OR well AND g.on_failure <> 'trigger' AS counts,
+               g.on_failure = 'trigger' AND NOT well AS fires
+        FROM (
+            SELECT e.child, e.on_failure FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids) ORDER BY e.child
+        ) g
     ),
     fewer AS (
-        -- Blocked jobs are those that wait. The state itself would make the planner start from the index of rare states.
-        UPDATE {schema}.job j SET waits = waits - 1 FROM gone g WHERE j.id = g.child AND j.waits > 0
-        RETURNING j.id, j.waits, g.on_failure
+        UPDATE {schema}.job j SET
+            waits = CASE WHEN g.fires THEN 0 ELSE j.waits - 1 END,
+            state = CASE WHEN NOT (g.fires OR g.counts AND j.waits = 1) THEN j.state
+                         WHEN j.run_at > at THEN {state:delayed} ELSE {to:unblock} END,
+            run_at = CASE WHEN g.fires OR g.counts AND j.waits = 1 THEN greatest(j.run_at, at) ELSE j.run_at END,
+            ord = CASE WHEN g.fires OR g.counts AND j.waits = 1 THEN {schema}.place(j.priority, g.seq) ELSE j.ord END
+        FROM numbered g WHERE j.id = g.child AND j.waits > 0
+        RETURNING j.id, j.queue, j.state, j.waits, g.on_failure, g.fires, g.fires OR g.counts AND j.waits = 0 AS goes,
+                  j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
+    ),
+    told AS (
+        INSERT INTO {schema}.delta (queue, state, n)
+        SELECT queue, {state:blocked}, -count(*) FROM fewer WHERE goes GROUP BY queue
+        UNION ALL SELECT queue, state, count(*) FROM fewer WHERE goes GROUP BY queue, state
     )
-    SELECT array_agg(id) FILTER (WHERE on_failure <> 'trigger' AND waits = 0 AND (well OR on_failure = 'run')),
+    SELECT array_agg(id) FILTER (WHERE goes), array_agg(id) FILTER (WHERE fires),
            array_agg(id) FILTER (WHERE on_failure = 'trigger' AND waits = 0 AND well),
-           array_agg(id) FILTER (WHERE on_failure = 'trigger' AND NOT well),
            array_agg(id) FILTER (WHERE on_failure = 'cancel' AND NOT well),
-           array_agg(id) FILTER (WHERE on_failure = 'fail' AND NOT well)
-    INTO go, calm, fired, doomed, failing FROM fewer;
+           array_agg(id) FILTER (WHERE on_failure = 'fail' AND NOT well), bool_or(fewer.lined)
+    INTO go, fired, calm, doomed, failing, lined FROM fewer;
+    DELETE FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids);
     IF fired IS NOT NULL THEN
         DELETE FROM {schema}.edge WHERE child = ANY(fired);
-        go := coalesce(go, '{}') || fired;
     END IF;
     IF go IS NOT NULL THEN
-        PERFORM {schema}.unblock(go, at);
+        PERFORM {schema}.let_go(go, lined);
     END IF;
     IF calm IS NOT NULL THEN
         parents := parents || {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at);
