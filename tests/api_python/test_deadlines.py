@@ -103,13 +103,14 @@ async def test_a_running_attempt_is_cut_at_it(app: Windlass, runtime: str) -> No
     async def sleep() -> None:
         await asyncio.sleep(20)
 
-    work: Any = app.job(kind="work", timeout="15s", deadline="0.3s", max_attempts=5)(
+    work: Any = app.job(kind="work", timeout="15s", deadline="1s", max_attempts=5)(
         sleep if runtime == "async" else wait
     )
     async with app:
-        ref = await work.enqueue()
         worker = app.worker()
         running = asyncio.create_task(worker.run())
+        await until(app.workers, "the worker to be known")
+        ref = await work.enqueue()
         await until(lambda: _is_over(ref), "the attempt to be cut", timeout=15)
         job = await ref.job()
         assert (job.state, job.reason) == ("failed", "deadline")
