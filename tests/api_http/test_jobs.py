@@ -2,9 +2,14 @@
 
 import asyncio
 
+import msgspec
+from msgspec.structs import replace
+
 from tests.api_http.kit import enqueue, opened, problem
 from tests.store.kit import Place
 from tests.waiting import until
+from windlass.api import bulk
+from windlass.query import Swap
 
 API = "/api/v1"
 
@@ -178,10 +183,10 @@ async def test_bulk_acts(place: Place) -> None:
             return (await client.get(answer.headers["location"])).json()["status"] == "completed"
 
         await until(over, "the bulk operation to end")
-        bulk = (await client.get(answer.headers["location"])).json()
-        assert (bulk["matched"], bulk["done"], bulk["refused"]) == (600, 600, 0)
+        act = (await client.get(answer.headers["location"])).json()
+        assert (act["matched"], act["done"], act["refused"]) == (600, 600, 0)
         assert (await client.get(f"{API}/jobs/{kept}")).json()["state"] == "delayed"
-        assert [each["id"] for each in (await client.get(f"{API}/bulk")).json()["items"]] == [bulk["id"]]
+        assert [each["id"] for each in (await client.get(f"{API}/bulk")).json()["items"]] == [act["id"]]
 
 
 async def test_a_bulk_act_can_be_undone_within_its_window(place: Place) -> None:
@@ -194,6 +199,27 @@ async def test_a_bulk_act_can_be_undone_within_its_window(place: Place) -> None:
         stopped = await client.post(f"{answer.headers['location']}/cancel")
         assert (stopped.json()["status"], stopped.json()["done"]) == ("cancelled", 0)
         assert (await client.get(f"{API}/jobs/{id}")).status_code == 200
+
+
+async def test_a_bulk_act_goes_on_when_its_process_is_gone(place: Place) -> None:
+    async with opened(place) as door:
+        client = await door.as_("operator")
+        jobs = [{"kind": "add", "args": {"a": n}, "delay": "1h"} for n in range(300)]
+        await client.post(f"{API}/jobs/batch", json={"jobs": jobs})
+        body = {"action": "cancel", "q": "kind:add", "undo_window": "1s"}
+        href = (await client.post(f"{API}/bulk", json=body)).headers["location"]
+        store = await door.app.store()
+        (record,) = await store.records(bulk.SPACE)
+        known = msgspec.json.decode(record.text or "", type=bulk.Bulk)
+        left = replace(known, status="running", runner="somebody gone", beat=1.0, starts_at=known.created_at)
+        text = msgspec.json.encode(left).decode()
+        await store.exchange([Swap(space=bulk.SPACE, key=record.key, text=text)])
+
+        async def over() -> bool:
+            return (await client.get(href)).json()["status"] == "completed"
+
+        await until(over, "the bulk act to go on")
+        assert (await client.get(href)).json()["done"] == 300
 
 
 async def test_workflows_and_batches(place: Place) -> None:

@@ -163,6 +163,31 @@ async def test_mounted_under_a_prefix(place: Place) -> None:
         assert (await client.get("/api/v1/jobs")).json() == {"detail": "Not Found"}
 
 
+async def test_behind_a_proxy_that_cuts_off_a_prefix(tmp_path: Path) -> None:
+    port = free_port()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        with served(tmp_path, port, "--root-path", "/queue"):
+            await answers(client)
+            made = await client.post("/api/v1/jobs", json={"kind": "add", "args": {"a": 1}})
+            assert made.headers["location"] == f"/queue/api/v1/jobs/{made.json()['id']}"
+            assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/queue"}]
+
+
+def test_keys_on_the_command_line(tmp_path: Path) -> None:
+    at = ("--url", "sqlite:///jobs.db", "-o", "json")
+    made = json.loads(
+        command(tmp_path, "keys", "create", "shop", "--user", "shop", "--scopes", "jobs:read", *at).stdout
+    )
+    assert made["key"].startswith(f"wl_{made['id']}_")
+    (listed,) = json.loads(command(tmp_path, "keys", "ls", *at).stdout)["items"]
+    assert (listed["id"], listed["scopes"], "hash" in listed) == (made["id"], ["jobs:read"], False)
+    assert command(tmp_path, "keys", "revoke", made["id"], *at).returncode == 0
+    assert json.loads(command(tmp_path, "keys", "ls", *at).stdout)["items"][0]["revoked_at"]
+    assert command(tmp_path, "keys", "revoke", "nothing", *at).returncode == 4
+    for wrong in (("--scopes", "everything"), ("--user", "a b"), ("--expires", "soon"), ("--role", "root")):
+        assert command(tmp_path, "keys", "create", "x", *wrong, *at).returncode == 2, wrong
+
+
 async def test_a_body_without_end_is_cut_off(memory: Place) -> None:
     app = make_app(memory)
     host = FastAPI(lifespan=app.lifespan)

@@ -4,6 +4,7 @@ Who is it, how much has it asked, may it, what does it ask, has it asked that be
 Logs name the route, the caller and the outcome; never a query, a body, a header or an error's text.
 """
 
+import asyncio
 import logging
 import time
 import traceback
@@ -29,6 +30,8 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _JSON = "application/json"
 LONGEST_PATH_NAME = 200
+LONGEST_BODY = 60.0
+"""Seconds that a body may take to arrive: whoever drips it holds a connection and nothing else, but not for ever."""
 
 
 class Serving:
@@ -168,11 +171,15 @@ async def read_text(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(LONGEST_BODY):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Problem(408, "body-too-slow", "the body did not come in time", headers={"Connection": "close"}) from None
     return b"".join(chunks)
 
 

@@ -26,7 +26,8 @@ Algorithm: TypeAlias = Literal["HS256", "RS256", "ES256", "EdDSA"]
 ALGORITHMS: tuple[Algorithm, ...] = ("HS256", "RS256", "ES256", "EdDSA")
 LONGEST_TOKEN = 8_192
 REMEMBERED = 15.0
-"""Seconds for which a token that was good is not looked at again: with `jwks.STALE`, a withdrawn key opens nothing after a minute."""
+"""Seconds for which a token that was good is not looked at again. Together with `jwks.STALE` less than a minute or so: a key
+that was withdrawn opens nothing afterwards."""
 
 _MOST_REMEMBERED = 20_000
 _LATEST = 253_402_300_800  # the year 10000

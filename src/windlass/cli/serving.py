@@ -86,7 +86,8 @@ async def _serve(asgi: Any, where: Listening) -> None:
         log_config=None,
         lifespan="on",
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 << 10,
-        limit_concurrency=None,
+        limit_concurrency=2_000,
     )
     await uvicorn.Server(config).serve()
