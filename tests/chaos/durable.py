@@ -12,9 +12,11 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 from windlass.app import Windlass
+from windlass.chunk import Chunk
 from windlass.context import Context
 from windlass.lease import Step
 from windlass.store import open_store
@@ -65,6 +67,27 @@ async def approval(ctx: Context) -> list[Any]:
     await ctx.sleep("100ms")
     said = await ctx.wait_for("go", timeout="1h")
     return [one, said, await ctx.step("thank", effect, "thank", ctx)]
+
+
+@app.job(kind="export", max_attempts=1, max_rescues=100)
+async def export(ctx: Context, rows: int) -> AsyncIterator[int]:
+    """One effect a row, twenty milliseconds each; the cursor is kept every 250 ms."""
+    for row in range(ctx.cursor or 0, rows):
+        effect(f"row-{row}", ctx)
+        yield row + 1
+        await asyncio.sleep(0.02)
+
+
+@app.job(kind="push", max_attempts=1, max_rescues=100, chunk=10, chunk_wait="1s")
+async def push(chunk: Chunk[int, int]) -> None:
+    """Marks five and, the first time, waits to be killed."""
+    for item in chunk:
+        effect("push", item.ctx)
+        if item.value < 5:
+            item.done(item.value)
+    if "KILL" in os.environ:
+        await asyncio.sleep(3_600)
+    chunk.done(-1)
 
 
 def is_about_the_job(verb: str, given: tuple[Any, ...], answer: Any) -> bool:

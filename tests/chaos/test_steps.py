@@ -117,6 +117,45 @@ async def test_sleeps_and_signals_survive_kills(app: Windlass, tmp_path: Path) -
             ], point  # fmt: skip
 
 
+@pytest.mark.slow
+async def test_an_iterable_job_goes_on_from_its_cursor(app: Windlass, tmp_path: Path) -> None:
+    rows = 60
+    app.handlers["export"] = durable.export
+    async with app, crew_of(app, tmp_path) as crew:
+        [ref] = await app.enqueue_many([durable.export.job(rows)])
+        doomed = await start(crew)
+        await until(lambda: crew.effects("row-40"), "forty rows", 30)
+        await crew.kill(doomed)
+        [cursor] = await app.jobs.steps(ref)
+        await start(crew)
+        job = await ended(app, ref.id, 30)
+        assert (job.state, job.rescues) == ("completed", 1)
+        times = [len(crew.effects(f"row-{row}")) for row in range(rows)]
+        assert min(times) == 1 and max(times) == 2
+        # What was done again is what came after the cursor, and that is less than was done before it.
+        again = [row for row, count in enumerate(times) if count == 2]
+        assert again[0] == cursor.result >= 20
+
+
+@pytest.mark.slow
+async def test_a_killed_call_costs_only_those_not_marked(app: Windlass, tmp_path: Path) -> None:
+    app.handlers["push"] = durable.push
+    async with app, crew_of(app, tmp_path) as crew:
+        refs = await app.enqueue_many([durable.push.job(n) for n in range(10)])
+        doomed = await start(crew, KILL="finish:1000:before")
+        for ref in refs[:5]:
+            assert (await ended(app, ref.id, 30)).result is not None
+        await crew.kill(doomed)
+        assert len(crew.effects("push")) == 10
+        await start(crew)
+        jobs = [await ended(app, ref.id, 30) for ref in refs]
+        assert [job.result for job in jobs] == [0, 1, 2, 3, 4, -1, -1, -1, -1, -1]
+        assert [job.rescues for job in jobs] == [0] * 5 + [1] * 5
+        assert Counter(effect.job for effect in crew.effects("push")) == {
+            ref.id: 1 + (n >= 5) for n, ref in enumerate(refs)
+        }
+
+
 async def check(app: Windlass, crew: Crew, point: str, id: str) -> None:
     job = await ended(app, id, 60)
     assert (job.state, job.attempt) == ("completed", 1), point

@@ -318,3 +318,17 @@ async def test_a_job_in_a_chunk_has_no_steps_but_a_folder_and_followers(app: Win
         assert not any(folder.exists() for folder in folders)
         [after] = (await app.jobs.list(kind="follower")).items
         assert (after.state, after.result) == ("completed", 7)
+
+
+async def test_a_chunk_may_be_larger_than_the_worker_has_slots(app: Windlass) -> None:
+    sizes: list[int] = []
+
+    @app.job(chunk=100, chunk_wait="10s")
+    async def works(chunk: Chunk[int, None]) -> None:
+        sizes.append(len(chunk))
+        chunk.done()
+
+    async with app:
+        await app.enqueue_many([works.job(n) for n in range(200)])
+        assert await app.worker(concurrency=1).run(until_idle=True) == 200
+        assert sizes == [100, 100]

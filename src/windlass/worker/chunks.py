@@ -42,6 +42,8 @@ class Gatherer:
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._gathered: dict[str, list[Member]] = {}
+        self.gathering = False
+        """Whether jobs wait for company."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def put(self, run: Run) -> None:
@@ -57,12 +59,22 @@ class Gatherer:
             return
         gathered = self._gathered.setdefault(handler.kind, [])
         gathered.append(member)
+        self.gathering = True
         if len(gathered) >= rule.size:
             self._start(handler.kind)
         elif len(gathered) == 1 or run.late < math.inf:
             # Who spent a rate must be under way soon.
             wait = min(rule.wait, (run.late - monotonic()) / 2)
             self._wait(handler.kind, self._loop.time() + wait)
+
+    def widened(self, slots: dict[Runtime, int]) -> dict[Runtime, int]:
+        """`slots`, with room for the company that gathered jobs wait for: they take one slot together."""
+        for members in self._gathered.values():
+            handler = members[0].handler
+            rule = handler.declared.chunk
+            if rule is not None and handler.runtime in slots:
+                slots[handler.runtime] = max(slots[handler.runtime], rule.size - len(members))
+        return slots
 
     def _wait(self, kind: str, until: float) -> None:
         timer = self._timers.get(kind)
@@ -76,6 +88,7 @@ class Gatherer:
         """Take back what still waits for company."""
         found: list[Run] = [member for members in self._gathered.values() for member in members]
         self._gathered.clear()
+        self.gathering = False
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -103,6 +116,7 @@ class Gatherer:
         if timer is not None:
             timer.cancel()
         members = [member for member in self._gathered.pop(kind, ()) if not member.ended]
+        self.gathering = bool(self._gathered)
         if members:
             call = ChunkRun(members, self._open, self._ended, self._worker)
             self._lanes[members[0].handler.runtime].put(call)

@@ -63,6 +63,8 @@ class Runner:
         """How many jobs of each runtime could start now (and, for async, soon)."""
         if self.draining or (self._finisher is not None and self._finisher.unsettled > _MOST_UNSETTLED):
             return {}
+        if self.gatherer is not None and self.gatherer.gathering:
+            return self.gatherer.widened({name: free for name, lane in self.lanes.items() if (free := lane.free()) > 0})
         if not self._reading:
             return {runtime: free for runtime, lane in self.lanes.items() if (free := lane.free()) > 0}
         soon = Counter(run.handler.runtime for run in self._reading if not run.ended)
