@@ -1,7 +1,12 @@
 """The filter language: what it selects in the store, what it tests, what it refuses."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from tests.cli.terminal import Shell
 from windlass import InvalidOption
 from windlass.query import Where
 from windlass.search import read_search
@@ -70,3 +75,23 @@ def test_long_and_odd_texts_are_read_at_once() -> None:
             read_search(text, NOW)
         except InvalidOption:
             continue
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for n in range(3):
+        shell.ok("enqueue", "-A", "shop", "add", json.dumps({"a": n}))
+
+    def found(*words: str) -> list[int]:
+        return [job["args"]["a"] for job in shop("jobs", "ls", "-A", "shop", "-o", "json", *words)["items"]]
+
+    def shop(*words: str) -> Any:
+        return shell.ok(*words).json
+
+    assert found("--query", "kind:add args.a:1,2") == [2, 1]
+    assert found("--query", "kind:add -args.a:1", "--limit", "1") == [2]
+    page = shop("jobs", "ls", "-A", "shop", "-o", "json", "--query", "-args.a:1", "--limit", "1")
+    assert found("--query", "-args.a:1", "--cursor", page["next"]) == [0]
+    assert found("--query", "age:>1h") == []
+    refused = shell.run("jobs", "ls", "-A", "shop", "--query", "state:nope")
+    assert (refused.code, "state:nope" in refused.err) == (2, True)

@@ -17,6 +17,7 @@ def ls(
     kind: options.Kinds = None,
     user: options.User = None,
     tag: options.Tags = None,
+    query: options.Query = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     output: options.Output = Form.TABLE,
@@ -26,12 +27,12 @@ def ls(
 ) -> None:
     """List jobs, newest first."""
     from windlass.cli.filters import where
-    from windlass.cli.listing import collect, emit_jobs, job_row
+    from windlass.cli.listing import emit_jobs, find, job_row
     from windlass.cli.target import Target, with_store
 
     wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
     target = Target(url, app_ref, namespace)
-    page = with_store(target, lambda store: collect(store, wanted, limit, cursor))
+    page = with_store(target, lambda store: find(store, query, wanted, limit, cursor))
     emit_jobs(page, output, job_row, "no such jobs")
 
 

@@ -7,6 +7,7 @@ from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.job import Job
 from windlass.query import Page, Where, check_cursor
+from windlass.search import read_search, scan
 from windlass.store.protocol import Store
 
 MOST = 1_000
@@ -18,6 +19,21 @@ async def collect(store: Store, where: Where, limit: int, cursor: str | None) ->
     items: list[Job] = []
     while len(items) < limit:
         page = await store.jobs(where, cursor, min(MOST, limit - len(items)))
+        items += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    return Page(items, cursor)
+
+
+async def find(store: Store, query: str | None, where: Where, limit: int, cursor: str | None) -> Page[Job]:
+    """The same, of those that the filter language describes."""
+    if query is None:
+        return await collect(store, where, limit, cursor)
+    search = read_search(query, await store.now(), where)
+    items: list[Job] = []
+    while len(items) < limit:
+        page = await scan(store, search, cursor, min(MOST, limit - len(items)))
         items += page.items
         cursor = page.next
         if cursor is None:

@@ -104,5 +104,11 @@ Kinds = Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help=
 User = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only this user's.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Only jobs with all these tags.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1_000_000, help="At most this many.")]
+Query = Annotated[
+    str | None,
+    typer.Option(
+        "--query", "-w", metavar="FILTER", help="Such as 'state:failed error:Timeout age:>1h' (guides/api.md)."
+    ),
+]
 Cursor = Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where a page ended.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
