@@ -150,7 +150,7 @@ BEGIN
         SELECT FROM {schema}.job j WHERE j.lane = l.id AND j.state = {state:waiting} AND j.park IS NULL
     );
     DELETE FROM {schema}.gate g WHERE NOT g.pinned AND g.held = 0 AND g.changed_at <= today - 86400000000 AND coalesce(g.shut_until, 0) <= today
-    AND g.trial IS NULL AND NOT EXISTS (SELECT FROM {schema}.lane l WHERE g.key = ANY(l.keys))
+    AND g.trial IS NULL AND g.key NOT IN (SELECT k.key FROM {schema}.lane l CROSS JOIN LATERAL unnest(l.keys) k(key))
     AND NOT EXISTS (SELECT FROM {schema}.spent s WHERE NOT s.taken AND s.key = g.key);
     DELETE FROM {schema}.turn t USING {schema}.pace p WHERE p.queue = t.queue AND p.runtime = t.runtime AND t.pass <= p.pass
     AND NOT EXISTS (SELECT FROM {schema}.lane l WHERE l.queue = t.queue AND l.runtime = t.runtime AND l.grp = t.grp);

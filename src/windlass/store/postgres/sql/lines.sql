@@ -15,7 +15,7 @@ LANGUAGE sql IMMUTABLE AS $$
         WHEN 'fair' THEN 'g' || coalesce(nullif(group_, ''), nullif(user_, ''))
         WHEN 'weighted' THEN CASE WHEN priority < 0 THEN 'clow' WHEN priority < 5 THEN 'cnormal' WHEN priority < 10 THEN 'chigh'
                              ELSE 'ccritical' END
-        WHEN 'ageing' THEN 'p' || priority
+        WHEN 'ageing' THEN 'p' || priority::text
     END
 $$;
 
@@ -203,12 +203,20 @@ BEGIN
 END $$;
 
 -- Keys that jobs name: missing ones are made, and what an enqueue says about one that is not pinned holds from now on.
-CREATE OR REPLACE FUNCTION {schema}.hear_bounds(came {schema}.news[], at bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION {schema}.hear_bounds(came {schema}.news[], at bigint) RETURNS void LANGUAGE plpgsql
+-- The arrays of a whole call meet each other: planned as in `enqueue`.
+SET enable_hashjoin = on SET enable_mergejoin = on AS $$
 BEGIN
+    -- Holders as `holding` counts them, for all missing keys in one look.
     INSERT INTO {schema}.gate (key, concurrency, n, "window", burst, held, changed_at)
-    SELECT b.key, b.concurrency, b.n, b."window", b.burst, {schema}.holding(b.key), at FROM (
+    SELECT b.key, b.concurrency, b.n, b."window", b.burst, coalesce(h.n, 0), at FROM (
         SELECT DISTINCT ON (b.key) b.* FROM unnest(came) c CROSS JOIN LATERAL unnest(c.bounds) b ORDER BY b.key, c.n DESC
-    ) b WHERE NOT EXISTS (SELECT FROM {schema}.gate g WHERE g.key = b.key);
+    ) b LEFT JOIN (
+        SELECT o.key, sum(o.n) AS n FROM (
+            SELECT k.key, 1 AS n FROM {schema}.job j CROSS JOIN LATERAL unnest(j.keys) k(key) WHERE j.keys IS NOT NULL AND j.state = {state:active}
+            UNION ALL SELECT f.key, f.n FROM {schema}.freed f
+        ) o GROUP BY o.key
+    ) h ON h.key = b.key WHERE NOT EXISTS (SELECT FROM {schema}.gate g WHERE g.key = b.key);
     UPDATE {schema}.gate g SET
         concurrency = b.concurrency, n = b.n, "window" = b."window", burst = b.burst, changed_at = at,
         awake = EXISTS (SELECT FROM {schema}.lane l WHERE l.waits_for = g.key), opens_at = NULL
