@@ -109,6 +109,9 @@ local function take(lines, want)
       elseif not m and band(byte(c, 9), PLAIN) == byte(c, 9) then
         lease_fresh(id, c, orders[i], from[i])
         given = given + 1
+      elseif m and is_simple(m) then
+        lease_simple(id, c, m, orders[i], from[i])
+        given = given + 1
       else
         local job = open_job(id, c, m)
         if not (job.expires and job.attempt == 0 and job.expires <= now) then

@@ -447,36 +447,61 @@ def claim_of(row: Sequence[Any], lease: int, granted: Micros, rated: Container[b
             claimed_at=granted,
             tags=tuple(tags),
         )
-    return _rich_claim(id_text(id), read_head(c), read_state(m) if m else None, lease, granted, id in rated)
+    return _rich_claim(id_text(id), c, m, lease, granted, id in rated)
 
 
-def _rich_claim(id: str, head: Head, standing: Standing | None, lease: int, granted: Micros, rated: bool) -> Claim:
-    user, project, group, workflow, name = head.who
-    flags = standing.flags if standing else head.flags
+def _rich_claim(id: str, c: bytes, m: bytes, lease: int, granted: Micros, rated: bool) -> Claim:
+    """Steps over what a claim does not tell: the ids of parents alone may be thousands of bytes."""
+    flags = c[8]
+    kind_at = 12 + c[11]
+    at = kind_at + 1 + c[kind_at]
+    queue, kind = _read_names(c[11:at])
+    expires: Micros | None = None
+    who = _NOBODY
+    if flags & EXPIRES:
+        expires = _number(c[at : at + 7])
+        at += 7
+    if flags & CHILD:
+        at += 4 + _number(c[at : at + 4])
+    if flags & UNIQUE:
+        at += 3 + _number(c[at + 1 : at + 3])
+    if flags & BOUNDS:
+        at += 4 + _number(c[at : at + 4])
+    if flags & WHO:
+        n = _number(c[at : at + 4])
+        who = _decode(c[at + 4 : at + 4 + n])
+        at += 4 + n
+    args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
+    user, project, group, workflow, name = who
+    created = _number(c[:7])
+    ready, started, attempt, rescues, marks = created, 0, 0, 0, 0
+    if m:  # the offsets are those of STATE in prelude.lua
+        ready, started, marks = _number(m[24:31]), _number(m[31:38]), m[2]
+        attempt, rescues = m[45] << 8 | m[46], m[47] << 8 | m[48]
     return Claim(
         id=id,
         lease=lease,
-        kind=head.kind,
-        queue=head.queue,
-        args=head.args,
-        attempt=1 + (standing.attempt if standing else 0),
-        max_attempts=head.most,
-        priority=head.priority,
-        runtime=_RUNTIMES[head.flags & 3],
-        options=head.options,
-        rescues=standing.rescues if standing else 0,
-        created_at=head.created,
-        ready_at=standing.run_at if standing else head.created,
-        claimed_at=granted or (standing.started if standing else head.created),
-        expires_at=head.expires if flags & EXPIRES else None,
+        kind=kind,
+        queue=queue,
+        args=args,
+        attempt=1 + attempt,
+        max_attempts=c[9] << 8 | c[10],
+        priority=c[7] - 100,
+        runtime=_RUNTIMES[flags & 3],
+        options=options,
+        rescues=rescues,
+        created_at=created,
+        ready_at=ready,
+        claimed_at=granted or started or created,
+        expires_at=expires if not m or m[1] & EXPIRES else None,
         user=user,
         project=project,
         group=group,
         workflow=workflow,
         name=name,
-        tags=head.tags,
-        cancelling=bool(standing and standing.marks & CANCELLING),
-        limited=bool(standing and standing.line and len(_decode(standing.line)) > 3),
+        tags=tuple(tags),
+        cancelling=bool(marks & CANCELLING),
+        limited=bool(marks & LINED) and len(_decode(read_state(m).line)) > 3,
         rated=rated,
     )
 

@@ -132,37 +132,92 @@ local function settle_child(job, policy, parent, state)
   end
 end
 
--- Settles edges of one ended parent within the budget; what is left goes into the durable `settle` set. True when done.
-local function settle_parent(parent, state)
-  local key, last = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_TRIGGER -- failed: all but held ones
-  local edges = budget > 0 and call('ZRANGEBYSCORE', key, 1, last, 'WITHSCORES', 'LIMIT', 0, budget) or {}
-  if #edges > 0 then
-    local children = {}
-    for i = 1, #edges, 2 do children[#children + 1] = edges[i] end
-    budget = budget - #children
-    spread('ZREM', key, children)
-    load(children)
-    for i = 1, #edges, 2 do
-      if jobs[edges[i]] then settle_child(jobs[edges[i]], tonumber(edges[i + 1]), parent, state) end
-    end
-  end
-  if call('ZCOUNT', key, 1, last) > 0 then
-    call('HSET', KEY.settle, parent, state)
-    return false
-  end
+-- The common case without a job table: a child of a strict queue without limits that waited for this parent alone. Most bytes
+-- of its state stay; the offsets are those of STATE in prelude.lua.
+local function unblock_simple(id, c, m)
+  if #m ~= 58 or byte(m) ~= BLOCKED or byte(m, 3) ~= 0 or sub(m, 50, 52) ~= '\0\0\1' or parse('>I7', m, 25) > now then return false end
+  local _, priority, flags, _, queue = parse(HEAD, c)
+  if band(flags, BOUNDS) > 0 or queue_settings(queue).order ~= 's' or global_keys() then return false end
+  local ord = order(priority - 100)
+  local like = { queue = queue, runtime = band(flags, 3), line = '', park = '', run_at = 0 }
+  local to = place(WAITING, like)
+  put(removed, place(BLOCKED, like), id)
+  put(added, to, ord, id)
+  touched[to] = touched[to] or { ready = like }
+  set_field(id, 'm', char(WAITING) .. sub(m, 2, 17) .. pack('>I7I7', ord, now) .. sub(m, 32, 49) .. '\0\0\0' .. sub(m, 53))
+  count(queue, BLOCKED, -1)
+  count(queue, WAITING, 1)
   return true
 end
 
--- Settles everything that ended in this script, the jobs doomed by it included.
+-- Settles edges that are deleted already: {child, policy, parent, its state, ...}, all children read at once.
+local function settle_edges(edges)
+  local missing, at = {}, {}
+  for e = 1, #edges, 4 do
+    if not jobs[edges[e]] and not at[edges[e]] then
+      missing[#missing + 1] = edges[e]
+      at[edges[e]] = #missing
+    end
+  end
+  local groups = grouped(missing)
+  local cs, ms = fetch(missing, '', groups), fetch(missing, 'm', groups)
+  for e = 1, #edges, 4 do
+    local id, policy, parent, state = edges[e], edges[e + 1], edges[e + 2], edges[e + 3]
+    local n, plain = at[id], policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER
+    if n and cs[n] and not jobs[id] and not (plain and ms[n] and unblock_simple(id, cs[n], ms[n])) then open_job(id, cs[n], ms[n]) end
+    at[id] = nil
+    local job = jobs[id]
+    if job and job.was == BLOCKED and is_final(job.state) then
+      call('ZADD', cut_key(id), policy, parent) -- another parent has ended it: it had this edge too
+    elseif job then
+      settle_child(job, policy, parent, state)
+    end
+  end
+end
+
+-- Takes the edges of one ended parent that are to be settled, within the budget; what is left goes into the durable `settle`
+-- set. True when none is.
+local function take_edges(parent, state, edges, emptied)
+  local key, last = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_TRIGGER -- failed: all but held ones
+  local page, taken = budget > 0 and call('ZRANGE', key, 0, budget, 'WITHSCORES') or {}, {}
+  for i = 1, min(#page, 2 * budget), 2 do
+    local policy, n = tonumber(page[i + 1]), #edges
+    if policy > last then break end
+    taken[#taken + 1] = page[i]
+    edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = page[i], policy, parent, state
+  end
+  if budget > 0 and #page == 0 then return true end
+  local whole_set = #page > 0 and #page <= 2 * budget
+  budget = budget - #taken
+  if whole_set and 2 * #taken == #page then
+    emptied[#emptied + 1] = key
+    return true
+  end
+  if #taken > 0 then spread('ZREM', key, taken) end
+  if whole_set or call('ZCOUNT', key, 1, last) == 0 then return true end
+  call('HSET', KEY.settle, parent, state)
+  return false
+end
+local function settle_parent(parent, state)
+  local edges, emptied = {}, {}
+  local done = take_edges(parent, state, edges, emptied)
+  if #emptied > 0 then call('UNLINK', emptied[1]) end
+  settle_edges(edges)
+  return done
+end
+
+-- Settles everything that ended in this script, the jobs doomed by it included, level by level.
 local function settle_ended()
   local from = 1
   while from <= #ended do
-    local upto, keys = #ended, {}
+    local upto, keys, edges, emptied = #ended, {}, {}, {}
     for i = from, upto do keys[#keys + 1] = edges_key(ended[i].id) end
     if spread('EXISTS', keys[1], keys) > 0 then
       for i = from, upto do
-        if not ended[i].gone and call('EXISTS', keys[i - from + 1]) == 1 then settle_parent(ended[i].id, ended[i].state) end
+        if not ended[i].gone then take_edges(ended[i].id, ended[i].state, edges, emptied) end
       end
+      if #emptied > 0 then spread('UNLINK', emptied[1], emptied) end
+      settle_edges(edges)
     end
     from = upto + 1
   end

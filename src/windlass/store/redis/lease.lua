@@ -23,10 +23,25 @@ end
 
 -- The common case without a job table: a job that nothing has happened to yet. Its new state is the same bytes for all
 -- jobs of the claim, but for its flags, order and time of creation (the first 7 bytes of the record).
-local fresh_heads, fresh_tail, leased, expiry_text
+local fresh_heads, fresh_tail, leased, expiry_text, token_bytes, now_bytes, worker_bytes
 local function prepare()
   token, expiry_text, leased, fresh_heads = new_lease(), text(expiry), list_of(added, KEY.active), {}
+  token_bytes, now_bytes, worker_bytes = pack('>I7', token), pack('>I7', now), pack('>Hc0HH', #worker, worker, 0, 0)
   fresh_tail = pack('>I7I7HHI3Hc0HH', now, 0, 0, 0, 0, #worker, worker, 0, 0)
+end
+-- The same for a job that was blocked or delayed before: a record of plain length without marks keeps most of its bytes; the
+-- offsets are those of STATE in prelude.lua.
+local PLAIN_LENGTH = 58
+local function is_simple(m) return #m == PLAIN_LENGTH and byte(m, 3) == 0 and band(byte(m, 2), PLAIN) == byte(m, 2) end
+local function lease_simple(id, c, m, ord, line)
+  local fields, n, l = list_of(fields_set, segment(id)), #line.gone, #leased
+  line.gone[n + 1] = id
+  leased[l + 1], leased[l + 2] = expiry_text, id
+  n = #fields
+  fields[n + 1] = id .. 'm'
+  fields[n + 2] = char(ACTIVE, byte(m, 2), 0) .. token_bytes .. sub(m, 11, 31) .. now_bytes .. sub(m, 39, 52) .. worker_bytes
+  line.fresh = line.fresh + 1
+  row(id, c, m, ord)
 end
 local function lease_fresh(id, c, ord, line)
   local flags = byte(c, 9)

@@ -24,14 +24,16 @@ local function complete_call()
 end
 
 local function settle_left()
-  budget = min(limit, INLINE_EDGES)
+  budget = limit
   local left = call('HGETALL', KEY.settle)
   for i = 1, #left, 2 do
     if budget <= 0 then
       more = 1
       return
     end
+    local before = budget
     if settle_parent(left[i], tonumber(left[i + 1])) then call('HDEL', KEY.settle, left[i]) else more = 1 end
+    moved = moved + before - budget
   end
 end
 
