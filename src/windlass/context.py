@@ -1,6 +1,7 @@
 """What a running handler sees of its job: `ctx`."""
 
 import asyncio
+import contextlib
 import math
 import shutil
 import tempfile
@@ -82,11 +83,6 @@ class Desk(Sink, Protocol):
         """Store this job together with the attempt's completion."""
         ...
 
-    @property
-    def home(self) -> "asyncio.Task[Any] | None":
-        """The task in which an async handler runs."""
-        ...
-
     def book(self) -> Book:
         """Where the attempt's steps are recorded."""
         ...
@@ -106,6 +102,7 @@ class Context:
         "_workdir",
         "cursor",
         "desk",
+        "home",
     )
 
     def __init__(self, claim: Claim, desk: Desk, resources: Mapping[str, Any]) -> None:
@@ -119,6 +116,8 @@ class Context:
         self._steps: Steps | None = None
         self._is_blocking = False
         self._no_steps: str | None = None
+        self.home: asyncio.Task[Any] | None = None
+        """The task in which an async handler runs."""
         self.cursor: Any = None
         """What an iterable handler last yielded in an earlier run, None in the first."""
 
@@ -143,7 +142,10 @@ class Context:
             "ready_at": now,
             "claimed_at": now,
         }
-        return cls(Claim(kind=kind, **(facts | fields)), Notebook(), resources or {})
+        made = cls(Claim(kind=kind, **(facts | fields)), Notebook(), resources or {})
+        with contextlib.suppress(RuntimeError):  # made outside a loop
+            made.home = asyncio.current_task()
+        return made
 
     @property
     def job(self) -> Job:
@@ -284,8 +286,7 @@ class Context:
             book = self.desk.book()
             self._is_blocking = book.blocking
             if blocking is book.blocking:
-                home = self.desk.home or (None if blocking else asyncio.current_task())
-                self._steps = Steps(self._claim, book, self.version, self.desk.line, home)
+                self._steps = Steps(self._claim, book, self.version, self.desk.line, self.home)
         if self._steps is None or blocking is not self._is_blocking:
             raise wrong_door(self._is_blocking)
         return self._steps
@@ -297,7 +298,7 @@ class Context:
     def checkpoints(self, slice: float | None) -> Checkpoints:
         """The cursor of an iterable job, which has that instead of steps."""
         self.refuse_steps("an iterable job keeps a cursor, which it yields, and no steps")
-        return Checkpoints(self._claim, self.desk.book(), self.desk.is_leaving, slice)
+        return Checkpoints(self._claim, self.desk.book(), self.version, self.desk.is_leaving, slice)
 
     def check_end(self, error: BaseException | None) -> None:
         """The handler ended, by `error` or (None) by returning. Raises `InvalidStep` if it caught its own suspension."""
@@ -347,7 +348,6 @@ class Notebook:
         self.batch: tuple[str, Membership | None] | None = None
         self.store: Store | None = None
         self.stopping = False
-        self.home: asyncio.Task[Any] | None = None
         self.memory = MemoryBook()
 
     def book(self) -> Book:

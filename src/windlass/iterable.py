@@ -34,9 +34,12 @@ _SHORTEST_SLICE = 0.1
 class Checkpoints:
     """The cursor of one run."""
 
-    def __init__(self, claim: Claim, book: Book, leaving: Callable[[], bool], slice: float | None) -> None:
+    def __init__(
+        self, claim: Claim, book: Book, version: int, leaving: Callable[[], bool], slice: float | None
+    ) -> None:
         self._claim = claim
         self._book = book
+        self._version = version
         self._leaving = leaving
         self._slice = slice
         self._began = self._stored_at = monotonic()
@@ -52,6 +55,7 @@ class Checkpoints:
                 position=found.position,
                 expected=found.name,
                 got=CURSOR,
+                version=self._version,
             )
         self._cursor = self._stored = None if found is None else found.value
         self._began = self._stored_at = monotonic()

@@ -163,13 +163,13 @@ async def run(
     if handler.fn is None:
         raise WindlassError(f"the code of {handler.kind!r} is not in this program", kind=handler.kind)
     claim, notes = _claim(job, attempt), Notebook()
-    notes.home = asyncio.current_task()
     book = notes.memory
     book.blocking, book.clock = handler.runtime != "async", claim.claimed_at
     book.signals = {name: encode(data, name, MEBIBYTE) for name, data in (signals or {}).items()}
     started = time.monotonic_ns()
     while True:
         context = Context(claim, notes, resources or {})
+        context.home = asyncio.current_task()
         try:
             text = handler.encode_result(await _call(handler, job, context))
             end = completed(claim, text, 0)

@@ -446,3 +446,23 @@ async def test_a_lost_lease_ends_the_attempt_at_its_next_step(app: Windlass) -> 
         await app.drain()
         assert await ref.result(1) == "second"
         assert went_on == ["first", "effect"]
+
+
+async def test_middleware_may_put_the_handler_into_a_task(app: Windlass) -> None:
+    @app.around
+    async def limited(ctx: Context, call: Any) -> Any:
+        return await asyncio.create_task(call())
+
+    @app.job
+    async def works(ctx: Context) -> list[Any]:
+        one = await ctx.step("one", lambda: 1)
+        await ctx.sleep("10ms")
+        return [one, await asyncio.wait_for(ctx.step("two", lambda: 2), 10)]
+
+    async with app, working(app):
+        assert (await ended(app, (await works.enqueue()).id)).result == [1, 2]
+
+
+async def test_a_detached_context_keeps_steps_in_memory() -> None:
+    ctx = Context.detached()
+    assert await ctx.step("one", lambda: 1) == 1

@@ -237,6 +237,8 @@ class _Child:
             pass  # the end of the pipe is how a child says goodbye, whatever became of it
         finally:
             self._writer.close()
+            if self._asking is not None:
+                self._asking.cancel()  # a record under way still gets a moment
         how = await self._ending()
         run, self.run = self.run, None
         self._lane.has_gone(self, run, how)

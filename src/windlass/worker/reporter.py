@@ -97,7 +97,12 @@ class Reporter:
                 async with self._lock:
                     batch = [each for each in self._steps[:_MOST_REPORTED] if not each[1].done()]
                     self._steps = self._steps[_MOST_REPORTED:]
-                    await self._store_steps(batch)
+                    try:
+                        await self._store_steps(batch)
+                    except Exception as error:  # an engine's defect must not leave handlers waiting for ever
+                        log.exception("%d steps cannot be recorded", len(batch))
+                        for _, future in batch:
+                            _answer(future, error)
         finally:
             self._recording = None
 
@@ -134,7 +139,8 @@ class Reporter:
 
     def _due(self) -> None:
         self._armed = False
-        self._task = self._loop.create_task(self.flush())
+        if self.pending:  # what was flushed meanwhile needs no task, which a loop that ends now would leave behind
+            self._task = self._loop.create_task(self.flush())
 
     def _keep(self, batch: list[_Entry]) -> None:
         room = _MOST_KEPT - len(self._notes)

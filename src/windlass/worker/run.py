@@ -177,10 +177,6 @@ class Run:
             )
         self.outbox.append(job)
 
-    @property
-    def home(self) -> "asyncio.Task[Any] | None":
-        return self.task
-
     def book(self) -> Book:
         handler = self.handler
         return self.notes.book(self.claim, handler.door.result_limit, blocking=handler.runtime != "async")
