@@ -231,7 +231,7 @@ async def test_limits_changed_while_they_work(app: Windlass, tmp_path: Path, sca
         for _ in range(WORKERS):
             await crew.start()
         store = await app.store()
-        changed: list[tuple[float, int]] = []
+        changed: list[tuple[float, float, int]] = []
         for part, change, allowed in (
             (0.1, LimitChange(key="queue:default", concurrency=6), 6),
             (0.3, LimitChange(key="queue:default", concurrency=2), 2),
@@ -239,11 +239,12 @@ async def test_limits_changed_while_they_work(app: Windlass, tmp_path: Path, sca
             (0.6, LimitChange(key="k", concurrency=3, pinned=True), 3),
         ):
             await until(lambda part=part: len(crew.effects("end")) >= total * part, f"{part:.0%} of the jobs", 60)
+            asked = time()
             await store.put_limits([change], "ops")
-            changed.append((time(), allowed))
+            changed.append((asked, time(), allowed))
         await until(lambda: all_completed(app, total), "all jobs to end", 100)
         spans = spans_of(crew, {})
-        for (since, allowed), (until_, _) in zip(changed, [*changed[1:], (time(), 0)], strict=True):
+        for (_, since, allowed), (until_, *_) in zip(changed, [*changed[1:], (time(), 0, 0)], strict=True):
             for span in spans:
                 if since + CLAIMED_BEFORE <= span.begin < until_:
                     beside = sum(other.begin <= span.begin < other.end for other in spans)
