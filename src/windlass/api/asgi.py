@@ -23,7 +23,19 @@ from windlass.api.openapi import document, extra
 from windlass.api.operation import PREFIX, Operation, Rooms
 from windlass.api.permissions import Permission
 from windlass.api.problems import Problem
-from windlass.api.routes import bulk, dead_letters, insight, jobs, keys, limits, queues, schedules, workflows
+from windlass.api.routes import (
+    acts,
+    bulk,
+    closeup,
+    dead_letters,
+    insight,
+    jobs,
+    keys,
+    limits,
+    queues,
+    schedules,
+    workflows,
+)
 from windlass.api.serving import Serving, refuse
 from windlass.api.settings import load_api_settings
 from windlass.api.specs import Handlers
@@ -34,6 +46,8 @@ if TYPE_CHECKING:
 
 RESOURCES = (
     jobs.routes,
+    closeup.routes,
+    acts.routes,
     dead_letters.routes,
     bulk.routes,
     workflows.routes,

@@ -43,7 +43,9 @@ def document(app: FastAPI, rooms: Sequence[Routes]) -> dict[str, Any]:
         openapi_version="3.1.0",
         description=_OVERVIEW,
         routes=app.routes,
-        tags=[{"name": routes.tag, "description": routes.description} for routes in rooms],
+        tags=[
+            {"name": tag, "description": text} for tag, text in {each.tag: each.description for each in rooms}.items()
+        ],
     )
     components = found.setdefault("components", {})
     components["schemas"] = _schemas(operations)

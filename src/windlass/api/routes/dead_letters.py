@@ -3,7 +3,9 @@
 from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Listing
 from windlass.api.problems import Problem
-from windlass.api.routes.jobs import Again, JobFilter, delete_job, find_jobs, one_job, retry_job
+from windlass.api.routes.acts import Again, delete_job, retry_job
+from windlass.api.routes.closeup import one_job
+from windlass.api.routes.jobs import JobFilter, find_jobs
 from windlass.api.views import Acted, JobView, view
 from windlass.job import Job
 from windlass.query import Where

@@ -11,7 +11,7 @@ from msgspec import Meta
 from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Listing, whole
 from windlass.api.problems import Problem
-from windlass.api.routes.jobs import ActView, act_view
+from windlass.api.routes.closeup import ActView, act_view
 from windlass.clock import SECOND, micros, moment
 from windlass.errors import InvalidOption
 from windlass.kinds import KindInfo, Param, describe
