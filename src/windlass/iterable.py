@@ -1,5 +1,6 @@
 """Iterable jobs: a generator handler whose cursor is kept, so that it can be interrupted at any `yield` and go on elsewhere."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing
@@ -25,6 +26,9 @@ CHECKPOINT = 0.25
 """Seconds between two cursors that are stored while a handler runs; the last one is always stored when it stops. A worker
 that is killed repeats what it did in that time."""
 
+BREATH = 0.005
+"""Seconds after which an async generator lets the loop run, if it did not by itself."""
+
 CURSOR = "cursor"
 """The name under which the cursor is on record, at position 0."""
 
@@ -42,7 +46,7 @@ class Checkpoints:
         self._version = version
         self._leaving = leaving
         self._slice = slice
-        self._began = self._stored_at = monotonic()
+        self._began = self._stored_at = self._breathed = monotonic()
         self._cursor: str | None = None
         self._stored: str | None = None
 
@@ -70,6 +74,14 @@ class Checkpoints:
             await self.store()
         if pause is not None:
             raise pause
+
+    def is_out_of_breath(self) -> bool:
+        """Whether the loop is to have a turn: a generator that awaits nothing would keep it."""
+        now = monotonic()
+        if now - self._breathed < BREATH:
+            return False
+        self._breathed = now
+        return True
 
     async def store(self) -> None:
         """Store the newest cursor, if it is not stored."""
@@ -100,6 +112,8 @@ async def iterate(
         async with aclosing(fn(ctx, *args, **kwargs)) as rows:
             async for value in rows:
                 await checkpoints.passed(value)
+                if checkpoints.is_out_of_breath():
+                    await asyncio.sleep(0)
     except (Ousted, GeneratorExit):
         raise
     except BaseException:  # whatever ends it, what it has done is kept

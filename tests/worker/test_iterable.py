@@ -251,3 +251,27 @@ async def test_a_job_that_began_with_steps_is_no_iterable_one(app: Windlass) -> 
         await app.drain()
         job = await app.jobs.get(ref)
         assert job.error is not None and job.error.type == "StepsChanged"
+
+
+async def test_a_generator_that_awaits_nothing_leaves_the_loop_to_others(app: Windlass) -> None:
+    stop: list[int] = []
+    turns: list[int] = []
+
+    @app.job
+    async def greedy(ctx: Context) -> AsyncIterator[int]:
+        row = 0
+        while not stop:
+            row += 1
+            yield row
+
+    @app.job
+    async def other() -> None:
+        for turn in range(5):
+            turns.append(turn)
+            await asyncio.sleep(0)
+        stop.append(1)
+
+    async with app, working(app, concurrency=2):
+        one, two = await greedy.enqueue(), await other.enqueue()
+        assert (await ended(app, two.id)).state == "completed"
+        assert (await ended(app, one.id)).state == "completed"
