@@ -289,3 +289,20 @@ async def test_what_comes_too_late_for_its_rate_is_given_back_unspent(app: Windl
     reasons = [line.reason for job in jobs for line in job.attempts if line.outcome == "release"]
     assert reasons
     assert set(reasons) == {"not started in time for its rate"}
+
+
+async def test_rates_are_not_wasted_on_handlers_that_compute(app: Windlass) -> None:
+    """What is given back stays counted, so no more are taken at once than begin in time."""
+
+    @app.job(rate_limit="10000/s")
+    async def busy(n: int) -> None:
+        end = time.monotonic() + 0.01
+        while time.monotonic() < end:
+            pass
+
+    async with app:
+        refs = await app.enqueue_many([busy.job(n) for n in range(60)])
+        await app.drain()
+        jobs = [await ref.job() for ref in refs]
+    assert {job.state for job in jobs} == {State.COMPLETED}
+    assert sum(line.outcome == "release" for job in jobs for line in job.attempts) < 60

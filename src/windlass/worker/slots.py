@@ -29,6 +29,12 @@ BURST = 0.003
 _POLITE = 0.5
 """Seconds an iterable handler has to come to its next `yield` when its job is cancelled."""
 
+_PORTION = 8
+"""How many limited jobs are taken at once to begin with; it doubles until some came too late for their rates,
+and grows by one from then on."""
+_ONE_CLAIM = 0.2
+"""Seconds in which jobs that come too late are those of one claim: they halve the portion once."""
+
 Open = Callable[[Run], Context]
 Around = Callable[..., Any]
 
@@ -67,6 +73,7 @@ class AsyncLane:
         self._pumping = False
         self._breathe = False
         self._base = contextvars.copy_context()
+        self._portion, self._streak, self._late_at = min(size, _PORTION), 0, 0.0
         self._rate = 0.0
         self._counted = 0
         self._counted_at = monotonic()
@@ -81,13 +88,19 @@ class AsyncLane:
         return max(0, room + self._ahead())
 
     def idle(self) -> int:
-        """Limited jobs go before those leased ahead, so only what runs is in their way, and what ends at once is not."""
+        """Limited jobs go before those leased ahead, so only what runs is in their way, and what ends at once is not. Handlers
+        that compute before they first await hold up the others, so no more are taken at once than lately began in time."""
         limited = self._limited()
-        return max(0, self._size - self._suspended, self._ahead()) - limited
+        room = min(self._portion, max(0, self._size - self._suspended, self._ahead())) - limited
+        return 0 if limited and room < self._portion // 2 else max(0, room)  # top up in good portions only
 
     def put(self, run: Run) -> None:
         if run.claim.limited:
             self._queue.insert(self._limited(), run)
+            self._streak += 1
+            if self._streak >= 2 * self._portion:
+                more = 1 if self._late_at else self._portion
+                self._portion, self._streak = min(self._size, self._portion + more), 0
         else:
             self._queue.append(run)
         if not self._pumping:
@@ -128,6 +141,13 @@ class AsyncLane:
             await asyncio.wait(self._slots, timeout=STOP_GRACE)
 
     # slots
+
+    def _too_late(self, run: Run, now: float) -> None:
+        run.ended = True
+        if now - self._late_at > _ONE_CLAIM:
+            self._portion = max(1, self._portion // 2)
+        self._late_at, self._streak = now, 0
+        self._ended(run, late_end(run, self._worker))
 
     def _limited(self) -> int:
         """How many limited jobs stand in front of the queue."""
@@ -188,8 +208,7 @@ class AsyncLane:
             if run.ended:
                 continue
             if now > run.late:
-                run.ended = True
-                self._ended(run, late_end(run, self._worker))
+                self._too_late(run, now)
                 continue
             run.started = now
             run.task = task
@@ -240,7 +259,6 @@ class AsyncLane:
             args = (ctx, *args)
 
         async def innermost() -> Any:
-            ctx.home = asyncio.current_task()  # middleware may have put it into a task of its own
             return await run.call(*args, **kwargs)
 
         call = innermost
