@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from windlass.breakers import BreakerState, states
-from windlass.clock import SECOND, Micros, instant, moment
+from windlass.clock import END_OF_TIME, SECOND, Micros, instant, moment
 from windlass.job import Job
 from windlass.lease import WorkerInfo
 from windlass.limit import PROVIDER, LimitInfo
@@ -151,7 +151,7 @@ def _blocked(standing: Standing) -> Iterator[Reason]:
     job = standing.job
     if standing.signal is not None:
         name = standing.signal
-        at = job.run_at if job.run_at is not None and job.run_at.year < 9_000 else None
+        at = job.run_at if job.run_at is not None and job.run_at < moment(END_OF_TIME) else None
         text = f"It waits for the signal {name!r}" + (f", at most until {_clock(at)}" if at else "") + "."
         mend = f"app.jobs.signal({job.id!r}, {name!r}, ...)"
         yield Reason("signal", text, {"signal": name}, until=at, mend=mend)
