@@ -206,6 +206,15 @@ async def test_a_repeated_request_gets_the_first_answer(place: Place) -> None:
             assert (one.status_code, two.json(), two.headers["idempotency-replayed"]) == (202, one.json(), "true")
 
 
+async def test_the_largest_answer_is_remembered(place: Place) -> None:
+    async with opened(place) as door:
+        client = await door.as_("admin")
+        body = {"jobs": [ADD] * 10_000}
+        one, two = [await client.post(f"{JOBS}/batch", json=body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+        assert (one.json()["created"], two.headers["idempotency-replayed"]) == (10_000, "true")
+        assert one.content == two.content
+
+
 async def test_requests_at_the_same_time_make_one_job(place: Place) -> None:
     async with opened(place) as door:
         client = await door.as_("admin")

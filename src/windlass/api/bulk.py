@@ -80,6 +80,11 @@ class BulkRunner:
         self._name = new_id()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def running(self) -> int:
+        """How many this process runs."""
+        return len(self._tasks)
+
     async def create(self, bulk: Bulk) -> Bulk:
         """Keep a new operation and run it when its time comes."""
         written = await self._write(bulk, 0)

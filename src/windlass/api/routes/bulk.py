@@ -25,6 +25,7 @@ from windlass.states import State
 routes = Routes("bulk", "Act on many jobs: by ids or by a filter, as an object that can be watched and stopped.")
 
 LONGEST_UNDO = 300.0
+MOST_RUNNING = 100
 _COUNTED = 1_000
 _SAMPLES = 5
 
@@ -106,6 +107,8 @@ async def create_bulk(call: Call, body: NewBulk) -> Reply[Any]:
     bulk = _make(call, body, now)
     if body.dry_run:
         return Reply(await _preview(call, body, bulk), status=200)
+    if call.rooms.bulk.running >= MOST_RUNNING:
+        raise Problem(429, "too-many-bulk-operations", "too many are running", headers={"Retry-After": "5"})
     bulk = await call.rooms.bulk.create(bulk)
     shown = _view(call, bulk)
     return Reply(shown, headers={"Location": shown.href})
