@@ -175,12 +175,8 @@ class Desk:
 
     async def _apply(self, name: str, breaker: Breaker, version: int) -> None:
         """Make the gate say what the breaker says. Whoever finds one that was not applied (a crash between) does it again."""
-        if breaker.applied:
-            return
-        await self._store.put_limits([gate_of(name, breaker, await self.now())], None)
-        done = replace(breaker, applied=True)
-        record = await self._write(name, done, version)
-        self._known[name] = (done, record.version) if record.swapped else (_breaker(record), record.version)
+        if not breaker.applied:
+            self._known[name] = await apply(self._store, name, breaker, version)
 
     async def _shut(self, name: str, seconds: float) -> None:
         """A rate limit of the provider's: shut until then, unless it is shut for longer."""
@@ -239,10 +235,8 @@ class Breakers:
         return await self._put(store, name, breaker, actor)
 
     async def _put(self, store: Store, name: str, breaker: Breaker, actor: str) -> BreakerInfo:
-        done = replace(breaker, applied=True)
         (record,) = await store.exchange([_swap(name, breaker, None)])
-        await store.put_limits([gate_of(name, breaker, breaker.since)], safe_text(actor, _LONGEST_ACTOR))
-        await store.exchange([_swap(name, done, record.version)])
+        await apply(store, name, breaker, record.version, safe_text(actor, _LONGEST_ACTOR))
         return await self.get(name)
 
     def _info(self, name: str, breaker: Breaker, gate: LimitInfo | None, now: Micros) -> BreakerInfo:
@@ -261,6 +255,21 @@ class Breakers:
             waiting=gate.waiting if gate is not None else False,
             error=breaker.error,
         )
+
+
+async def apply(
+    store: Store, name: str, breaker: Breaker, version: int, actor: str | None = None
+) -> tuple[Breaker, int]:
+    """Set the gate, then note that it is set, if the breaker still stands so; else set it as it stands by now: whoever is last
+    has the newest, however slow somebody's change of the gate was."""
+    for _ in range(_TRIES):
+        await store.put_limits([gate_of(name, breaker, await store.now())], actor)
+        done = replace(breaker, applied=True)
+        (record,) = await store.exchange([_swap(name, done, version)])
+        if record.swapped:
+            return done, record.version
+        breaker, version, actor = _breaker(record), record.version, None
+    return breaker, version
 
 
 def gate_of(name: str, breaker: Breaker, now: Micros) -> LimitChange:

@@ -3,12 +3,16 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.store.kit import Place
 from tests.waiting import until
 from windlass import Context, InvalidOption, Provider, RateLimited, Windlass, fixed, testing
+from windlass.breaker import Breaker
+from windlass.limit import LimitChange
 from windlass.providers import Chain
+from windlass.query import Swap
 
 SECOND = 1_000_000
 START = 1_800_000_000 * SECOND
@@ -162,6 +166,29 @@ async def test_operators_open_and_reset(app: Windlass) -> None:
         for act in (app.breakers.open, app.breakers.reset, app.breakers.get):
             with pytest.raises(InvalidOption):
                 await act("no name")
+
+
+@pytest.mark.parametrize("state", ["open", "closed"])
+async def test_a_gate_that_a_crash_left_behind_is_set_by_the_next_call(app: Windlass, state: str) -> None:
+    service = Service(app)
+    async with app:
+        await at(app, 0)
+        store = await app.store()
+        if state == "open":
+            crashed = Breaker(state="open", since=START, until=START + 30 * SECOND, openings=1, applied=False)
+        else:
+            crashed = Breaker(since=START, applied=False)
+            await store.put_limits([LimitChange(key="provider:shop", shut_for=1, trial=1)], None)
+            await at(app, 1)
+        text = msgspec.json.encode(crashed).decode()
+        await store.exchange([Swap(space="breaker", key="shop", text=text)])
+        await service.ask.enqueue()
+        await app.drain()
+        assert service.calls == 1
+        (gate,) = await store.limits(["provider:shop"])
+        opens = START + 30 * SECOND
+        assert (gate.shut_until, gate.trial) == ((opens, 1) if state == "open" else (None, None))
+        await free(app)
 
 
 async def test_all_workers_share_it(shared: Place) -> None:
