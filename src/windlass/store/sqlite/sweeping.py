@@ -4,7 +4,7 @@ from windlass.clock import Micros
 from windlass.store.sqlite.meters import forget
 from windlass.store.sqlite.transaction import Tx, packed
 
-MOST_SWEPT = 2_000
+MOST_SWEPT = 5_000
 """Of each kind, in one call."""
 _UNUSED: Micros = 86_400_000_000
 """A limit that nothing has used for so long is forgotten; one of a whole queue or kind has no job to bring it back."""

@@ -20,6 +20,7 @@ from windlass.store.sqlite.transaction import Row, Tx, packed
 MOST_TOUCHED = 64
 """Lines that one claim looks at for nothing, and lines that it wakes."""
 _LOADED = 16
+_FEW_QUEUES = 8
 _LOWEST = -(1 << 62)
 _PLAIN = 0
 """The number of no line: the plain ones."""
@@ -277,12 +278,7 @@ class Turns:
         wanted = min(key.room - moved, self._wakes)
         if wanted <= 0:
             return False
-        woken = [
-            line
-            for (queue,) in self.tx.rows("waiting_queues", (key.k,))
-            if queue in self._queues
-            for line in self._best_waiting(key, queue, wanted)
-        ]
+        woken = [line for queue in self._queues_waiting(key) for line in self._best_waiting(key, queue, wanted)]
         if not woken:
             return False
         self._moved[key.k, self._runtime] = moved + min(len(woken), wanted)
@@ -293,6 +289,12 @@ class Turns:
             self.lines[line.k] = line
             self._sources[line.queue].add(line)
         return True
+
+    def _queues_waiting(self, key: Key) -> Sequence[str]:
+        """The queues of this runtime's sources that may have lines waiting for a key."""
+        if len(self._sources) <= _FEW_QUEUES:
+            return tuple(self._sources)
+        return [queue for (queue,) in self.tx.rows("waiting_queues", (key.k,)) if queue in self._sources]
 
     def _best_waiting(self, key: Key, queue: str, wanted: int) -> list[Line]:
         """Of the lines of a queue that wait for a key, those whose turn it is, each in the place where it truly is."""

@@ -123,7 +123,13 @@ select k, queue, runtime, grp, keys, rank, head from {line}
 where waits_for = ?1 + 0 and head is not null and queue = ?2 || '' and runtime = ?3 || ''
 order by rank, head limit ?4 + 0
 -- name: waiting_queues
-select distinct queue from {line} where waits_for = ?1 and head is not null
+with recursive q (name) as (
+  select min(queue) from {line} where waits_for = ?1 and head is not null
+  union all
+  select (select min(queue) from {line} where waits_for = ?1 and head is not null and queue > q.name)
+  from q where q.name is not null
+)
+select name from q where name is not null
 -- name: eligible
 select k, queue, runtime, grp, keys, rank, head from {line}
 where queue = ?1 || '' and runtime = ?2 || '' and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
