@@ -109,7 +109,7 @@ class Claimer:
         """A claim from the plain lines alone; `_lined` tells whether there are others."""
         queues = None if request.queues is None else list(request.queues)
         rows = await self._db.rows(
-            "claim.claim",
+            "claim.claim" if queues is not None else "claim.claim_all",
             request.worker,
             request.session,
             request.number,

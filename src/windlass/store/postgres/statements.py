@@ -40,14 +40,24 @@ _CLAIMED = {
 def statements(schema: str) -> dict[str, str]:
     """`verb.part` -> text."""
     texts = {verb: parts(load(PACKAGE, f"sql/{verb}.sql")) for verb in VERBS}
-    claim = filled(texts["claim"].pop("columns"), schema)
+    columns, limits = (filled(texts["claim"].pop(name), schema) for name in ("columns", "limits"))
+    claim, plain_claim = f"{columns},\n{limits}", f"{columns}, false AS limited, false AS rated"
+    texts["claim"] |= _claims(texts["claim"])
     record = texts["inspect"].pop("columns")
     gates = filled(texts["limits"].pop("columns"), schema)
     return {
-        f"{verb}.{name}": filled(text.replace("{gates}", gates), schema, claim=claim, record=record)
+        f"{verb}.{name}": filled(
+            text.replace("{gates}", gates), schema, claim=claim, plain_claim=plain_claim, record=record
+        )
         for verb, pieces in texts.items()
         for name, text in pieces.items()
     }
+
+
+def _claims(pieces: dict[str, str]) -> dict[str, str]:
+    """The claim of named queues and that of all: what a plan has to open is what a claim pays for, so each asks only its own."""
+    looks = {"claim": pieces.pop("their_lanes"), "claim_all": pieces.pop("any_lanes")}
+    return {name: fill(pieces["claim"], lined=look) for name, look in looks.items()}
 
 
 @cache

@@ -6,18 +6,8 @@
 
 -- name: claim
 WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now),
--- Lanes are for claim_lined, one claim at a time; whether there are any is one look into an empty index.
-lined AS MATERIALIZED (
-    SELECT CASE WHEN $7::text[] IS NULL
-        THEN EXISTS (SELECT FROM {schema}.lane) OR EXISTS (SELECT FROM {schema}.news WHERE queue IS NOT NULL)
-        ELSE EXISTS (
-            SELECT FROM unnest($7::text[]) w(name) WHERE EXISTS (SELECT FROM {schema}.lane l WHERE l.queue = w.name)
-            OR EXISTS (SELECT FROM {schema}.news n WHERE n.queue = w.name)
-        ) END OR EXISTS (
-            SELECT FROM {schema}.gate g
-            WHERE g.ruling AND ($7::text[] IS NULL OR starts_with(g.key, 'kind:') OR substr(g.key, 7) = ANY($7::text[]))
-        ) AS yes
-),
+-- Lanes are for claim_lined, one claim at a time; whether there are any is a look into empty indexes.
+lined AS MATERIALIZED (SELECT {lined} AS yes),
 source AS MATERIALIZED (
     SELECT q.name AS queue, s.runtime, s.n
     FROM (
@@ -71,7 +61,7 @@ taken AS (
     UPDATE {schema}.job j
     SET state = {to:claim}, worker = $1, lease = m.token, lease_until = t.now + $4, started_at = t.now
     FROM picked p, mark m, t WHERE j.ctid = p.row
-    RETURNING {claim}, j.ord, t.now, j.unique_, j.unique_until
+    RETURNING {plain_claim}, j.ord, t.now, j.unique_, j.unique_until
 ),
 freed AS (
     DELETE FROM {schema}.uniq u USING taken x
@@ -108,8 +98,18 @@ SELECT min(d.run_at) - {schema}.clock() FROM (SELECT DISTINCT unnest($1::text[])
     SELECT run_at FROM {schema}.job j WHERE j.queue = q.queue AND {due} AND run_at > $2 AND run_at < {end_of_time} ORDER BY run_at LIMIT 1
 ) d
 
+-- name: any_lanes
+EXISTS (SELECT FROM {schema}.lane) OR EXISTS (SELECT FROM {schema}.news WHERE queue IS NOT NULL)
+OR EXISTS (SELECT FROM {schema}.gate g WHERE g.ruling)
+
+-- name: their_lanes
+EXISTS (SELECT FROM {schema}.lane l WHERE l.queue = ANY($7::text[])) OR EXISTS (SELECT FROM {schema}.news n WHERE n.queue = ANY($7::text[]))
+OR EXISTS (SELECT FROM {schema}.gate g WHERE g.ruling AND (starts_with(g.key, 'kind:') OR substr(g.key, 7) = ANY($7::text[])))
+
 -- name: columns
 j.id, j.lease, j.kind, j.queue, j.args, j.attempt + 1 AS attempt, j.max_attempts, j.priority, j.runtime, j.options, j.rescues,
-j.created_at, j.run_at, j.expires_at, j.user_, j.project, j.group_, j.workflow, j.name, j.tags, j.cancelling IS NOT NULL AS cancelling,
+j.created_at, j.run_at, j.expires_at, j.user_, j.project, j.group_, j.workflow, j.name, j.tags, j.cancelling IS NOT NULL AS cancelling
+
+-- name: limits
 j.keys IS NOT NULL AS limited, CASE WHEN j.keys IS NOT NULL
     THEN EXISTS (SELECT FROM {schema}.gate g WHERE g.key = ANY(j.keys) AND g.n IS NOT NULL) ELSE false END AS rated
