@@ -1,9 +1,7 @@
 """Claiming jobs and keeping them: claim, heartbeat, report, rescue, unpark."""
 
 import heapq
-from collections.abc import Mapping
 from itertools import islice
-from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -163,16 +161,17 @@ def _claims(tx: Tx, rows: list[Row]) -> list[Claim]:
     lines: set[int] = set()
     if tx.flows():
         lines = {line for row in rows if row[15] is not None and (line := _SELDOM.decode(row[15])[8]) is not None}
-    if not lines:
-        return [_claimed(row, tx.now) for row in rows]
-    flags = {line: (bool(keys), bool(rates)) for line, keys, rates in tx.rows("flags", (packed(list(lines)),))}
-    return [_claimed(row, tx.now, flags) for row in rows]
+    flags: dict[int, tuple[bool, bool]] = {}
+    if lines:
+        flags = {line: (bool(keys), bool(rates)) for line, keys, rates in tx.rows("flags", (packed(list(lines)),))}
+    return [_claim_of(row, tx.now) if row[15] is None else _full_claim_of(row, tx.now, flags) for row in rows]
 
 
 _PLAIN = (False, False)
 
 
-def _claimed(row: Row, now: Micros, flags: Mapping[int, tuple[bool, bool]] = MappingProxyType({})) -> Claim:
+def _claim_of(row: Row, now: Micros) -> Claim:
+    """Of a job without any of what few jobs have."""
     (
         _,
         id,
@@ -186,31 +185,11 @@ def _claimed(row: Row, now: Micros, flags: Mapping[int, tuple[bool, bool]] = Map
         runtime,
         options,
         rescues,
-        created_at,
+        created,
         run_at,
         workflow,
-        seldom,
+        _,
     ) = row
-    if seldom is None:
-        return Claim(
-            id=id,
-            lease=lease,
-            kind=kind,
-            queue=queue,
-            args=args,
-            attempt=attempt + 1,
-            max_attempts=most,
-            priority=priority,
-            runtime=runtime,
-            options=options,
-            rescues=rescues,
-            created_at=created_at,
-            ready_at=run_at,
-            claimed_at=now,
-            workflow=workflow,
-        )
-    expires_at, user, project, group, name, tags, cancelling, _, line = _SELDOM.decode(seldom)
-    limited, rated = _PLAIN if line is None else flags.get(line, _PLAIN)
     return Claim(
         id=id,
         lease=lease,
@@ -223,14 +202,22 @@ def _claimed(row: Row, now: Micros, flags: Mapping[int, tuple[bool, bool]] = Map
         runtime=runtime,
         options=options,
         rescues=rescues,
-        created_at=created_at,
+        created_at=created,
         ready_at=run_at,
         claimed_at=now,
+        workflow=workflow,
+    )
+
+
+def _full_claim_of(row: Row, now: Micros, flags: dict[int, tuple[bool, bool]]) -> Claim:
+    expires_at, user, project, group, name, tags, cancelling, _, line = _SELDOM.decode(row[15])
+    limited, rated = _PLAIN if line is None else flags.get(line, _PLAIN)
+    return msgspec.structs.replace(
+        _claim_of(row, now),
         expires_at=expires_at,
         user=user,
         project=project,
         group=group,
-        workflow=workflow,
         name=name,
         tags=_TAGS.decode(tags) if tags else (),
         cancelling=cancelling is not None,
