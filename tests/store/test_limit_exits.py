@@ -10,7 +10,7 @@ from windlass.clock import SECOND
 from windlass.job import Claim, Edge
 from windlass.outcome import DEFAULT_RULES, RunRules, Verdict, lapsed
 from windlass.query import Action
-from windlass.queue import QueueChange
+from windlass.queue import Order, QueueChange
 from windlass.states import Event, State
 from windlass.store import Store
 
@@ -248,6 +248,22 @@ async def test_several_slots_free_at_once(store: Store) -> None:
     assert len(got) == 7
     await hand.complete(*running[7:], *got)
     assert len(await hand.up_to(20)) == 10
+
+
+@pytest.mark.parametrize("order", ["strict", "fair", "weighted", "ageing"])
+@pytest.mark.parametrize("turns", [1, 3, 40])
+async def test_hundreds_of_lines_wait_for_one_key(store: Store, order: Order, turns: int) -> None:
+    """Each user a line, all of them behind one key, in groups: whenever there is room and somebody waits, somebody gets it."""
+    await store.put_queue("default", QueueChange(order=order), "ops")
+    jobs = [under("house", f"user:{n}", n=5, group=f"g{n % turns}", priority=n % 3 * 5) for n in range(500)]
+    await put(store, *jobs)
+    hand = Hand(store)
+    done = 0
+    for _ in range(60):
+        claims = await hand.up_to(20)
+        assert len(claims) == 5, f"{done} done, {500 - done} left, nobody runs"
+        await hand.complete(*claims)
+        done += 5
 
 
 async def test_claims_of_one_slot_share_what_is_free(store: Store) -> None:
