@@ -466,3 +466,20 @@ async def test_middleware_may_put_the_handler_into_a_task(app: Windlass) -> None
 async def test_a_detached_context_keeps_steps_in_memory() -> None:
     ctx = Context.detached()
     assert await ctx.step("one", lambda: 1) == 1
+
+
+async def test_a_step_in_a_finally_is_done_at_the_real_end(app: Windlass) -> None:
+    told: list[str] = []
+
+    @app.job
+    async def works(ctx: Context) -> str:
+        try:
+            await ctx.sleep("10ms")
+            return "slept"
+        finally:
+            told.append("finally")
+            await ctx.step("clean up", told.append, "cleaned")
+
+    async with app, working(app):
+        assert (await ended(app, (await works.enqueue()).id)).result == "slept"
+        assert told == ["finally", "finally", "cleaned"]
