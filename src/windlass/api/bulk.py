@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from windlass.api.caller import Reach
 from windlass.clock import SECOND, Micros, instant, moment
-from windlass.errors import WindlassError
+from windlass.errors import StoreError, WindlassError
 from windlass.ids import new_id
-from windlass.query import Command, Page, Record, Swap, Where
+from windlass.query import Command, Record, Swap, Where
 from windlass.search import read_search, scan
 from windlass.store.protocol import Store
 from windlass.views import act_on
@@ -149,15 +149,18 @@ class BulkRunner:
         try:
             while await self._step(id):
                 pass
-        except WindlassError as error:
-            log.warning("bulk operation %s stands still: %s", id, error.code)
-            with contextlib.suppress(WindlassError):
-                await self._fail(id, error)
+        except StoreError as error:
+            log.warning("bulk operation %s stands still: %s; whoever looks at it next goes on", id, error.code)
+        except Exception as error:  # nobody awaits this task; the object says how it ended
+            code = error.code if isinstance(error, WindlassError) else "internal"
+            log.error("bulk operation %s failed: %s (%s)", id, code, type(error).__name__)
+            with contextlib.suppress(StoreError):
+                await self._fail(id, code)
 
-    async def _fail(self, id: str, error: WindlassError) -> None:
+    async def _fail(self, id: str, code: str) -> None:
         found = await self._read(id)
         if found is not None and not found[0].is_over:
-            bulk = replace(found[0], status="failed", code=error.code, finished_at=await self._now())
+            bulk = replace(found[0], status="failed", code=code, finished_at=await self._now())
             await self._write(bulk, found[1])
 
     async def _step(self, id: str) -> bool:
@@ -195,8 +198,7 @@ class BulkRunner:
         done = flagged = 0
         refused = missing
         if ids:
-            narrowed = bulk.reach.narrow(Where(ids=ids))
-            acted = await act_on(store, bulk.command, [narrowed or Where(ids=ids)], bulk.actor)
+            acted = await act_on(store, bulk.command, [bulk.reach.of(ids)], bulk.actor)
             done, flagged, refused = len(acted.ids), len(acted.flagged), missing + len(acted.refused)
         after = replace(
             bulk,
@@ -231,9 +233,7 @@ async def _page(store: Store, bulk: Bulk) -> tuple[tuple[str, ...], str | None, 
     if bulk.ids is not None:
         at = int(bulk.place or 0)
         named = bulk.ids[at : at + _STEP]
-        where = bulk.reach.narrow(Where(ids=named))
-        page = Page[str]([]) if where is None else await store.jobs(where, limit=_STEP)
-        there = {getattr(job, "id", "") for job in page.items}
+        there = {job.id for job in (await store.jobs(bulk.reach.of(named), limit=_STEP)).items}
         following = str(at + _STEP) if at + _STEP < len(bulk.ids) else None
         return tuple(id for id in named if id in there), following, len(named) - len(there)
     search = read_search(bulk.q, moment_of(bulk), bulk.where)

@@ -34,6 +34,10 @@ class Reach(msgspec.Struct, frozen=True):
         """Whether the job is within reach."""
         return self.user in (None, job.user) and self.project in (None, job.project)
 
+    def of(self, ids: tuple[str, ...]) -> Where:
+        """Those of the named jobs that are within reach."""
+        return Where(ids=ids, user=self.user, project=self.project)
+
     def narrow(self, where: Where) -> Where | None:
         """The part of `where` within reach; None if there is none."""
         if self.user is not None and where.user not in (None, self.user):

@@ -16,7 +16,6 @@ import msgspec
 from windlass.api.caller import Caller
 from windlass.api.permissions import OPERATIONS, Permission
 from windlass.api.problems import Problem
-from windlass.query import Where
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -63,13 +62,6 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def app(self) -> "Windlass":
         return self.rooms.app
-
-    def reachable(self, where: Where) -> Where:
-        """The part of `where` within the caller's reach; a `Problem` if there is none."""
-        found = self.caller.reach.narrow(where)
-        if found is None:
-            raise Problem(403, "out-of-reach", "that user or project is not yours")
-        return found
 
     def href(self, path: str) -> str:
         """The address of one of our own resources, wherever the API is mounted."""

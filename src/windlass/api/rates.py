@@ -34,13 +34,6 @@ class Rates:
             self._full.popitem(last=False)
         return self._left(full - now), full - now
 
-    def check(self, client: str) -> None:
-        """A `Problem` if the client has nothing left, without counting."""
-        now = time.monotonic()
-        wait = self._full.get(client, now) + self._step - now - self._allowance.window
-        if wait > 1e-9:
-            raise self._exceeded(wait)
-
     def headers(self, left: int, reset: float) -> dict[str, str]:
         """What a response says about it."""
         return {"RateLimit-Policy": self.policy, "RateLimit": f'"{self._name}";r={left};t={math.ceil(reset)}'}

@@ -17,7 +17,6 @@ from windlass.handler import Handler
 from windlass.inputs import result_of
 from windlass.job import NewJob
 from windlass.kinds import BUILT_IN
-from windlass.query import Where
 from windlass.ref import JobRef
 from windlass.retry import exponential, fixed, linear
 from windlass.schedule import DUE, TAG
@@ -272,7 +271,7 @@ async def check_parents(call: Call, ids: Collection[str]) -> None:
     store = await call.app.store()
     for start in range(0, len(wanted), _STEP):
         part = tuple(wanted[start : start + _STEP])
-        page = await store.jobs(call.reachable(Where(ids=part)), limit=_STEP)
+        page = await store.jobs(call.caller.reach.of(part), limit=_STEP)
         missing = set(part) - {job.id for job in page.items}
         if missing:
             parent = next(id for id in part if id in missing)
