@@ -153,7 +153,7 @@ def _blocked(standing: Standing) -> Iterator[Reason]:
         name = standing.signal
         at = job.run_at if job.run_at is not None and job.run_at < moment(END_OF_TIME) else None
         text = f"It waits for the signal {name!r}" + (f", at most until {_clock(at)}" if at else "") + "."
-        mend = f"app.jobs.signal({job.id!r}, {name!r}, ...)"
+        mend = f"windlass jobs signal {job.id} {shlex.quote(name)}"
         yield Reason("signal", text, {"signal": name}, until=at, mend=mend)
     for parent, state in standing.parents:
         ended = state in (State.FAILED, State.CANCELLED)

@@ -23,10 +23,11 @@ def test_explain_in_words_that_fit_a_terminal(shop: Shell) -> None:
     assert lines[0] == f"greet {id} on mail is waiting"
     text = "\n".join(lines)
     assert "The queue mail is paused" in text
-    assert "$ windlass queues resume mail" in text
+    assert "$ windlass queues resume mail -A shop" in lines[2]
+    assert "$ windlass worker -A shop -q mail" in text
     assert "No worker is alive" in text
     assert "Place in its line: 2." in text
-    assert max(map(len, lines)) <= 80
+    assert max(len(line) for line in lines if "$ windlass" not in line) <= 80
     assert "is delayed until" in shop.ok("jobs", "explain", *A, one(shop, "--state", "delayed")).out
     assert "nobody is called nobody" in shop.ok("jobs", "explain", *A, one(shop, "--state", "failed")).out
     assert "It has completed." in shop.ok("jobs", "explain", *A, one(shop, "--state", "completed")).out

@@ -14,6 +14,7 @@ from windlass.explain import Explanation, Reason, explain_job
 from windlass.store.protocol import Store
 
 _WIDEST = 80
+_APP = " -A module:app"
 
 
 async def gather(store: Store, ids: Sequence[str]) -> tuple[list[Explanation], list[str]]:
@@ -28,8 +29,9 @@ async def gather(store: Store, ids: Sequence[str]) -> tuple[list[Explanation], l
     return found, missing
 
 
-def emit_explanations(found: Sequence[Explanation], missing: Sequence[str], form: Form) -> None:
-    """Print them; ends with exit code 4 if one was not found. JSON: one object for one id, else `items`."""
+def emit_explanations(found: Sequence[Explanation], missing: Sequence[str], form: Form, flags: str) -> None:
+    """Print them; ends with exit code 4 if one was not found. JSON: one object for one id, else `items`. `flags`: what leads
+    the commands that mend to the same store."""
     if form is Form.JSON:
         items = [{**_fields(each), "blocked_by": each.blocked_by} for each in found]
         if found:
@@ -38,7 +40,7 @@ def emit_explanations(found: Sequence[Explanation], missing: Sequence[str], form
         emit_lines(each.id for each in found)
     else:
         for index, each in enumerate(found):
-            emit_lines(["", *_lines(each)] if index else _lines(each))
+            emit_lines(["", *_lines(each, flags)] if index else _lines(each, flags))
     for id in missing:
         note(f"error[job-not-found]: there is no job {id}; `windlass jobs ls` lists the newest")
     if missing:
@@ -49,14 +51,14 @@ def _fields(each: Explanation) -> dict[str, object]:
     return {name: getattr(each, name) for name in each.__struct_fields__}
 
 
-def _lines(each: Explanation) -> list[str]:
+def _lines(each: Explanation, flags: str) -> list[str]:
     blocking = [reason for reason in each.reasons if reason.blocks]
     others = [reason for reason in each.reasons if not reason.blocks]
     lines = [f"{clean(each.kind)} {each.id} on {each.queue} is {each.state}"]
     for number, reason in enumerate(blocking, 1):
-        lines += _reason(reason, f"{number}. " if len(blocking) > 1 else "")
+        lines += _reason(reason, f"{number}. " if len(blocking) > 1 else "", flags)
     for reason in others:
-        lines += _reason(reason, "")
+        lines += _reason(reason, "", flags)
     if each.position is not None:
         lines += _wrap(f"Place in its line: {each.position}.", "")
     if each.estimate is not None:
@@ -65,12 +67,18 @@ def _lines(each: Explanation) -> list[str]:
     return lines
 
 
-def _reason(reason: Reason, mark: str) -> list[str]:
+def _reason(reason: Reason, mark: str, flags: str) -> list[str]:
     lines = _wrap(clean(reason.text), mark)
     if reason.mend:  # never folded: it is there to be copied
         prompt = "$" if reason.mend.startswith("windlass ") else ">>>"
-        lines.append(f"  {' ' * len(mark)}{prompt} {clean(reason.mend)}")
+        lines.append(f"  {' ' * len(mark)}{prompt} {clean(_command(reason.mend, flags))}")
     return lines
+
+
+def _command(mend: str, flags: str) -> str:
+    if not mend.startswith("windlass "):
+        return mend
+    return mend.replace(_APP, flags) if " -A " in flags and _APP in mend else mend + flags
 
 
 def _wrap(text: str, mark: str) -> list[str]:

@@ -72,8 +72,9 @@ def explain(
     named = read_ids(ids)
     if not named:
         raise typer.BadParameter("name a job, or - to read ids from stdin", param_hint="ID")
-    found, missing = with_store(Target(url, app_ref, namespace), lambda store: gather(store, named))
-    emit_explanations(found, missing, output)
+    target = Target(url, app_ref, namespace)
+    found, missing = with_store(target, lambda store: gather(store, named))
+    emit_explanations(found, missing, output, target.flags)
 
 
 @app.command("run-now")
