@@ -8,6 +8,7 @@ from tests.store.kit import HOUR, LEASE, Clock, Hand, act, end, get, new, promot
 from tests.store.limiting import held, ids, under
 from windlass.clock import SECOND
 from windlass.job import Claim, Edge
+from windlass.limit import LimitChange
 from windlass.outcome import DEFAULT_RULES, RunRules, Verdict, lapsed
 from windlass.query import Action
 from windlass.queue import Order, QueueChange
@@ -264,6 +265,49 @@ async def test_hundreds_of_lines_wait_for_one_key(store: Store, order: Order, tu
         assert len(claims) == 5, f"{done} done, {500 - done} left, nobody runs"
         await hand.complete(*claims)
         done += 5
+
+
+STANDS_ASIDE = ["runtime", "queue", "paused", "full", "shut", "expired", "cancelled", "parked"]
+
+
+@pytest.mark.parametrize("order", ["strict", "fair"])
+@pytest.mark.parametrize("why", STANDS_ASIDE)
+async def test_hundreds_before_it_cannot_run(store: Store, clock: Clock, why: str, order: Order) -> None:
+    """Three hundred lines are before the last one for the slot of one key, and none of them can use it."""
+    await store.put_queue("default", QueueChange(order=order), "ops")
+    await put(store, under("house"), under("own"))
+    hand = Hand(store, queues=("default",) if why == "queue" else None)
+    running = await hand.up_to(5)
+    assert len(running) == 2
+    fields = {
+        "runtime": {"runtime": "thread"},
+        "queue": {"queue": "elsewhere"},
+        "paused": {"queue": "still"},
+        "expired": {"expires_in": SECOND},
+    }.get(why, {})
+    second = {"full": ("own",), "shut": ("shut",)}.get(why, ())
+    if why == "shut":
+        await store.put_limits([LimitChange(key="shut", shut_for=HOUR)], None)
+    before = [
+        under("house", f"user:{n}", *second, group=f"g{n % 7}", priority=5, kind="old", **fields) for n in range(300)
+    ]
+    last = under("house", "user:last", group="last")
+    await put(store, *before, last)
+    assert await hand.up_to(5) == []
+    if why == "expired":
+        await clock.forward(HOUR)
+    if why == "paused":
+        await store.put_queue("still", QueueChange(paused=True), "ops")
+    if why == "cancelled":
+        await act(store, Action.CANCEL, *(job.id for job in before))
+    await hand.complete(running[0])
+    if why == "parked":
+        for _ in before:
+            (claim,) = await hand.up_to(5)
+            if claim.id == last.id:
+                return  # a fair queue comes to it sooner
+            await hand.finish(end(claim, Event.RELEASE, park="kind:old"))
+    assert ids(await hand.up_to(5)) == [last.id]
 
 
 async def test_claims_of_one_slot_share_what_is_free(store: Store) -> None:
