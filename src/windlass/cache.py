@@ -55,10 +55,12 @@ class Call(NamedTuple):
     version: int
     args: str
     user: str | None
+    project: str | None
 
     def key(self, rule: CacheRule) -> str:
         """The name of this call's result in the kind's space."""
-        parts = (self.version, msgspec.json.decode(self.args), self.user if rule.per_user else None)
+        user = self.user if rule.per_user else None
+        parts = (self.version, msgspec.json.decode(self.args), user, self.project)
         return sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:40]
 
 
@@ -127,7 +129,7 @@ async def look_up(store: Store, jobs: Sequence[NewJob[Any]], rule_of: KindOf) ->
             continue
         own = _RUN.decode(job.options) if job.options else RunOptions()
         if not own.skip_cache:
-            key = Call(job.kind, own.version, job.args, job.user).key(rule)
+            key = Call(job.kind, own.version, job.args, job.user, job.project).key(rule)
             wanted.setdefault(job.kind, {}).setdefault(key, []).append(place)
     found = list(jobs)
     answered: set[str] = set()

@@ -82,6 +82,16 @@ async def test_users_may_have_results_of_their_own(app: Windlass) -> None:
         assert not (await square.enqueue(3)).cached
 
 
+async def test_projects_never_share_results(app: Windlass) -> None:
+    square = square_of(app)
+    async with app:
+        await square.options(project="shop").enqueue(3)
+        await app.drain()
+        assert (await square.options(project="shop", user="bob").enqueue(3)).cached
+        assert not (await square.options(project="bank").enqueue(3)).cached
+        assert not (await square.enqueue(3)).cached
+
+
 async def test_another_version_is_another_call(app: Windlass, place: Place) -> None:
     square = square_of(app)
     newer = Windlass(place.url, namespace=place.namespace)

@@ -93,7 +93,7 @@ class Aftermath:
 
     def _keep(self, run: Watched, rule: CacheRule, finish: Finish) -> None:
         claim = run.claim
-        call = cache.Call(claim.kind, run.rules.version, claim.args, claim.user)
+        call = cache.Call(claim.kind, run.rules.version, claim.args, claim.user, claim.project)
         swap = cache.keep(call, rule, claim.id, finish.result)
         if swap is None:
             log.debug("the result of %s %s is too large for its cache", claim.kind, claim.id)
