@@ -157,6 +157,26 @@ async def test_killed_holders_leak_no_slot(app: Windlass, tmp_path: Path, scale:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_hundreds_of_users_behind_one_limit_in_turns(app: Windlass, tmp_path: Path, scale: float) -> None:
+    """Each user a line, all under one key, in groups that take turns: nobody is forgotten in the crowd."""
+    total = int(500 * scale)
+    async with app, crew_of(app, tmp_path, LEASE=LEASE, CONCURRENCY=4) as crew:
+        store = await app.store()
+        await store.put_queue("default", QueueChange(order="fair"), "ops")
+        jobs = [
+            job_of(app, 0.01, Bound("house", 9), Bound(f"user:{n % 300}", 1), group=f"tenant:{n % 5}")
+            for n in range(total)
+        ]
+        under = await enqueue(app, jobs)
+        for _ in range(WORKERS):
+            await crew.start()
+        await until(lambda: all_completed(app, total), "all jobs to end", 200)
+        check_concurrency(spans_of(crew, {}), under)
+        await nothing_is_left(app, total)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_all_holders_die_at_once(app: Windlass, tmp_path: Path) -> None:
     """Every slot of every key is in dead hands: the next workers take them over after a lease."""

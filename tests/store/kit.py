@@ -19,6 +19,8 @@ T0: Micros = 1_800_000_000 * SECOND
 LEASE: Micros = 30 * SECOND
 HOUR: Micros = 3_600 * SECOND
 DAY: Micros = 24 * HOUR
+MOST_IN_VAIN = 500
+"""Claims in a row that bring nothing and say that there is more."""
 
 
 def fresh_id() -> str:
@@ -75,11 +77,14 @@ class Hand:
     async def up_to(self, slots: int, runtime: Runtime = "async") -> list[Claim]:
         """Asks until it has so many or the store says there is no more: what one claim of a few may bring in several parts."""
         taken: list[Claim] = []
+        in_vain = 0
         while len(taken) < slots:
             claimed = await self.ask({runtime: slots - len(taken)})
             taken += claimed.jobs
             if not claimed.more:
                 break
+            in_vain = 0 if claimed.jobs else in_vain + 1
+            assert in_vain < MOST_IN_VAIN, "a worker is told for ever to ask again at once"
         return taken
 
     async def take(self, slots: int | Mapping[Runtime, int] = 10) -> list[Claim]:

@@ -1,10 +1,13 @@
 """Rates: no window holds more starts than allowed; buckets refill; keys are shut and tried; submissions take all or nothing."""
 
+from typing import Any
+
 import pytest
 
 from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, act, end, new, put
 from tests.store.limiting import change, ids, limit, rated, under
 from windlass.clock import SECOND
+from windlass.job import NewJob
 from windlass.limit import BUCKETS, EXACT, GUARD, Bound, Rate, Take
 from windlass.outcome import DEFAULT_RULES, lapsed
 from windlass.query import Action
@@ -128,6 +131,37 @@ async def test_a_costly_head_is_reached_while_cheap_ones_come(store: Store, cloc
     assert await hand.up_to(9) == []
     await clock.set(T0 + WINDOW + GUARD)
     assert ids(await hand.up_to(9)) == [costly]
+
+
+async def test_hundreds_of_costly_lines_before_a_cheap_one(store: Store, clock: Clock) -> None:
+    """There is room for the cheap one only; and nobody is sent round for ever for the others."""
+
+    def costing(cost: int, user: str) -> NewJob[Any]:
+        return new(limits=(Bound("k", rate=Rate(10, WINDOW), cost=cost), Bound(user, 1)))
+
+    await put(store, costing(8, "first"))
+    hand = Hand(store)
+    assert len(await hand.up_to(5)) == 1
+    await put(store, *(costing(5, f"user:{n}") for n in range(300)))
+    (cheap,) = await put(store, costing(1, "last"))
+    assert ids(await hand.up_to(5)) == [cheap]
+    await clock.forward(WINDOW + GUARD)
+    assert len(await hand.up_to(5)) == 2
+    assert await hand.up_to(5) == []
+
+
+async def test_without_an_idle_slot_nobody_is_sent_round(store: Store) -> None:
+    """A worker that has no slot for a limited job now is not told to ask again at once."""
+    await put(store, *(under("k", f"user:{n}", n=500) for n in range(200)))
+    hand = Hand(store)
+    claimed = await hand.ask(5, idle=0)
+    rounds = 0
+    while claimed.more:
+        claimed = await hand.ask(5, idle=0)
+        rounds += 1
+        assert rounds < 50
+    assert claimed.jobs == []
+    assert len(await hand.up_to(100)) == 100
 
 
 async def test_a_rate_and_a_limit_together(store: Store, clock: Clock) -> None:
