@@ -173,6 +173,19 @@ async def test_behind_a_proxy_that_cuts_off_a_prefix(tmp_path: Path) -> None:
             assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/queue"}]
 
 
+async def test_a_worker_in_the_same_process(tmp_path: Path) -> None:
+    port = free_port()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
+        with served(tmp_path, port, START_WORKERS="true") as process:
+            await answers(client)
+            id = await enqueue(client, args={"a": 40})
+            answer = await client.get(f"/api/v1/jobs/{id}/result", params={"wait": "30s"})
+            assert (answer.status_code, answer.json()["result"]) == (200, 42)
+            assert len((await client.get("/api/v1/workers")).json()["items"]) == 1
+            process.terminate()
+            assert process.wait(30) == 0
+
+
 def test_keys_on_the_command_line(tmp_path: Path) -> None:
     at = ("--url", "sqlite:///jobs.db", "-o", "json")
     made = json.loads(

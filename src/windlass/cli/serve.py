@@ -36,6 +36,12 @@ RootPath = Annotated[
     str,
     typer.Option("--root-path", metavar="PATH", envvar="WINDLASS_ROOT_PATH", help="The prefix a proxy cuts off."),
 ]
+Worker = Annotated[
+    bool,
+    typer.Option(
+        "--worker", envvar=["WINDLASS_START_WORKERS", "START_WORKERS"], help="Run the app's jobs in this process too."
+    ),
+]
 LogLevel = Annotated[
     Level, typer.Option("--log-level", metavar="LEVEL", envvar="WINDLASS_LOG_LEVEL", help="What goes to stderr.")
 ]
@@ -48,6 +54,7 @@ def serve(
     port: Port = 8100,
     proxies: Proxies = None,
     root_path: RootPath = "",
+    worker: Worker = False,
     log_level: LogLevel = Level.INFO,
     url: options.Url = None,
     namespace: options.Namespace = None,
@@ -57,4 +64,4 @@ def serve(
     from windlass.cli.serving import Listening, listen
     from windlass.cli.target import Target
 
-    listen(Target(url, app_ref, namespace), Listening(host, port, proxies, root_path, log_level.value))
+    listen(Target(url, app_ref, namespace), Listening(host, port, proxies, root_path, worker, log_level.value))

@@ -13,12 +13,13 @@ log = logging.getLogger("windlass")
 
 
 class Listening(NamedTuple):
-    """Where to listen, what to believe of proxies, how much to tell."""
+    """Where to listen, what to believe of proxies, whether to work too, how much to tell."""
 
     host: str
     port: int
     proxies: str | None
     root_path: str
+    worker: bool
     log_level: str
 
 
@@ -41,7 +42,7 @@ def listen(target: Target, where: Listening) -> None:
         )
     if development:
         log.warning("development: whoever is on this machine is let in; a key or a token setting ends that")
-    run_fast(_serve(app.asgi(development=development), where))
+    run_fast(_serve(app, where, development=development))
 
 
 def require_api() -> "Modules":
@@ -71,11 +72,13 @@ async def _keys(app: Windlass, api: Modules) -> bool:
         await app.close()
 
 
-async def _serve(asgi: Any, where: Listening) -> None:
+async def _serve(app: Windlass, where: Listening, *, development: bool) -> None:
     import uvicorn
 
+    from windlass.api.server import serve
+
     config = uvicorn.Config(
-        asgi,
+        app.asgi(development=development),
         host=where.host,
         port=where.port,
         root_path=where.root_path,
@@ -90,4 +93,4 @@ async def _serve(asgi: Any, where: Listening) -> None:
         h11_max_incomplete_event_size=64 << 10,
         limit_concurrency=2_000,
     )
-    await uvicorn.Server(config).serve()
+    await serve(app, config, worker=where.worker)
