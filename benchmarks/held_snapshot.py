@@ -5,13 +5,16 @@
 A producer keeps a few thousand no-op jobs waiting and a worker runs them, for `--seconds` in a fresh namespace and then as long
 in another one beside a REPEATABLE READ transaction held open elsewhere: dead index entries of claimed jobs cannot be removed
 any more, which is what makes queues on PostgreSQL slow down. Both runs finish millions of jobs, whose rows stay, so that what
-a growing table costs is in both. Prints jobs per second in windows, and the ratio of the last quarters.
+a growing table costs is in both. Prints jobs per second in windows, and the ratio of the last quarters. With `--beside` both run
+at the same time, the free one on that other server, so that whatever else the machine does slows both.
 """
 
 import argparse
 import asyncio
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import asyncpg
 import uvloop
@@ -62,22 +65,38 @@ def last_quarter(rates: list[float]) -> float:
     return statistics.median(rates[-max(len(rates) // 4, 1) :])
 
 
-async def main(url: str, seconds: float, window: float) -> None:
-    free = last_quarter(await run(url, "free", seconds, window))
+async def hold(url: str, seconds: float, window: float) -> list[float]:
+    """`run` beside a snapshot that is taken before and let go of after it."""
     holder = await asyncpg.connect(url)
     snapshot = holder.transaction(isolation="repeatable_read")
     await snapshot.start()
     await holder.fetchval("SELECT count(*) FROM pg_class")  # the snapshot is taken by the first statement
-    held = last_quarter(await run(url, "held", seconds, window))
+    rates = await run(url, "held", seconds, window)
     await snapshot.rollback()
     await holder.close()
-    print(f"last quarter of {seconds:.0f} s: free {free:,.0f}/s, held {held:,.0f}/s: x{held / free:.2f}")
+    return rates
+
+
+def measure(url: str, held: bool, seconds: float, window: float) -> float:
+    """The rate of one run in a process of its own."""
+    return last_quarter(uvloop.run(hold(url, seconds, window) if held else run(url, "free", seconds, window)))
+
+
+def main(url: str, beside: str | None, seconds: float, window: float) -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        free = pool.submit(measure, beside or url, False, seconds, window)
+        if beside is None:
+            free.result()
+        held = pool.submit(measure, url, True, seconds, window).result()
+        ratio = held / free.result()
+        print(f"last quarter of {seconds:.0f} s: free {free.result():,.0f}/s, held {held:,.0f}/s: x{ratio:.2f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True)
+    parser.add_argument("--beside", help="another server, for the run without a snapshot, at the same time")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--window", type=float, default=10.0)
     given = parser.parse_args()
-    uvloop.run(main(given.url, given.seconds, given.window))
+    main(given.url, given.beside, given.seconds, given.window)
