@@ -220,7 +220,9 @@ async def _is_open(app: Windlass) -> bool:
 
 async def test_half_open_there_is_one_probe_however_many_workers_there_are(shared: Place) -> None:
     apps = [Windlass(shared.url, namespace=shared.namespace) for _ in range(3)]
-    services = [Service(app, provider=Provider("shop", pause="500ms"), max_attempts=100) for app in apps]
+    services = [
+        Service(app, provider=Provider("shop", pause="1s", longest_pause="1s"), max_attempts=100) for app in apps
+    ]
     for service in services:
         service.mood, service.latency = Down("503"), 0.005
     async with apps[0], apps[1], apps[2]:
