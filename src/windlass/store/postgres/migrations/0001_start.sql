@@ -4,6 +4,9 @@
 -- What a job says about a key it is under: `limit.Bound`.
 CREATE TYPE {schema}.bound AS (key text COLLATE "C", concurrency bigint, n bigint, "window" bigint, burst bigint, cost bigint);
 
+-- What most new jobs do not have.
+CREATE TYPE {schema}.extra AS (bounds {schema}.bound[], weight integer, answer text, lane uuid, keys text[] COLLATE "C", costs bigint[]);
+
 CREATE TABLE {schema}.job (
     id text COLLATE "C" PRIMARY KEY,
     created_at bigint NOT NULL,

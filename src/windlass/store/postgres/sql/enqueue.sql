@@ -72,7 +72,7 @@ DECLARE
     k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; held_keys text[]; holders text[];
     lost_n integer[]; lost_ids text[]; lost_holders text[];
     e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
-    causers text[]; followers text[]; boundss text[]; came boolean; item record;
+    causers text[]; followers text[]; extras {schema}.extra[]; lined boolean; came boolean; item record;
 BEGIN
     IF cardinality(ids) > 100 THEN
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
@@ -189,17 +189,28 @@ BEGIN
         SELECT array_agg(d.id IS NOT NULL ORDER BY r.n) INTO needed FROM unnest(ids) WITH ORDINALITY r(id, n)
         LEFT JOIN (SELECT unnest(e_parents) AS id UNION SELECT unnest(a_parents)) d ON d.id = r.id;
     END IF;
-    IF b_rows IS NOT NULL THEN
-        SELECT array_agg(b.bounds::text ORDER BY r.n) INTO boundss FROM generate_series(1, cardinality(ids)) r(n) LEFT JOIN (
+    lined := b_rows IS NOT NULL OR EXISTS (SELECT FROM {schema}.gate WHERE ruling)
+        OR EXISTS (SELECT FROM {schema}.queue q WHERE q.ordering <> 'strict' AND q.name = ANY(queues));
+    IF lined OR answers IS NOT NULL OR weights IS NOT NULL THEN
+        SELECT array_agg(ROW(b.bounds, coalesce(r.weight, weights[1]), r.answer, p.lane, p.keys, p.costs)::{schema}.extra ORDER BY r.n)
+        INTO extras
+        FROM unnest(ids, kinds, queues, runtimes, groups, users, priorities, answers, weights)
+            WITH ORDINALITY r(id, kind, queue, runtime, group_, user_, priority, answer, weight, n)
+        LEFT JOIN (
             SELECT b.n, array_agg(ROW(b.key, b.slots, b.rate, b.span, b.burst, b.cost)::{schema}.bound ORDER BY b.key) AS bounds
             FROM unnest(b_rows, b_keys, b_slots, b_ns, b_windows, b_bursts, b_costs) b(n, key, slots, rate, span, burst, cost) GROUP BY b.n
-        ) b ON b.n = r.n;
+        ) b ON b.n = r.n
+        LEFT JOIN {schema}.queue q ON q.name = coalesce(r.queue, queues[1])
+        LEFT JOIN LATERAL {schema}.lane_of(
+            coalesce(r.queue, queues[1]), coalesce(r.runtime, runtimes[1]), coalesce(r.kind, kinds[1]),
+            {schema}.group_of(q.ordering, r.group_, r.user_, coalesce(r.priority, priorities[1])), b.bounds
+        ) p ON lined;
     END IF;
     WITH made AS (
         INSERT INTO {schema}.job (
             id, created_at, expires_at, dependents, kind, runtime, queue, user_, project, group_, workflow, name, unique_,
             unique_until, parents, options, tags, args, max_attempts, priority, waits, attempt, rescues, ord, run_at,
-            finished_at, state, reason, result, bounds, weight
+            finished_at, state, reason, bounds, weight, result, lane, keys, costs
         )
         SELECT r.id, at, coalesce(r.expires_at, at + r.expires_in), coalesce(r.needed, false), coalesce(r.kind, kinds[1]),
                coalesce(r.runtime, runtimes[1]), coalesce(r.queue, queues[1]), r.user_, r.project, r.group_, r.workflow, r.name,
@@ -212,16 +223,16 @@ BEGIN
                CASE WHEN r.answer IS NOT NULL THEN {to:answer}
                     WHEN r.doom = 'cancel' THEN {to:doom} WHEN r.doom = 'fail' THEN {to:fail}
                     WHEN r.waits > 0 THEN {state:blocked} WHEN coalesce(r.run_at, at + r.delay) > at THEN {state:delayed}
-                    ELSE {state:waiting} END, r.why, r.answer,
-               r.bounds::{schema}.bound[], coalesce(r.weight, weights[1])
+                    ELSE {state:waiting} END, r.why,
+               r.bounds, r.weight, r.answer, r.lane, r.keys, r.costs
         FROM unnest(
             ids, kinds, queues, runtimes, argss, priorities, attempts, delays, run_ats, expires_ins, expires_ats, optionss,
             users, projects, groups, workflows, names, tagss, keys, modes, skips, waitss, dooms, whys, needed, parentss,
-            answers, boundss, weights
+            extras
         ) AS r(
             id, kind, queue, runtime, args, priority, max_attempts, delay, run_at, expires_in, expires_at, options,
             user_, project, group_, workflow, name, tags, key, mode, skip, waits, doom, why, needed, parents,
-            answer, bounds, weight
+            bounds, weight, answer, lane, keys, costs
         )
         WHERE r.skip IS NOT TRUE
         RETURNING queue, state
@@ -229,9 +240,8 @@ BEGIN
         INSERT INTO {schema}.delta (queue, state, n) SELECT queue, state, count(*) FROM made GROUP BY queue, state RETURNING state
     )
     SELECT bool_or(state IN ({state:waiting}, {state:delayed})) INTO came FROM counted;
-    IF b_rows IS NOT NULL OR EXISTS (SELECT FROM {schema}.gate WHERE ruling)
-       OR EXISTS (SELECT FROM {schema}.queue q WHERE q.ordering <> 'strict' AND q.name = ANY(queues)) THEN
-        PERFORM {schema}.enter(array_agg(r.id), true) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
+    IF lined THEN
+        PERFORM {schema}.tell_lanes(array_agg(r.id), true) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
         IF b_rows IS NOT NULL THEN
             INSERT INTO {schema}.news (bounds, fresh) SELECT DISTINCT j.bounds, true FROM {schema}.job j
             JOIN unnest(ids, skips) r(id, skip) ON r.id = j.id AND r.skip IS NOT TRUE
@@ -286,10 +296,11 @@ BEGIN
     FOR item IN
         SELECT l.holder, r.* FROM unnest(lost_n, lost_holders) l(n, holder) JOIN (
             SELECT q.n, q.args, q.options, q.tags, q.priority, q.max_attempts, coalesce(q.run_at, at + q.delay, at) AS run_at, q.latest,
-                   q.bounds::{schema}.bound[] AS bounds, coalesce(q.weight, weights[1]) AS weight
-            FROM unnest(argss, optionss, tagss, priorities, attempts, run_ats, delays, conflicts, latests, answers, boundss, weights)
-            WITH ORDINALITY q(args, options, tags, priority, max_attempts, run_at, delay, conflict, latest, answer, bounds, weight, n)
-            WHERE q.conflict IN ('replace', 'rerun') AND q.answer IS NULL
+                   q.bounds, q.weight
+            FROM unnest(argss, optionss, tagss, priorities, attempts, run_ats, delays, conflicts, latests, extras)
+            WITH ORDINALITY q(
+                args, options, tags, priority, max_attempts, run_at, delay, conflict, latest, bounds, weight, answer, lane, keys, costs, n
+            ) WHERE q.conflict IN ('replace', 'rerun') AND q.answer IS NULL
         ) r ON r.n = l.n ORDER BY l.n
     LOOP
         PERFORM {schema}.replace(

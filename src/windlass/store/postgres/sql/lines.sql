@@ -115,42 +115,53 @@ BEGIN
     ON CONFLICT (taken, key, at) DO UPDATE SET cost = s.cost + excluded.cost, until = excluded.until;
 END $$;
 
+-- Where a job belongs: its lane (NULL: the plain line), its keys in order, and their costs where one is not 1.
+CREATE OR REPLACE FUNCTION {schema}.lane_of(
+    queue text, runtime text, kind text, grp text, bounds {schema}.bound[], OUT lane uuid, OUT keys text[], OUT costs bigint[]
+) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT array_agg(b.key ORDER BY b.key) INTO keys FROM (
+        SELECT b.key COLLATE "C" AS key FROM unnest(bounds) b
+        UNION SELECT g.key FROM {schema}.gate g WHERE g.ruling AND g.key IN ('queue:' || queue, 'kind:' || kind)
+    ) b;
+    IF grp IS NULL AND keys IS NULL THEN
+        RETURN;
+    END IF;
+    lane := md5(ROW(queue, runtime, grp, keys)::text)::uuid;
+    IF EXISTS (SELECT FROM unnest(bounds) b WHERE b.cost <> 1) THEN
+        SELECT array_agg(coalesce(b.cost, 1) ORDER BY k.n) INTO costs
+        FROM unnest(keys) WITH ORDINALITY k(key, n) LEFT JOIN unnest(bounds) b ON b.key = k.key;
+    END IF;
+END $$;
+
 -- Puts jobs that have become waiting, in rows that the caller wrote, into their lanes; claims hear of it by the news.
 CREATE OR REPLACE FUNCTION {schema}.enter(ids text[], fresh boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    WITH came AS MATERIALIZED (
-        SELECT j.id, j.queue, j.runtime, j.priority, j.ord, j.run_at, j.bounds, coalesce(j.weight, 1) AS weight, q.ordering, q.ageing,
-               {schema}.group_of(q.ordering, j.group_, j.user_, j.priority) AS grp, k.keys
-        FROM {schema}.job j LEFT JOIN {schema}.queue q ON q.name = j.queue CROSS JOIN LATERAL (
-            SELECT array_agg(b.key ORDER BY b.key) AS keys FROM (
-                SELECT b.key COLLATE "C" FROM unnest(j.bounds) b
-                UNION SELECT g.key FROM {schema}.gate g WHERE g.ruling AND g.key IN ('queue:' || j.queue, 'kind:' || j.kind)
-            ) b
-        ) k
-        WHERE j.id = ANY(ids) AND j.state = {state:waiting} AND j.park IS NULL
-    ),
-    placed AS MATERIALIZED (
-        SELECT c.*,
-               CASE WHEN c.grp IS NOT NULL OR c.keys IS NOT NULL
-                    THEN md5(ROW(c.queue, c.runtime, c.grp, c.keys)::text)::uuid END AS lane,
-               CASE WHEN EXISTS (SELECT FROM unnest(c.bounds) b WHERE b.cost <> 1) THEN (
-                   SELECT array_agg(coalesce(b.cost, 1) ORDER BY k.n)
-                   FROM unnest(c.keys) WITH ORDINALITY k(key, n) LEFT JOIN unnest(c.bounds) b ON b.key = k.key
-               ) END AS costs
-        FROM came c
-    ),
-    put AS (
-        UPDATE {schema}.job j SET lane = p.lane, keys = p.keys, costs = p.costs FROM placed p
-        WHERE j.id = p.id AND (j.lane IS DISTINCT FROM p.lane OR j.costs IS DISTINCT FROM p.costs)
-    )
+    UPDATE {schema}.job j SET lane = x.lane, keys = x.keys, costs = x.costs FROM (
+        SELECT o.id, p.lane, p.keys, p.costs
+        FROM (SELECT * FROM {schema}.job WHERE id = ANY(ids) OFFSET 0) o LEFT JOIN {schema}.queue q ON q.name = o.queue
+        CROSS JOIN LATERAL {schema}.lane_of(
+            o.queue, o.runtime, o.kind, {schema}.group_of(q.ordering, o.group_, o.user_, o.priority), o.bounds
+        ) p WHERE o.state = {state:waiting} AND o.park IS NULL
+    ) x WHERE j.id = x.id AND (j.lane IS DISTINCT FROM x.lane OR j.costs IS DISTINCT FROM x.costs);
+    PERFORM {schema}.tell_lanes(ids, fresh);
+END $$;
+
+-- The news of waiting jobs that know their lanes.
+CREATE OR REPLACE FUNCTION {schema}.tell_lanes(ids text[], fresh boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO {schema}.news (lane, queue, runtime, grp, keys, weight, ord, aged, bounds, fresh)
     SELECT p.lane, p.queue, p.runtime, p.grp, coalesce(p.keys, '{}'),
-           CASE p.ordering WHEN 'fair' THEN (array_agg(p.weight ORDER BY p.ord DESC))[1]
+           CASE p.ordering WHEN 'fair' THEN (array_agg(coalesce(p.weight, 1) ORDER BY p.ord DESC))[1]
                            WHEN 'weighted' THEN CASE p.grp WHEN 'clow' THEN {low} WHEN 'cnormal' THEN {normal}
                                                 WHEN 'chigh' THEN {high} ELSE {critical} END END,
-           min(p.ord), min(p.run_at - p.priority * coalesce(p.ageing, 0)), (array_agg(p.bounds::text ORDER BY p.id DESC))[1]::{schema}.bound[], enter.fresh
-    FROM placed p WHERE p.lane IS NOT NULL
-    GROUP BY p.lane, p.queue, p.runtime, p.grp, p.keys, p.ordering ORDER BY max(p.id);
+           min(p.ord), min(p.run_at - p.priority * coalesce(p.ageing, 0)),
+           (array_agg(p.bounds::text ORDER BY p.id DESC))[1]::{schema}.bound[], tell_lanes.fresh
+    FROM (
+        SELECT j.*, q.ordering, q.ageing, {schema}.group_of(q.ordering, j.group_, j.user_, j.priority) AS grp
+        FROM (SELECT * FROM {schema}.job WHERE id = ANY(ids) OFFSET 0) j LEFT JOIN {schema}.queue q ON q.name = j.queue
+        WHERE j.lane IS NOT NULL AND j.state = {state:waiting} AND j.park IS NULL
+    ) p GROUP BY p.lane, p.queue, p.runtime, p.grp, p.keys, p.ordering ORDER BY max(p.id);
 END $$;
 
 -- The same for jobs of which most are in the plain line.
