@@ -126,9 +126,9 @@ class Chain:
             began = await desk.now() if desk else 0
             try:
                 answer = await fn(provider, *args, **kwargs)
-            except Signal:
-                raise
             except Exception as error:
+                if isinstance(error, Signal) and not isinstance(error, RateLimited):
+                    raise
                 if await self._failed(desk, provider, began, error) is Category.PERMANENT:
                     raise
                 last = error
@@ -142,9 +142,10 @@ class Chain:
         raise RateLimited(f"no provider may be called now: {', '.join(shut)}", after=wait)
 
     async def _failed(self, desk: Desk | None, provider: Provider, began: Micros, error: Exception) -> Category:
-        category = classify(error, self._errors)
+        limited = isinstance(error, RateLimited)
+        category = Category.RATE_LIMIT if limited else classify(error, self._errors)
         if desk is not None:
-            wait = retry_after(error)
+            wait = error.after if limited else retry_after(error)
             if category is Category.PROVIDER:
                 desk.note(provider.name, Call(False, began, describe_error(error)))
             elif category is Category.RATE_LIMIT and wait is not None:

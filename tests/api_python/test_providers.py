@@ -8,7 +8,7 @@ import pytest
 
 from tests.store.kit import Place
 from tests.waiting import until
-from windlass import Context, InvalidOption, Provider, RateLimited, Windlass, fixed, testing
+from windlass import Context, Fail, InvalidOption, Provider, RateLimited, Snooze, Windlass, fixed, testing
 from windlass.breaker import Breaker
 from windlass.limit import LimitChange
 from windlass.providers import Chain
@@ -334,6 +334,33 @@ async def test_a_chain_of_which_none_may_be_called_puts_the_job_off(app: Windlas
         await at(app, 61)
         await app.drain()
         assert await ref.result(timeout=5) == "a"
+        await free(app)
+
+
+async def test_a_handlers_own_signals_pass_and_a_rate_limit_goes_to_the_next(app: Windlass) -> None:
+    chain = Chain(["a", "b"], app=app)
+    mood: list[Exception] = []
+
+    async def ask(provider: Provider) -> str:
+        if provider.name == "a" and mood:
+            raise mood[0]
+        return provider.name
+
+    async with app:
+        await at(app, 0)
+        for signal in (Snooze("1m"), Fail("enough")):
+            mood[:] = [signal]
+            with pytest.raises(type(signal)):
+                await chain.call(ask)
+        mood[:] = [RateLimited(after="1m")]
+        assert await chain.call(ask) == "b"
+        opens = (await app.breakers.get("a")).opens_at
+        assert opens is not None
+        assert opens.timestamp() == START / SECOND + 60
+        mood.clear()
+        assert await chain.call(ask) == "b"
+        await at(app, 61)
+        assert await chain.call(ask) == "a"
         await free(app)
 
 
