@@ -4,6 +4,7 @@ A job without keys in a strict queue stands in the plain line, for which nothing
 """
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from windlass.store.sqlite.transaction import Row, Tx, View, packed
 FULL_TURN = 1_000_000
 """What one job of a group of weight 1 adds to its pass."""
 _EARLIEST = -(1 << 61)
+_limits_of = attrgetter("limits")
 BOUNDS = msgspec.json.Decoder(tuple[Bound, ...])
 
 
@@ -144,7 +146,7 @@ def lines_of(tx: Tx) -> Lines:
 
 def flows(tx: Tx, jobs: Sequence[NewJob[Any]]) -> bool:
     """Whether any of these new jobs could belong to another line than the plain one."""
-    return tx.flows() or any(job.limits for job in jobs)
+    return tx.flows() or any(map(_limits_of, jobs))
 
 
 def enter(tx: Tx, jobs: Sequence[int]) -> None:

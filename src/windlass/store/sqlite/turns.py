@@ -348,7 +348,8 @@ class Turns:
         for queue, served in self.served.items():
             if served != self.sorts[queue].served:
                 tx.run("put_served", (queue, served))
-        return self.patience <= 0 or (bool(self._moved) and bool(tx.rows("awake_limits", self._mine())))
+        stopped = bool(self._moved) or self._wakes <= 0
+        return self.patience <= 0 or (stopped and bool(tx.rows("awake_limits", self._mine())))
 
     def _let_sleep(self, key: Key) -> None:
         """A key is awake as long as it has room and lines wait for it that were not looked at."""
