@@ -259,6 +259,7 @@ class AsyncLane:
             args = (ctx, *args)
 
         async def innermost() -> Any:
+            ctx.home = asyncio.current_task()  # middleware may have put it into a task of its own
             return await run.call(*args, **kwargs)
 
         call = innermost
