@@ -6,14 +6,7 @@
 --         plain lines only is read here, page by page; others go through turns.lua.
 
 local SCAN = 1000
-local before, more, stirred = 0, 0, false -- `stirred`: keys may have opened
-
-local function has_rate(line)
-  local of = Line.parts(line)
-  for i = 4, #of do
-    if Limit.get(of[i]) and Limit.get(of[i]).n >= 0 then return true end
-  end
-end
+local before, more = 0, 0
 
 -- The jobs of an earlier claim whose reply was lost.
 local function again(packed)
@@ -27,7 +20,7 @@ local function again(packed)
     if job and job.state == ACTIVE and job.lease == old then
       call('ZADD', KEY.active, expiry, job.id)
       row(job.id, job.c, job.m, job.ord)
-      if job.line ~= '' and has_rate(job.line) then rated[#rated + 1] = job.id end
+      if job.line ~= '' and Line.has_rate(job.line) then rated[#rated + 1] = job.id end
     end
   end
 end
@@ -130,47 +123,22 @@ local function take(lines, want)
   return given
 end
 
--- Of the queues that have lines: those of `names`, or nil if there are none.
-local function lined_of(runtime, names)
-  local all, found, lined = call('SMEMBERS', lined_key(runtime)), {}, nil
-  for i = 1, #all do found[all[i]] = true end
-  for i = 1, #names do
-    if all[1] and found[names[i]] then
-      lined = lined or {}
-      lined[names[i]] = true
-    end
-  end
-  return lined
-end
-
-local function turns()
-  if not Turns.take then open_turns() end
-  return Turns
-end
+-- Queues without lines are read the short way, also beside others that have some. What one way has leased stands in its line
+-- until the end, so for a runtime it is one or the other.
 local function take_all(runtime, want)
+  if not stirred then return take(lines_of(runtime, open_queues(runtime), want), want) end
   local given, idle_left = 0, { left = idle and idle[runtime + 1] or math.huge }
   repeat
-    local woken = stirred and turns().wake() or 0
-    local names = open_queues(runtime)
-    local lined = lined_of(runtime, names)
-    -- What one way has leased stands in its line until the end, so the other must not read it again.
-    if lined or Turns.take then given = given + turns().take(runtime, names, lined or {}, want - given, idle_left, not asked)
-    else given = given + take(lines_of(runtime, names, want - given), want - given) end
+    local woken, names = Turns.wake(), open_queues(runtime)
+    local lined = Turns.lined(runtime, names)
+    if not lined then
+      if woken > 0 or Turns.bounded then more = 1 end
+      return take(lines_of(runtime, names, want), want)
+    end
+    given = given + Turns.take(runtime, names, lined, want - given, idle_left, not asked)
   until given >= want or woken == 0 or Turns.bounded
   if given < want and Turns.bounded then more = 1 end
   return given
-end
-
--- The first key to open of those that lines of these queues wait for.
-local function first_timer()
-  local timers, wanted = call('ZRANGE', KEY.timers, 0, 63, 'WITHSCORES'), {}
-  for i = 1, asked and #asked or 0 do wanted[asked[i]] = true end
-  for i = 1, #timers, 2 do
-    local lines = call('ZRANGE', waiters_key(timers[i]), 0, 15)
-    for l = 1, #lines do
-      if not asked or wanted[Line.parts(lines[l])[2]] then return tonumber(timers[i + 1]) end
-    end
-  end
 end
 
 local function first_due()
@@ -195,7 +163,6 @@ local function first_due()
 end
 
 go_on_when_full()
-stirred = call('EXISTS', KEY.timers, KEY.awake) > 0
 local previous = call('HGET', KEY.sessions, session)
 local repeated = previous and parse('>I6', previous) == number
 local starved = false
@@ -221,7 +188,7 @@ end
 if starved and call('GET', KEY.idle) ~= '' then call('SET', KEY.idle, '') end
 local wait = -1
 if #rows == 0 then
-  local due, opens = first_due(), first_timer()
+  local due, opens = first_due(), stirred and Turns.first_timer()
   if due or opens then wait = max(min(due or math.huge, opens or math.huge) - now, 0) end
 end
 if opened then Limit.settle(KEY.limits) end

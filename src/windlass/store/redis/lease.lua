@@ -6,7 +6,9 @@
 local worker, session, number, lease_for, slots, asked, room, idle = unpack(cmsgpack.unpack(ARGV[1]), 1, 8)
 local expiry = now + lease_for
 local rows, token, rated = {}, nil, {} -- `rated`: jobs that spent a rate
-local Turns, open_turns = { bounded = false }, nil -- turns.lua
+-- Whether there are lines or keys to look at; turns.lua is only there if so.
+local stirred = call('EXISTS', KEY.timers, KEY.awake, KEY.lined .. 0, KEY.lined .. 1, KEY.lined .. 2) > 0
+local Turns = { bounded = false }
 local PLAIN = 255 - EXPIRES - UNIQUE
 
 local function row(id, c, m, ord)

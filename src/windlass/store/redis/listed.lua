@@ -24,7 +24,7 @@ for _, state in ipairs(states) do
     local wanted = {}
     for q = 1, #queues do wanted[queues[q]] = true end
     for _, line in ipairs(call('HKEYS', KEY.lines)) do
-      if wanted[cmsgpack.unpack(line)[2]] then keys[#keys + 1] = line_key(line) end
+      if wanted[cmsgpack.unpack(line)[2]] then keys[#keys + 1] = KEY.line .. line end
     end
   end
 end

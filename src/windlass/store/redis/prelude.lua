@@ -17,17 +17,10 @@ local KEY = {
   schedules = P .. 'schedules', lapsing = P .. 'lapsing', versions = P .. 'versions', flagged = P .. 'flagged', reviving = P .. 'reviving', idle = P .. 'idle',
   limits = P .. 'limits', scopes = P .. 'scopes', awake = P .. 'awake', timers = P .. 'timers', lines = P .. 'lines',
   uses = P .. 'uses', takes = P .. 'takes',
+  -- Beginnings of keys: of lines (its name), of limited keys (the key), of a runtime, of a runtime and a queue, of a queue.
+  line = P .. 'line:', holders = P .. 'holders:', waiters = P .. 'waiters:', rate = P .. 'rate:', took = P .. 'took:',
+  lined = P .. 'lined:', turns = P .. 'turns:', spots = P .. 'spots:', eligible = P .. 'eligible:', passes = P .. 'passes:',
 }
-local function line_key(line) return P .. 'line:' .. line end
-local function lined_key(runtime) return P .. 'lined:' .. runtime end
-local function turns_key(runtime, queue) return P .. 'turns:' .. runtime .. ':' .. queue end
-local function spots_key(runtime, queue) return P .. 'spots:' .. runtime .. ':' .. queue end
-local function eligible_key(runtime, queue, group) return P .. 'eligible:' .. runtime .. ':' .. queue .. ':' .. group end
-local function passes_key(queue) return P .. 'passes:' .. queue end
-local function holders_key(key) return P .. 'holders:' .. key end
-local function waiters_key(key) return P .. 'waiters:' .. key end
-local function rate_key(key) return P .. 'rate:' .. key end
-local function took_key(key) return P .. 'took:' .. key end
 local function ready_key(runtime) return P .. 'ready:' .. runtime end
 local function edges_key(id) return P .. 'edges:' .. id end
 local function ahead_key(id) return P .. 'ahead:' .. id end
@@ -274,7 +267,7 @@ local function place(state, job, old)
   local park = old and job.park_was or not old and job.park or ''
   local line = state == WAITING and (old and job.line_was or not old and job.line) or ''
   if state == WAITING and park ~= '' then return park_key(park) end
-  if line ~= '' then return line_key(line) end
+  if line ~= '' then return KEY.line .. line end
   local queue = job.queue
   local slot = state == WAITING and 10 + job.runtime or state
   if state == BLOCKED and park ~= '' and (old and job.run_was or not old and job.run_at) < END_OF_TIME then slot = 20 end

@@ -14,15 +14,15 @@ from windlass.limit import BUCKETS, EXACT, GUARD
 from windlass.queue import AGEING
 from windlass.store.statement import fill, load
 
-_LAZY = {"open_lines": ("limit.lua", "lines.lua"), "open_turns": ("turns.lua",)}
-"""Parts that a script makes only when it needs them, as the body of one function."""
-_LINES = ("open_lines",)
+_LAZY = {"open_lines = function()": ("limit.lua", "lines.lua"), "if stirred then": ("turns.lua",)}
+"""Parts that a script makes only when it needs them, with what is written around them: Redis makes functions anew each time."""
+_LINES = ("open_lines = function()",)
 _ENDS = (*_LINES, "ends.lua")
 _INSERT = (*_ENDS, "insert.lua")
 _REVIVE = (*_ENDS, "revive.lua")
 _PARTS: dict[str, tuple[str, ...]] = {
     "check": (*_LINES, "check_lines.lua"),
-    "claim": (*_ENDS, "lease.lua", "open_turns"),
+    "claim": (*_ENDS, "lease.lua", "if stirred then"),
     "command": _REVIVE,
     "dump": _ENDS,
     "enqueue": _INSERT,
@@ -89,7 +89,7 @@ def script(verb: str) -> Script:
 
 def _lazy(name: str) -> str:
     body = "\n".join(load("windlass.store.redis", file) for file in _LAZY[name])
-    return f"{name} = function()\n{textwrap.indent(body, '  ')}\nend\n"
+    return f"{name}\n{textwrap.indent(body, '  ')}\nend\n"
 
 
 _FUNCTION = re.compile(r"(?:local )?function (\w+)\(")

@@ -1,11 +1,11 @@
 -- What it does: the general way of claiming, for queues that have lines: whose turn is next, and whether its keys have room.
 -- Input:  lease.lua, lines and keys.
--- Output: `Turns.wake()`, how many lines were woken; `Turns.take(runtime, names, lined, want, idle, tidies)`, how many jobs
---         were leased; `Turns.bounded`, whether there may be more to do.
+-- Output: `Turns.wake()`, how many lines were woken; `Turns.lined(runtime, names)`; `Turns.take(runtime, names, lined, want,
+--         idle, tidies)`, how many jobs were leased; `Turns.first_timer()`, when the first key opens; `Turns.bounded`, whether there may be more to do.
 -- Relies: jobs leave their lines when the script flushes, so a line is read by a pager that has its place. A claim makes at
 --         most 64 lines wait and wakes at most 64.
 
-local MOST_MOVED, MOST_LOOKS = 64, 2000
+local MOST_MOVED, MOST_FIXED, MOST_LOOKS = 64, 32, 2000
 local woken, closed, looks = 0, 0, 0
 local timed = {} -- keys that a line waits for until a time
 local pagers, aside = {}, {}
@@ -19,25 +19,27 @@ local function fire_timers()
 end
 
 -- The most urgent lines that wait for a key, at most `most`, with their heads. They stand by lower bounds (a head may have been
--- cancelled, a group may have been served by another line), which are corrected first.
+-- cancelled, a group may have been served by another line), which are corrected first, as far as a claim may go.
 local function most_urgent(key, most)
-  local home, lines, heads, fixed = waiters_key(key), nil, nil, 0
+  local home, lines, heads, fixed = KEY.waiters .. key, nil, nil, 0
   repeat
     local page, again = call('ZRANGE', home, 0, most - 1, 'WITHSCORES'), false
     lines, heads = {}, {}
     for i = 1, #page, 2 do
       local line, of = page[i], Line.parts(page[i])
-      local order, head = queue_settings(of[2]).order, call('ZRANGE', line_key(line), 0, 0, 'WITHSCORES')
+      local order, head = queue_settings(of[2]).order, call('ZRANGE', KEY.line .. line, 0, 0, 'WITHSCORES')
       local score = order == 's' and tonumber(head[2]) or order ~= 'a' and Line.share(of[2], of[3]).pass
-      if not head[1] then Line.drop(line)
-      elseif score and score > tonumber(page[i + 1]) then call('ZADD', home, score, line) end
-      if not head[1] or score and score > tonumber(page[i + 1]) then
+      if not head[1] then
+        Line.drop(line)
+        again, fixed = true, fixed + 1
+      elseif score and score > tonumber(page[i + 1]) and fixed < MOST_FIXED then
+        call('ZADD', home, score, line)
         again, fixed = true, fixed + 1
       else
         lines[#lines + 1], heads[#heads + 1] = line, tonumber(head[2])
       end
     end
-  until not again or fixed >= MOST_MOVED
+  until not again or fixed >= MOST_MOVED and #lines > 0 or fixed >= MOST_LOOKS
   return lines, heads
 end
 
@@ -45,19 +47,19 @@ end
 local function wake_key(key)
   local limit = Limit.get(key)
   local room = min(limit and Limit.room(limit) or math.huge, MOST_MOVED - woken)
-  if room <= 0 and limit and call('EXISTS', waiters_key(key)) == 1 then
+  if room <= 0 and limit and call('EXISTS', KEY.waiters .. key) == 1 then
     local at = Limit.refuses(limit, 1)
     if at and at < math.huge then call('ZADD', KEY.timers, 'LT', at, key) end
   end
   local lines, heads = {}, nil
   if room > 0 then lines, heads = most_urgent(key, room) end
   for i = 1, #lines do
-    call('ZREM', waiters_key(key), lines[i])
+    call('ZREM', KEY.waiters .. key, lines[i])
     call('HSET', KEY.lines, lines[i], '')
     Line.open(lines[i], heads[i], false)
   end
   woken = woken + #lines
-  if limit and Limit.room(limit) == 0 or call('EXISTS', waiters_key(key)) == 0 then call('SREM', KEY.awake, key) end
+  if limit and Limit.room(limit) == 0 or call('EXISTS', KEY.waiters .. key) == 0 then call('SREM', KEY.awake, key) end
   return #lines
 end
 function Turns.wake()
@@ -158,7 +160,7 @@ end
 
 local function set_aside(pager, ord)
   local of = Line.parts(pager.line)
-  call('ZREM', eligible_key(of[1], of[2], of[3]), pager.line)
+  call('ZREM', KEY.eligible .. of[1] .. ':' .. of[2] .. ':' .. of[3], pager.line)
   aside[#aside + 1] = { pager.line, ord }
 end
 
@@ -172,7 +174,7 @@ end
 -- The best job of a group: of its eligible lines the one with the first head, whose keys have room. Full lines wait for their
 -- key, empty ones are dropped.
 local function best_of(source, group)
-  local home = eligible_key(source.runtime, source.queue, group)
+  local home = KEY.eligible .. source.runtime .. ':' .. source.queue .. ':' .. group
   while not Turns.bounded do
     looks = looks + 1
     local first = call('ZRANGE', home, 0, 1, 'WITHSCORES')
@@ -180,7 +182,7 @@ local function best_of(source, group)
     if plain and peek(plain) and (not bound or plain.head < bound) then return plain end
     if not bound then return nil end
     local of = Line.parts(first[1])
-    local pager = pager_of(line_key(first[1]), source.queue, source.size, first[1])
+    local pager = pager_of(KEY.line .. first[1], source.queue, source.size, first[1])
     if not peek(pager) then
       if Turns.bounded then return nil end
       if pager.passed then set_aside(pager, bound) else Line.drop(first[1]) end
@@ -202,14 +204,14 @@ end
 
 -- The queue's next job, as a pager that stands at it. Groups stand by lower bounds: the first is corrected and looked at again.
 local function top(source, before)
-  local turns = turns_key(source.runtime, source.queue)
+  local turns = KEY.turns .. source.runtime .. ':' .. source.queue
   while not Turns.bounded and not source.stopped do
     looks = looks + 1
     if looks > MOST_LOOKS then Turns.bounded = true end
     local first = call('ZRANGE', turns, 0, 1, 'WITHSCORES')
     if not first[1] then
       source.lined = false
-      call('SREM', lined_key(source.runtime), source.queue)
+      call('SREM', KEY.lined .. source.runtime, source.queue)
       return nil
     end
     local spot, group, score = sub(first[1], 1, 7), sub(first[1], 8), tonumber(first[2])
@@ -290,6 +292,16 @@ local function tidy(sources, tidies)
   aside = {}
 end
 
+-- Which of these queues have lines, or nil. Once it was so it stays so in this script.
+local general = {}
+function Turns.lined(runtime, names)
+  local all, lined, found = call('SMEMBERS', KEY.lined .. runtime), {}, general[runtime]
+  for i = 1, #all do lined[all[i]] = true end
+  for i = 1, #names do found = found or lined[names[i]] end
+  general[runtime] = found
+  return found and lined
+end
+
 function Turns.take(runtime, names, lined, want, idle, tidies)
   local sources, given = sources_of(runtime, names, lined, want, idle), 0
   if not token then prepare() end
@@ -312,4 +324,16 @@ function Turns.take(runtime, names, lined, want, idle, tidies)
   tidy(sources, tidies)
   for key in pairs(timed) do call('SREM', KEY.awake, key) end
   return given
+end
+
+-- The first key to open of those that lines of these queues wait for.
+function Turns.first_timer()
+  local timers, wanted = call('ZRANGE', KEY.timers, 0, 63, 'WITHSCORES'), {}
+  for i = 1, asked and #asked or 0 do wanted[asked[i]] = true end
+  for i = 1, #timers, 2 do
+    local lines = call('ZRANGE', KEY.waiters .. timers[i], 0, 15)
+    for l = 1, #lines do
+      if not asked or wanted[Line.parts(lines[l])[2]] then return tonumber(timers[i + 1]) end
+    end
+  end
 end
