@@ -103,6 +103,8 @@ class Windlass:
         self.breakers = Breakers(self.store, lambda name: self.provider_of(name).numbers())
         self.cache = ResultCache(self.store, self.kinds)
         self._priority_rules: tuple[PriorityRule, ...] = ()
+        self.ruled: bool = False
+        """Whether there are priority rules for every kind: looked at for each job that is made."""
         self.jobs = Jobs(self.store)
         self.queues = Queues(self.store)
         self.joining = Joining(self)
@@ -137,6 +139,7 @@ class Windlass:
     @priority_rules.setter
     def priority_rules(self, rules: Iterable[PriorityRule]) -> None:
         self._priority_rules = read_rules(rules)
+        self.ruled = bool(self._priority_rules)
 
     @overload
     def job(  # type: ignore[overload-overlap]

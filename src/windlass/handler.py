@@ -62,6 +62,9 @@ class Door(Protocol):
     def result_limit(self) -> int: ...
 
     @property
+    def ruled(self) -> bool: ...
+
+    @property
     def priority_rules(self) -> tuple[PriorityRule, ...]: ...
 
     @property
@@ -144,7 +147,7 @@ class Handler(Generic[P, R]):
             if not promises_in(args, kwargs):
                 raise
             return self._with_promises(args, kwargs)
-        if not self._varies and not self._door.priority_rules:
+        if not self._varies and not self._door.ruled:
             return cast("NewJob[R]", replace(self._start, id=new_id(), args=text))
         return self._vary(self._start, text, self._asked.run)
 
