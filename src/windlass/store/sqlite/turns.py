@@ -114,9 +114,13 @@ class Source:
             return line, head
         return None
 
-    def drop(self) -> None:
-        """The best line is out of this claim."""
-        heapq.heappop(self._heap)
+    def drop(self, line: Line) -> None:
+        """A line is out of this claim. It need not be the best any more: its refusal may have woken better ones."""
+        if self._heap[0][3] is line:
+            heapq.heappop(self._heap)
+        else:
+            self._heap = [each for each in self._heap if each[3] is not line]
+            heapq.heapify(self._heap)
 
     def took(self, line: Line) -> None:
         line.step()
@@ -195,14 +199,14 @@ class Turns:
                 break
             _, at, (line, head) = min(found, key=_by_order)
             if line.keys and idle <= 0:
-                sources[at].drop()  # as it is: it waits for a worker, not for a key
+                sources[at].drop(line)  # as it is: it waits for a worker, not for a key
                 self.touched(line)
             elif self._admit(line, head):
                 sources[at].took(line)
                 taken.append(head.n)
                 idle -= bool(line.keys)
             else:
-                sources[at].drop()
+                sources[at].drop(line)
         return taken
 
     def touched(self, line: Line) -> None:
