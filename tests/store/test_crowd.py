@@ -3,6 +3,7 @@
 The walk is random and repeatable; what may run is told by plain dictionaries (`model.py`), never by the store.
 """
 
+import os
 import random
 from collections import Counter
 
@@ -21,6 +22,7 @@ from windlass.store import Store
 ORDERS: dict[str, Order] = {"s": "strict", "f": "fair", "w": "weighted", "a": "ageing"}
 ENDS = [Event.COMPLETE] * 6 + [Event.RETRY, Event.RELEASE, Event.SNOOZE, Event.FAIL, Event.ABORT]
 USERS, TENANTS = 60, 5
+SCALE = float(os.environ.get("WINDLASS_TEST_SCALE", "1"))
 
 
 class Crowd:
@@ -149,7 +151,7 @@ class Crowd:
         await self.store.put_limits([LimitChange(key=key, concurrency=concurrency)], None)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(max(2, round(4 * SCALE))))
 async def test_nobody_who_may_run_is_left(store: Store, clock: Clock, place: Place, seed: int) -> None:
     crowd = Crowd(store, clock, seed)
     await crowd.begin()
