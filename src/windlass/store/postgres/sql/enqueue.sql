@@ -72,7 +72,7 @@ DECLARE
     k_keys text[]; k_ids text[]; k_modes text[]; k_ttls bigint[]; held_keys text[]; holders text[];
     lost_n integer[]; lost_ids text[]; lost_holders text[];
     e_children text[]; e_parents text[]; e_policies text[]; e_states text[]; outer_parents text[]; gone text[];
-    causers text[]; followers text[]; extras {schema}.extra[]; lined boolean; came boolean; item record;
+    causers text[]; followers text[]; extras {schema}.extra[]; lined boolean; ruling text[]; came boolean; item record;
 BEGIN
     IF cardinality(ids) > 100 THEN
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
@@ -189,7 +189,8 @@ BEGIN
         SELECT array_agg(d.id IS NOT NULL ORDER BY r.n) INTO needed FROM unnest(ids) WITH ORDINALITY r(id, n)
         LEFT JOIN (SELECT unnest(e_parents) AS id UNION SELECT unnest(a_parents)) d ON d.id = r.id;
     END IF;
-    lined := b_rows IS NOT NULL OR EXISTS (SELECT FROM {schema}.gate WHERE ruling)
+    ruling := {schema}.ruling_keys();
+    lined := b_rows IS NOT NULL OR ruling IS NOT NULL
         OR EXISTS (SELECT FROM {schema}.queue q WHERE q.ordering <> 'strict' AND q.name = ANY(queues));
     IF lined OR answers IS NOT NULL OR weights IS NOT NULL THEN
         SELECT array_agg(ROW(b.bounds, coalesce(r.weight, weights[1]), r.answer, p.lane, p.keys, p.costs)::{schema}.extra ORDER BY r.n)
@@ -197,12 +198,12 @@ BEGIN
         FROM unnest(ids, kinds, queues, runtimes, groups, users, priorities, answers, weights)
             WITH ORDINALITY r(id, kind, queue, runtime, group_, user_, priority, answer, weight, n)
         LEFT JOIN (
-            SELECT b.n, array_agg(ROW(b.key, b.slots, b.rate, b.span, b.burst, b.cost)::{schema}.bound ORDER BY b.key) AS bounds
+            SELECT b.n, array_agg(ROW(b.key, b.slots, b.rate, b.span, b.burst, b.cost)::{schema}.bound ORDER BY b.key COLLATE "C") AS bounds
             FROM unnest(b_rows, b_keys, b_slots, b_ns, b_windows, b_bursts, b_costs) b(n, key, slots, rate, span, burst, cost) GROUP BY b.n
         ) b ON b.n = r.n
         LEFT JOIN {schema}.queue q ON q.name = coalesce(r.queue, queues[1])
         LEFT JOIN LATERAL {schema}.lane_of(
-            coalesce(r.queue, queues[1]), coalesce(r.runtime, runtimes[1]), coalesce(r.kind, kinds[1]),
+            ruling, coalesce(r.queue, queues[1]), coalesce(r.runtime, runtimes[1]), coalesce(r.kind, kinds[1]),
             {schema}.group_of(q.ordering, r.group_, r.user_, coalesce(r.priority, priorities[1])), b.bounds
         ) p ON lined;
     END IF;

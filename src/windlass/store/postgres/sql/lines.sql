@@ -115,33 +115,50 @@ BEGIN
     ON CONFLICT (taken, key, at) DO UPDATE SET cost = s.cost + excluded.cost, until = excluded.until;
 END $$;
 
--- Where a job belongs: its lane (NULL: the plain line), its keys in order, and their costs where one is not 1.
+-- Where a job belongs: its lane (NULL: the plain line), its keys in order, and their costs where one is not 1. Bounds are kept in the
+-- order of keys, so that without a ruling key nothing has to be asked or sorted.
 CREATE OR REPLACE FUNCTION {schema}.lane_of(
-    queue text, runtime text, kind text, grp text, bounds {schema}.bound[], OUT lane uuid, OUT keys text[], OUT costs bigint[]
+    ruling text[], queue text, runtime text, kind text, grp text, bounds {schema}.bound[], OUT lane uuid, OUT keys text[], OUT costs bigint[]
 ) LANGUAGE plpgsql AS $$
+DECLARE
+    b {schema}.bound; even boolean := true;
 BEGIN
-    SELECT array_agg(b.key ORDER BY b.key) INTO keys FROM (
-        SELECT b.key COLLATE "C" AS key FROM unnest(bounds) b
-        UNION SELECT g.key FROM {schema}.gate g WHERE g.ruling AND g.key IN ('queue:' || queue, 'kind:' || kind)
-    ) b;
-    IF grp IS NULL AND keys IS NULL THEN
-        RETURN;
+    IF bounds IS NOT NULL THEN
+        FOREACH b IN ARRAY bounds LOOP
+            keys := keys || b.key;
+            costs := costs || b.cost;
+            even := even AND b.cost = 1;
+        END LOOP;
     END IF;
-    lane := md5(ROW(queue, runtime, grp, keys)::text)::uuid;
-    IF EXISTS (SELECT FROM unnest(bounds) b WHERE b.cost <> 1) THEN
-        SELECT array_agg(coalesce(b.cost, 1) ORDER BY k.n) INTO costs
-        FROM unnest(keys) WITH ORDINALITY k(key, n) LEFT JOIN unnest(bounds) b ON b.key = k.key;
+    IF 'queue:' || queue = ANY(ruling) OR 'kind:' || kind = ANY(ruling) THEN
+        SELECT array_agg(k.key ORDER BY k.key), array_agg(k.cost ORDER BY k.key) INTO keys, costs FROM (
+            SELECT o.key COLLATE "C" AS key, max(o.cost) AS cost FROM (
+                SELECT * FROM unnest(keys, costs) UNION ALL SELECT r, 1 FROM unnest(ruling) r WHERE r IN ('queue:' || queue, 'kind:' || kind)
+            ) o(key, cost) GROUP BY 1
+        ) k;
+    END IF;
+    IF even THEN
+        costs := NULL;
+    END IF;
+    IF grp IS NOT NULL OR keys IS NOT NULL THEN
+        lane := md5(ROW(queue, runtime, grp, keys)::text)::uuid;
     END IF;
 END $$;
 
+CREATE OR REPLACE FUNCTION {schema}.ruling_keys() RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT array_agg(key) FROM {schema}.gate WHERE ruling
+$$;
+
 -- Puts jobs that have become waiting, in rows that the caller wrote, into their lanes; claims hear of it by the news.
 CREATE OR REPLACE FUNCTION {schema}.enter(ids text[], fresh boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    ruling text[] := {schema}.ruling_keys();
 BEGIN
     UPDATE {schema}.job j SET lane = x.lane, keys = x.keys, costs = x.costs FROM (
         SELECT o.id, p.lane, p.keys, p.costs
         FROM (SELECT * FROM {schema}.job WHERE id = ANY(ids) OFFSET 0) o LEFT JOIN {schema}.queue q ON q.name = o.queue
         CROSS JOIN LATERAL {schema}.lane_of(
-            o.queue, o.runtime, o.kind, {schema}.group_of(q.ordering, o.group_, o.user_, o.priority), o.bounds
+            ruling, o.queue, o.runtime, o.kind, {schema}.group_of(q.ordering, o.group_, o.user_, o.priority), o.bounds
         ) p WHERE o.state = {state:waiting} AND o.park IS NULL
     ) x WHERE j.id = x.id AND (j.lane IS DISTINCT FROM x.lane OR j.costs IS DISTINCT FROM x.costs);
     PERFORM {schema}.tell_lanes(ids, fresh);

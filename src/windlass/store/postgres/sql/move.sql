@@ -27,7 +27,7 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 
 -- name: bounds
 UPDATE {schema}.job SET bounds = (
-    SELECT array_agg(ROW(b.key, b.slots, b.rate, b.span, b.burst, b.cost)::{schema}.bound ORDER BY b.key)
+    SELECT array_agg(ROW(b.key, b.slots, b.rate, b.span, b.burst, b.cost)::{schema}.bound ORDER BY b.key COLLATE "C")
     FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) b(key, slots, rate, span, burst, cost)
 ) WHERE id = $1
 

@@ -15,27 +15,29 @@ RETURNS TABLE (job text, kind text, ord bigint, aged bigint, costs bigint[]) LAN
 $$;
 
 -- Moves as many lanes of these queues as there is room from waiting for an awake key to eligible, the foremost first; how many.
-CREATE OR REPLACE FUNCTION {schema}.wake_lanes(names text[], run text, budget bigint, at bigint) RETURNS integer LANGUAGE plpgsql AS $$
+-- `unsure`: the foremost were empty or ranked too low, and the next were not reached.
+CREATE OR REPLACE FUNCTION {schema}.wake_lanes(
+    names text[], run text, budget bigint, at bigint, OUT moved integer, OUT unsure boolean
+) LANGUAGE plpgsql AS $$
 DECLARE
-    found record; stale boolean; moved integer := 0; ids uuid[];
+    found record; stale boolean := false; ids uuid[] := '{}'; gates text[]; tags bigint[]; rooms bigint[];
 BEGIN
+    moved := 0; unsure := false;
     IF budget <= 0 OR NOT EXISTS (SELECT FROM {schema}.gate WHERE awake) THEN
-        RETURN 0;
+        RETURN;
     END IF;
     UPDATE {schema}.gate g SET awake = false, opens_at = {schema}.opens(g, 1, at)
     WHERE g.awake AND EXISTS (SELECT FROM {schema}.room(g, at) r WHERE r.slots < 1 OR r.starts < 1);
     FOR try IN 1..8 LOOP
-        stale := false; ids := '{}';
+        stale := false; ids := '{}'; gates := '{}'; tags := '{}'; rooms := '{}';
         FOR found IN
-            SELECT l.id, l.rank, l.place, w.room, h.job, CASE coalesce(q.ordering, 'strict')
+            SELECT w.key, l.id, l.rank, w.room, h.job, CASE coalesce(q.ordering, 'strict')
                 WHEN 'strict' THEN h.ord WHEN 'ageing' THEN h.aged ELSE coalesce(t.pass, 0) END AS tag
             FROM (
                 SELECT g.key, least(r.slots, r.starts) AS room FROM {schema}.gate g CROSS JOIN LATERAL {schema}.room(g, at) r WHERE g.awake
             ) w CROSS JOIN LATERAL (
-                SELECT l.*, row_number() OVER (ORDER BY l.rank, l.id) AS place FROM (
-                    SELECT l.* FROM {schema}.lane l WHERE l.waits_for = w.key AND l.queue = ANY(names) AND l.runtime = run
-                    ORDER BY l.rank, l.id LIMIT least(w.room + 8, {needless})
-                ) l
+                SELECT l.* FROM {schema}.lane l WHERE l.waits_for = w.key AND l.queue = ANY(names) AND l.runtime = run
+                    ORDER BY l.rank, l.id LIMIT least(w.room + 16, {needless})
             ) l LEFT JOIN {schema}.queue q ON q.name = l.queue
             LEFT JOIN {schema}.turn t ON t.queue = l.queue AND t.runtime = l.runtime AND t.grp = coalesce(l.grp, '')
             LEFT JOIN LATERAL {schema}.heads(l.id, coalesce(q.ageing, 0), at, NULL, 1) h ON true
@@ -43,22 +45,25 @@ BEGIN
         LOOP
             IF found.job IS NULL THEN
                 stale := {schema}.leave_lane(found.id) OR stale;
+                CONTINUE;
             ELSIF found.tag <> found.rank THEN
                 UPDATE {schema}.lane SET rank = found.tag WHERE id = found.id;
                 stale := stale OR found.tag > found.rank;
-            ELSIF found.place <= found.room THEN
-                ids := ids || found.id;
             END IF;
+            ids := ids || found.id; gates := gates || found.key; tags := tags || found.tag; rooms := rooms || found.room;
         END LOOP;
         EXIT WHEN NOT stale;
     END LOOP;
-    IF cardinality(ids) > 0 THEN
-        UPDATE {schema}.lane SET waits_for = NULL WHERE id = ANY(ids[:budget]);
-        moved := least(cardinality(ids), budget);
-    END IF;
+    UPDATE {schema}.lane SET waits_for = NULL WHERE id IN (
+        SELECT c.id FROM (
+            SELECT u.id, u.room, u.tag, row_number() OVER (PARTITION BY u.key ORDER BY u.tag, u.id) AS place
+            FROM unnest(ids, gates, tags, rooms) u(id, key, tag, room)
+        ) c WHERE c.place <= c.room ORDER BY c.tag LIMIT budget
+    );
+    GET DIAGNOSTICS moved = ROW_COUNT;
     UPDATE {schema}.gate g SET awake = false
     WHERE g.awake AND NOT EXISTS (SELECT FROM {schema}.lane l WHERE l.waits_for = g.key);
-    RETURN moved;
+    unsure := stale AND moved = 0;
 END $$;
 
 -- A lane without a job that could be claimed goes; if only expired ones stand in it, it goes to the end. Whether it changed.
@@ -306,7 +311,7 @@ CREATE OR REPLACE FUNCTION {schema}.claim_lined(
 #variable_conflict use_column
 DECLARE
     names text[]; did record; wants bigint; idle bigint; budget bigint; woken bigint; skip text[]; known text[];
-    taken text[]; cut boolean := false;
+    taken text[]; unsure boolean; cut boolean := false;
 BEGIN
     PERFORM {schema}.lock_lines();
     at := {schema}.clock();
@@ -319,7 +324,9 @@ BEGIN
         FOR r IN 1..coalesce(cardinality(runs), 0) LOOP
             wants := slots[r]; idle := coalesce(idles[r], wants); budget := {needless}; woken := {needless}; skip := NULL;
             FOR round IN 1..100 LOOP
-                woken := woken - {schema}.wake_lanes(names, runs[r], woken, at);
+                SELECT * INTO did FROM {schema}.wake_lanes(names, runs[r], woken, at);
+                woken := woken - did.moved;
+                unsure := did.unsure;
                 SELECT * INTO did FROM {schema}.serve(
                     names, runs[r], wants, idle, budget, at, skip, hand, claim_lined.at + lease_for, claim_lined.token
                 );
@@ -341,6 +348,10 @@ BEGIN
                     EXIT;
                 END IF;
                 CONTINUE WHEN did.again OR did.strays IS NOT NULL;
+                IF unsure THEN
+                    cut := true;
+                    EXIT;
+                END IF;
                 EXIT WHEN NOT EXISTS (
                     SELECT FROM {schema}.gate g WHERE g.awake AND EXISTS (
                         SELECT FROM {schema}.lane l WHERE l.waits_for = g.key AND l.queue = ANY(names) AND l.runtime = runs[r]
