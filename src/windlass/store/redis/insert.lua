@@ -141,10 +141,10 @@ end
 -- What becomes of a new job whose key is held: the id that stands for it, or nil and the holder that it is to follow.
 local function meet_holder(holder, follower, record, special)
   local conflict = special[S_UNIQUE][4]
-  local job = conflict > 0 and get(holder)
+  local job = conflict > 0 and not special[S_ANSWER] and get(holder)
   if not job then return holder end
   if conflict == RERUN and not can_replace(job) then
-    if is_final(job.state) or special[S_ANSWER] then return holder end -- a period may outlast its job
+    if is_final(job.state) then return holder end -- a period may outlast its job
     if #follower == 0 or not get(follower) then return nil, holder end
     holder, job = follower, get(follower)
   end

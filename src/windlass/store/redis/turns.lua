@@ -302,16 +302,35 @@ function Turns.lined(runtime, names)
   return found and lined
 end
 
+-- The queue whose next job comes first.
+local function first_of(sources)
+  local best
+  for s = 1, #sources do
+    local source = sources[s]
+    if source.pager == nil then source.pager = next_of(source) or false end
+    if source.pager and (not best or source.pager.head < best.pager.head) then best = source end
+  end
+  return best
+end
+
+-- A line that was woken and met another full key leaves its turn to the next one that waits for the first.
+local function wake_again(sources)
+  if Turns.wake() == 0 then return false end
+  for s = 1, #sources do
+    local source = sources[s]
+    source.pager, source.lined = nil, call('SISMEMBER', KEY.lined .. source.runtime, source.queue) == 1
+  end
+  return true
+end
+
 function Turns.take(runtime, names, lined, want, idle, tidies)
   local sources, given = sources_of(runtime, names, lined, want, idle), 0
   if not token then prepare() end
   while given < want and not Turns.bounded do
-    local best
-    for s = 1, #sources do
-      local source = sources[s]
-      if source.pager == nil then source.pager = next_of(source) or false end
-      if source.pager and (not best or source.pager.head < best.pager.head) then best = source end
-    end
+    local best, before
+    repeat
+      before, best = closed, first_of(sources)
+    until closed == before or not wake_again(sources)
     if not best or Turns.bounded then break end
     local pager = best.pager
     best.pager = nil
