@@ -38,6 +38,7 @@ class ModelJob:
     keys: tuple[str, ...] = ()
     """Of limits."""
     group: str | None = None
+    runtime: str = "async"
     signal: str | None = None
     """What it is suspended for."""
     box: list[str] = field(default_factory=list)
@@ -51,7 +52,7 @@ class ModelJob:
 
     @property
     def line(self) -> tuple[object, ...]:
-        return self.queue, self.group, self.keys
+        return self.queue, self.runtime, self.group, self.keys
 
     @property
     def is_replaceable(self) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from tests.store.kit import HOUR, Clock, Hand, Place, act, counted, end, fresh_id, promote_all
 from tests.store.model import Model, ModelJob, ModelKey
 from windlass.clock import SECOND
-from windlass.job import Claim, NewJob
+from windlass.job import Claim, NewJob, Runtime
 from windlass.limit import Bound, LimitChange, Rate
 from windlass.query import Action
 from windlass.queue import Order, QueueChange
@@ -22,6 +22,7 @@ from windlass.store import Store
 ORDERS: dict[str, Order] = {"s": "strict", "f": "fair", "w": "weighted", "a": "ageing"}
 ENDS = [Event.COMPLETE] * 6 + [Event.RETRY, Event.RELEASE, Event.SNOOZE, Event.FAIL, Event.ABORT]
 USERS, TENANTS = 60, 5
+RUNTIMES: list[Runtime] = ["async", "async", "async", "thread"]
 SCALE = float(os.environ.get("WINDLASS_TEST_SCALE", "1"))
 
 
@@ -70,6 +71,7 @@ class Crowd:
             queue=self.chance.choice(list(ORDERS)),
             priority=self.chance.choice([-5, 0, 0, 5, 10]),
             group=f"g{user % TENANTS}",
+            runtime=self.chance.choice(RUNTIMES),
             weight=1 + user % TENANTS,
             limits=bounds,
             expires_in=self.chance.choice([None, None, None, 30 * SECOND]),
@@ -89,14 +91,15 @@ class Crowd:
             key=None,
             keys=(*(bound.key for bound in job.limits), *whole),
             group=groups.get(job.queue),
+            runtime=job.runtime,
         )
 
-    async def claim(self, slots: int) -> None:
-        claims = await self.hand.up_to(slots)
+    async def claim(self, slots: int, runtime: Runtime = "async") -> None:
+        claims = await self.hand.up_to(slots, runtime)
         held, used = self._held(), {key: limit.used(self.model.now) for key, limit in self.model.limits.items()}
         for claim in claims:
             job = self.model.jobs[claim.id]
-            assert job in self.model.claimable(None)
+            assert job in self._claimable(runtime)
             assert not [key for key in job.keys if self._is_full(self.model.limits[key], held[key], used[key])]
             self.model.claimed(claim.id, claim.lease, self.clock.at + HOUR, self.hand.name)
             self.running[claim.id] = claim
@@ -104,8 +107,11 @@ class Crowd:
             used |= {key: used[key] + 1 for key in job.keys}
         full = {key for key, limit in self.model.limits.items() if self._is_full(limit, held[key], used[key])}
         if len(claims) < slots:
-            left = [job for job in self.model.claimable(None) if not full & set(job.keys)]
+            left = [job for job in self._claimable(runtime) if not full & set(job.keys)]
             assert left == [], f"{len(left)} jobs could run, the claim brought {len(claims)}"
+
+    def _claimable(self, runtime: str) -> list[ModelJob]:
+        return [job for job in self.model.claimable(None) if job.runtime == runtime]
 
     def _held(self) -> Counter[str]:
         jobs = [self.model.jobs[id] for id in self.running]
@@ -170,13 +176,14 @@ async def test_nobody_who_may_run_is_left(store: Store, clock: Clock, place: Pla
             await crowd.pause()
         else:
             await crowd.tick(crowd.chance.choice([SECOND, 4 * SECOND, 11 * SECOND]))
-        await crowd.claim(crowd.chance.choice([1, 4, 15, 60]))
+        await crowd.claim(crowd.chance.choice([1, 4, 15, 60]), crowd.chance.choice(RUNTIMES))
     for queue in sorted(crowd.model.paused):
         await store.put_queue(queue, QueueChange(paused=False), "ops")
     crowd.model.paused.clear()
     while crowd.running or crowd.model.claimable(None):
         await crowd.tick(11 * SECOND)
-        await crowd.claim(60)
+        for runtime in ("async", "thread"):
+            await crowd.claim(60, runtime)
         await store.finish([end(claim, Event.COMPLETE) for claim in crowd.running.values()])
         for claim in crowd.running.values():
             crowd.model.finish(claim.id, claim.lease, Event.COMPLETE, 0, True)
