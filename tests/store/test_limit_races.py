@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.store.kit import LEASE, Clock, Hand, Place, act, counted, end, new, promote_all, put
 from tests.store.limiting import change, rated, under
 from tests.store.test_races import together
@@ -17,7 +19,7 @@ from windlass.lease import Delivery, Step
 from windlass.limit import GUARD, Bound, LimitChange, Rate, Take
 from windlass.outcome import DEFAULT_RULES, lapsed
 from windlass.query import Action, Where
-from windlass.queue import QueueChange
+from windlass.queue import Order, QueueChange
 from windlass.states import Event, State
 from windlass.store import Store
 
@@ -145,8 +147,10 @@ async def test_takes_never_exceed(store: Store, place: Place, clock: Clock) -> N
     assert max(granted) <= 20
 
 
-async def test_everything_at_once_leaks_no_slot(store: Store, place: Place) -> None:
+@pytest.mark.parametrize(("order", "users"), [("strict", 4), ("fair", 4), ("fair", 90), ("ageing", 20)])
+async def test_everything_at_once_leaks_no_slot(store: Store, place: Place, order: Order, users: int) -> None:
     """Every way a job leaves, changes of limits, commands; at the end all that is left can run."""
+    await store.put_queue("q0", QueueChange(order=order), "ops")
     place.lowered.update({"k0", "k1", "k2", "queue:q1", "kind:odd"})
 
     async def body(store: Store, number: int) -> None:
@@ -155,7 +159,13 @@ async def test_everything_at_once_leaks_no_slot(store: Store, place: Place) -> N
         for step in range(14):
             jobs = [
                 under(
-                    f"k{n % 3}", f"user:{n % 4}", n=2, queue=f"q{n % 2}", kind=("even", "odd")[step % 2], priority=n % 3
+                    f"k{n % 3}",
+                    f"user:{n * (number + 1) % users}",
+                    n=2,
+                    group=f"g{n % 3}",
+                    queue=f"q{n % 2}",
+                    kind=("even", "odd")[step % 2],
+                    priority=n % 3,
                 )
                 for n in range(step, step + 5)
             ]
