@@ -10,7 +10,7 @@ from tests.store.kit import HOUR, T0, Hand, act, all_ids, counted, end, get, new
 from windlass.clock import SECOND
 from windlass.errors import InvalidOption
 from windlass.job import Edge, NewJob, UniqueKey
-from windlass.lease import Progress
+from windlass.lease import ORDERS, Progress
 from windlass.query import Action, Swap, Where
 from windlass.states import Event, State
 from windlass.store.moving import digest, move
@@ -120,12 +120,12 @@ async def test_a_worker_is_told_to_be_quiet(server: RedisServer) -> None:
     store = await opened(server, "quiet")
     hand = Hand(store)
     assert not (await hand.beat()).quiet
-    await store.exchange([Swap(space="worker", key=hand.name, text="quiet")])
+    await store.exchange([Swap(space=ORDERS, key=hand.name, text="quiet")])
     pulse = await hand.beat()
     assert (pulse.quiet, pulse.stop) == (True, False)
-    await store.exchange([Swap(space="worker", key=hand.name, text="stop")])
+    await store.exchange([Swap(space=ORDERS, key=hand.name, text="stop")])
     assert (await hand.beat()).stop
-    await store.exchange([Swap(space="worker", key=hand.name, text=None)])
+    await store.exchange([Swap(space=ORDERS, key=hand.name, text=None)])
     pulse = await hand.beat()
     assert (pulse.quiet, pulse.stop) == (False, False)
     await store.close()

@@ -128,6 +128,7 @@ end
 local function take_all(runtime, want)
   if not stirred then return take(lines_of(runtime, open_queues(runtime), want), want) end
   local given, idle_left = 0, { left = idle and idle[runtime + 1] or math.huge }
+  Turns.serve(runtime)
   repeat
     local woken, names = Turns.wake(), open_queues(runtime)
     local lined = Turns.lined(runtime, names)

@@ -43,7 +43,18 @@ local function most_urgent(key, most)
   return lines, heads
 end
 
--- Lines that wait for an awake key become eligible, as many as it has room for.
+-- The queues and the runtime that are being looked at. A woken line of others takes nobody's turn.
+local served = {}
+function Turns.serve(runtime)
+  served = { runtime = runtime, queues = asked and {} }
+  for i = 1, asked and #asked or 0 do served.queues[asked[i]] = true end
+end
+local function is_served(line)
+  local of = Line.parts(line)
+  return of[1] == served.runtime and (not asked or served.queues[of[2]]) and queue_settings(of[2]).paused == ''
+end
+
+-- Lines that wait for an awake key become eligible, as many of those served as it has room for.
 local function wake_key(key)
   local limit = Limit.get(key)
   local room = min(limit and Limit.room(limit) or math.huge, MOST_MOVED - woken)
@@ -51,16 +62,20 @@ local function wake_key(key)
     local at = Limit.refuses(limit, 1)
     if at and at < math.huge then call('ZADD', KEY.timers, 'LT', at, key) end
   end
-  local lines, heads = {}, nil
-  if room > 0 then lines, heads = most_urgent(key, room) end
-  for i = 1, #lines do
-    call('ZREM', KEY.waiters .. key, lines[i])
-    call('HSET', KEY.lines, lines[i], '')
-    Line.open(lines[i], heads[i], false)
+  local all, mine = 0, 0
+  while mine < room and woken < MOST_MOVED do
+    local lines, heads = most_urgent(key, room - mine)
+    if #lines == 0 then break end
+    for i = 1, #lines do
+      call('ZREM', KEY.waiters .. key, lines[i])
+      call('HSET', KEY.lines, lines[i], '')
+      Line.open(lines[i], heads[i], false)
+      if is_served(lines[i]) then mine = mine + 1 end
+    end
+    all, woken = all + #lines, woken + #lines
   end
-  woken = woken + #lines
   if limit and Limit.room(limit) == 0 or call('EXISTS', KEY.waiters .. key) == 0 then call('SREM', KEY.awake, key) end
-  return #lines
+  return all
 end
 function Turns.wake()
   local n = 0
