@@ -11,7 +11,9 @@ from tests.store.kit import HOUR, T0, Clock, Hand, Place, act, counted, end, get
 from tests.store.places import chosen_engines, place_for
 from windlass.clock import SECOND
 from windlass.job import Ahead, Edge, NewJob, UniqueKey
-from windlass.lease import LogLine, Progress
+from windlass.lease import Delivery, LogLine, Progress, Step
+from windlass.limit import Bound, LimitChange, Rate
+from windlass.metrics import MINUTE
 from windlass.query import Action, Page
 from windlass.queue import QueueChange
 from windlass.schedule import ScheduleRow
@@ -114,6 +116,37 @@ async def test_everything_that_is_not_finished_arrives(source: str, target: str)
         assert (await get(fresh, ids["dead"])).error == (await get(old, ids["dead"])).error
         again = await move(old, fresh)
         assert (again.jobs, again.new, again.checksum) == (moved.jobs, 0, moved.checksum)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids=["-to-".join(pair) for pair in PAIRS])
+async def test_limits_turns_and_steps_arrive(source: str, target: str) -> None:
+    async with stores(source, target) as (old, fresh):
+        await old.put_queue("work", QueueChange(order="fair", ageing=5 * MINUTE), "ops")
+        changes = [
+            LimitChange(key="queue:default", concurrency=3),
+            LimitChange(key="tenant:a", rate=Rate(5, HOUR), pinned=True),
+            LimitChange(key="provider:x", shut_for=HOUR, trial=1),
+        ]
+        await old.put_limits(changes, "ops")
+        hand = Hand(old)
+        durable = new()
+        await put(old, durable)
+        claim = await hand.one()
+        await old.report([Step(claim.id, claim.lease, 0, "charge", "17")])
+        await hand.finish(end(claim, Event.SUSPEND, signal="approval"))
+        await old.signal(durable.id, "other", '"early"', "ops")
+        await hand.beat(leaving=True)
+        await put(old, *(new(group=f"g{n}", weight=n + 1, queue="work", limits=(Bound("own", 1),)) for n in range(3)))
+        await move(old, fresh)
+        settings = {queue.name: (queue.order, queue.ageing) for queue in await fresh.queues()}
+        assert settings["work"] == ("fair", 5 * MINUTE)
+        limits = {limit.key: limit for limit in await fresh.limits()}
+        assert limits["queue:default"].concurrency == 3
+        assert (limits["tenant:a"].rate, limits["tenant:a"].pinned) == (Rate(5, HOUR), True)
+        assert (limits["provider:x"].shut_until, limits["provider:x"].trial) == (T0 + HOUR, 1)
+        assert len(await Hand(fresh, "there").drain()) == 1, "one of the three runs at a time"
+        assert [(step.name, step.value) for step in await fresh.steps(durable.id)] == [("charge", "17")]
+        assert await fresh.signal(durable.id, "approval", "true", "ops") is Delivery.WOKEN
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=["-to-".join(pair) for pair in PAIRS])

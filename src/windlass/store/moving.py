@@ -1,4 +1,5 @@
-"""Moving an installation from one store to another: live jobs, dead letters, schedules and pauses, verified by checksum.
+"""Moving an installation from one store to another: live jobs, dead letters, schedules, settings of queues, and the limits
+that operators set, verified by checksum. Windows of rates begin anew at the target.
 
 The source is only read. A move that broke off is simply run again: known jobs are left alone.
 """
@@ -8,14 +9,17 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
+from windlass.clock import Micros
 from windlass.errors import StoreError, WorkersAlive
+from windlass.limit import KIND, QUEUE, LimitChange, LimitInfo
 from windlass.query import Count
-from windlass.queue import QueueChange
+from windlass.queue import QueueChange, QueueInfo
 from windlass.snapshot import Snapshot
 from windlass.states import LIVE, State
 from windlass.store.protocol import Store
 
 PAGE = 500
+_MOST_LIMITS = 1_000_000
 ACTOR = "migrate-engine"
 _MOVED = frozenset({*LIVE, State.FAILED})
 
@@ -73,6 +77,7 @@ async def move(source: Store, target: Store, tell: Callable[[int], None] = lambd
     """
     await _refuse_workers(source, target)
     before = await _live(source)
+    paused = await _copy_settings(source, target)
     sent: dict[str, bytes] = {}
     new = 0
     async for page in _pages(source):
@@ -82,9 +87,6 @@ async def move(source: Store, target: Store, tell: Callable[[int], None] = lambd
     schedules = await source.schedules()
     if schedules:
         await target.put_schedules(schedules, actor=ACTOR)
-    paused = await _paused(source)
-    for name in paused:
-        await target.put_queue(name, QueueChange(paused=True), ACTOR)
     count, total = len(sent), _sum(sent)
     await _compare(sent, target)
     await _compare_schedules(source, target)
@@ -116,6 +118,9 @@ def digest(snapshot: Snapshot) -> bytes:
         snapshot.unique and (snapshot.unique.key, snapshot.unique.until, snapshot.unique.ttl),
         snapshot.mode,
         (snapshot.order, snapshot.parked) if waits else None,
+        (sorted(snapshot.limits, key=lambda bound: bound.key), snapshot.weight, snapshot.signal),
+        [(step.position, step.name, step.value, step.done) for step in snapshot.steps],
+        snapshot.signals,
     )
     return hashlib.sha256(msgspec.json.encode(kept)).digest()[:16]
 
@@ -133,6 +138,35 @@ async def _refuse_workers(*stores: Store) -> None:
                 workers=names,
                 mend="stop the workers (one that was killed counts for ten leases), then run the move again",
             )
+
+
+async def _copy_settings(source: Store, target: Store) -> list[str]:
+    """Queues first, then limits, so that the jobs that follow find their lines; the queues that are paused."""
+    for queue in await source.queues():
+        if queue != QueueInfo(name=queue.name):
+            change = QueueChange(paused=queue.paused, order=queue.order, ageing=queue.ageing)
+            await target.put_queue(queue.name, change, ACTOR)
+    now = await source.now()
+    changes = [_same(limit, now) for limit in await source.limits(limit=_MOST_LIMITS) if _is_setting(limit)]
+    if changes:
+        await target.put_limits(changes, ACTOR)
+    return await _paused(source)
+
+
+def _is_setting(limit: LimitInfo) -> bool:
+    """Whether no job would bring it along."""
+    return limit.pinned or limit.shut_until is not None or limit.key.startswith((QUEUE, KIND))
+
+
+def _same(limit: LimitInfo, now: Micros) -> LimitChange:
+    return LimitChange(
+        key=limit.key,
+        concurrency=limit.concurrency,
+        rate=limit.rate,
+        shut_for=None if limit.shut_until is None else max(limit.shut_until - now, 1),
+        trial=limit.trial,
+        pinned=limit.pinned,
+    )
 
 
 async def _paused(store: Store) -> list[str]:
