@@ -148,7 +148,6 @@ def _head(job: NewJob[Any], flags: int) -> bytes:
 def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
     """New jobs as insert.lua takes them."""
     lanes: dict[tuple[int, str, str], int] = {}
-    limits: dict[str, Bound] = {}
     items: list[Any] = []
     specials: dict[int, Any] = {}
     for number, job in enumerate(jobs, 1):
@@ -167,10 +166,8 @@ def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
                 binary(bounds) if (bounds := _bounds(job)) else False,
                 _or_false(job.answer),
             )
-            limits.update((bound.key, bound) for bound in job.limits)
         items += (binary(need_id(job.id)), binary(record), lane, job.priority)
-    rows = [part for bound in limits.values() for part in (bound.key, *definition(bound.concurrency, bound.rate))]
-    return _encode((list(lanes), items, specials, rows))
+    return _encode((list(lanes), items, specials))
 
 
 def whole_record(job: NewJob[Any], created: Micros, parents: Sequence[str], mode: int) -> bytes:

@@ -1,6 +1,6 @@
 -- What it does: stores new jobs; used by enqueue, fire and the follow-up jobs of finish.
--- Input:  a batch {lanes, items, specials, limits}: lanes {runtime, queue, kind}; items id, record, lane, priority per job;
---         limits key, concurrency, n, window, burst of each; specials by
+-- Input:  a batch {lanes, items, specials}: lanes {runtime, queue, kind}; items id, record, lane, priority per job;
+--         specials by
 --         position: {delay, run_at, expires_in, expires_at, edges, unique {key, mode, ttl, on conflict, latest}, who, tail,
 --         before, bounds, answer}, false where not given.
 -- Output: `unknown_parent(batch)`, checked before any write, and `insert(batch)`, which answers {position, holder, ...}.
@@ -201,6 +201,10 @@ end
 -- A job that needs a table: it has more to it, or its queue or kind puts it into a line. Answers the holder of its key.
 local function insert_other(id, record, special, lane, renamed, hanging)
   local holder, job
+  local bounds = special and special[S_BOUNDS] and cmsgpack.unpack(special[S_BOUNDS]) or {}
+  for i = 2, #bounds, 6 do
+    Limit.define(bounds[i], bounds[i + 2], bounds[i + 3], bounds[i + 4], bounds[i + 5], true)
+  end
   if special then
     holder, job = insert_special(id, record, special, renamed)
   else
@@ -232,10 +236,6 @@ local function open_lanes(lanes)
 end
 
 function insert(batch)
-  local limits = batch[4]
-  for i = 1, #limits, 5 do
-    Limit.define(limits[i], limits[i + 1], limits[i + 2], limits[i + 3], limits[i + 4], true)
-  end
   local lanes, items, specials = open_lanes(batch[1]), batch[2], batch[3]
   local ids, answers, renamed, hanging, opened, fresh = {}, {}, {}, {}, {}, {}
   for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
