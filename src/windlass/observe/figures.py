@@ -1,0 +1,239 @@
+"""`app.metrics`: what became of the attempts of a span of time, how long they ran and waited, as a whole and step by step."""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+import msgspec
+
+from windlass.clock import SECOND, Duration, Micros, instant, micros, moment
+from windlass.errors import InvalidOption
+from windlass.metrics import MINUTE
+from windlass.observe.frames import DAY, HOUR, KEEP_DAYS, WIDTH, Cells, Frame, Step, Sums, frames, together
+from windlass.queue import check_name
+from windlass.store.protocol import Store
+
+OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
+
+_MOST_POINTS = 1_500
+_MIDDLE = math.sqrt(1.02)
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long `count` attempts took, in seconds. `average` is exact, the others within 1 %: they come from histograms whose
+    steps are 2 % wide."""
+
+    count: int
+    average: float
+    median: float
+    p95: float
+    p99: float
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of attempts, exactly: each is counted in the transaction that ended it. `queue`, `kind` None: all together.
+
+    `completed`, `failed` (for good), `cancelled` (by their handlers or while they ran) are jobs that ended. `retries`: attempts
+    that failed and were or are to be made again. `rescues`: attempts whose worker was lost. `snoozed`, `suspended`,
+    `released`: runs that gave their slot back without an end. `success_rate`: completed of completed and failed, 0 to 1, None
+    if none ended. `per_minute`, `per_hour`: completed jobs, over the whole span. `run`: how long attempts ran; `wait`: how
+    long they waited from when they could run until a worker took them; None if there were none.
+    """
+
+    queue: str | None = None
+    kind: str | None = None
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    retries: int = 0
+    rescues: int = 0
+    snoozed: int = 0
+    suspended: int = 0
+    released: int = 0
+    success_rate: float | None = None
+    per_minute: float = 0.0
+    per_hour: float = 0.0
+    run: Times | None = None
+    wait: Times | None = None
+
+
+class SeriesPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a series: `at` is when it began (UTC); steps without any attempt are there too, with zeroes. `run_average`,
+    `wait_average`: seconds, None if nothing ran."""
+
+    at: datetime
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    retries: int = 0
+    rescues: int = 0
+    run_average: float | None = None
+    wait_average: float | None = None
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of [`since`, `until`). `oldest`: the beginning of the first minute, hour or day that holds anything, None if
+    nothing does; minutes are kept for a week (`Retention.metrics`), hours for 90 days, days for 400. `total`: all together;
+    `queues`, `kinds`: each by itself; `pairs`: each kind in each queue. `series`: steps of the width of `step`."""
+
+    since: datetime
+    until: datetime
+    oldest: datetime | None
+    total: Figures
+    queues: tuple[Figures, ...]
+    kinds: tuple[Figures, ...]
+    pairs: tuple[Figures, ...]
+    step: Step
+    series: tuple[SeriesPoint, ...]
+
+
+class _Span(msgspec.Struct, frozen=True):
+    since: Micros
+    until: Micros
+    now: Micros
+    step: Step
+
+    @property
+    def seconds(self) -> float:
+        """What rates are over: an end ahead of now is not."""
+        return max(min(self.until, self.now) - self.since, SECOND) / SECOND
+
+
+async def read_metrics(
+    store: Store,
+    *,
+    queue: str | None = None,
+    kind: str | None = None,
+    last: Duration = "24h",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    step: Step | None = None,
+) -> Metrics:
+    """The metrics of the `last` while, or from `since` to `until`."""
+    queues = () if queue is None else (check_name(queue, "queue"),)
+    kinds = () if kind is None else (check_name(kind, "kind"),)
+    span = _span(await store.now(), last, since, until, step)
+    found = await frames(store, span.since, span.until, span.now, most=span.step, queues=queues, kinds=kinds)
+    cells = together(found)
+    return Metrics(
+        since=moment(span.since),
+        until=moment(span.until),
+        oldest=moment(found[0].start) if found else None,
+        total=_figures(cells.values(), span, queue, kind),
+        queues=tuple(_figures(sums, span, name, kind) for name, sums in _by(cells, 0)),
+        kinds=tuple(_figures(sums, span, queue, name) for name, sums in _by(cells, 1)),
+        pairs=tuple(_figures([sums], span, *key) for key, sums in sorted(cells.items())),
+        step=span.step,
+        series=_series(found, span),
+    )
+
+
+def _span(now: Micros, last: Duration, since: datetime | None, until: datetime | None, step: Step | None) -> _Span:
+    end = now + 1 if until is None else instant(until, "until")
+    back = micros(last, "last", minimum=60.0)
+    start = end - back if since is None else instant(since, "since")
+    if not 0 <= start < end:
+        raise _bad("since", since, "before until, after 1970", "give since before until")
+    if end - start > KEEP_DAYS:
+        raise _bad("since", since, "400 days", "ask for a shorter span")
+    width = end - start
+    chosen: Step = step or ("minute" if width <= 2 * HOUR + MINUTE else "hour" if width <= 8 * DAY else "day")
+    if chosen not in WIDTH:
+        raise _bad("step", step, "minute, hour or day", "give one of them")
+    if width // WIDTH[chosen] > _MOST_POINTS:
+        raise _bad("step", step, f"{_MOST_POINTS} steps", "ask for wider steps or a shorter span")
+    # Whole steps, so that the first of the series is not a piece and closed hours are read as they are kept.
+    align = MINUTE if chosen == "minute" else HOUR
+    return _Span(start // align * align, -(-end // MINUTE) * MINUTE, now, chosen)
+
+
+def _by(cells: Cells, part: int) -> list[tuple[str, list[Sums]]]:
+    groups: dict[str, list[Sums]] = {}
+    for key, sums in cells.items():
+        groups.setdefault(key[part], []).append(sums)
+    return sorted(groups.items())
+
+
+def _figures(several: Iterable[Sums], span: _Span, queue: str | None, kind: str | None) -> Figures:
+    sums = _merged(several)
+    ends = sums.ends.get
+    completed, failed = ends("complete", 0), ends("fail", 0)
+    return Figures(
+        queue=queue,
+        kind=kind,
+        completed=completed,
+        failed=failed,
+        cancelled=ends("abort", 0),
+        retries=ends("retry", 0),
+        rescues=ends("rescue", 0),
+        snoozed=ends("snooze", 0),
+        suspended=ends("suspend", 0),
+        released=ends("release", 0),
+        success_rate=round(completed / (completed + failed), 6) if completed + failed else None,
+        per_minute=round(completed / span.seconds * 60, 4),
+        per_hour=round(completed / span.seconds * 3_600, 4),
+        run=_times(sums.took, sums.took_sum),
+        wait=_times(sums.waited, sums.waited_sum),
+    )
+
+
+def _merged(several: Iterable[Sums]) -> Sums:
+    whole = Sums()
+    for sums in several:
+        whole.add(sums)
+    return whole
+
+
+def _times(histogram: dict[int, int], total: int) -> Times | None:
+    count = sum(histogram.values())
+    if not count:
+        return None
+    median, p95, p99 = percentiles(histogram, (0.50, 0.95, 0.99))
+    return Times(count=count, average=round(total / count / SECOND, 6), median=median, p95=p95, p99=p99)
+
+
+def percentiles(histogram: dict[int, int], shares: Sequence[float]) -> list[float]:
+    """Seconds below which the shares (ascending, 0 to 1) of a histogram that is not empty lie: the middle of the bucket."""
+    pairs = sorted(histogram.items())
+    total = sum(count for _, count in pairs)
+    found: list[float] = []
+    seen = at = 0
+    for share in shares:
+        while seen + pairs[at][1] < share * total and at < len(pairs) - 1:
+            seen += pairs[at][1]
+            at += 1
+        number = pairs[at][0]
+        found.append(round((1.02**number / _MIDDLE if number else 1.0) / SECOND, 6))
+    return found
+
+
+def _series(found: Sequence[Frame], span: _Span) -> tuple[SeriesPoint, ...]:
+    width = WIDTH[span.step]
+    steps: dict[Micros, Sums] = {at: Sums() for at in range(span.since // width * width, span.until, width)}
+    for frame in found:
+        sums = steps[frame.start // width * width]
+        for cell in frame.cells.values():
+            sums.add(cell)
+    return tuple(_point(at, sums) for at, sums in steps.items())
+
+
+def _point(at: Micros, sums: Sums) -> SeriesPoint:
+    ends = sums.ends.get
+    ran = sum(sums.took.values())
+    waited = sum(sums.waited.values())
+    return SeriesPoint(
+        at=moment(at),
+        completed=ends("complete", 0),
+        failed=ends("fail", 0),
+        cancelled=ends("abort", 0),
+        retries=ends("retry", 0),
+        rescues=ends("rescue", 0),
+        run_average=round(sums.took_sum / ran / SECOND, 6) if ran else None,
+        wait_average=round(sums.waited_sum / waited / SECOND, 6) if waited else None,
+    )
+
+
+def _bad(field: str, value: object, limit: str, mend: str) -> InvalidOption:
+    shown = repr(value)[:100]
+    return InvalidOption(f"{field} is {shown}; it must be {limit}", field=field, value=shown, limit=limit, mend=mend)

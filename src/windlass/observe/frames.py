@@ -1,0 +1,263 @@
+"""Tallies added up: the sums of a span of time, by queue and kind, from minutes and from closed hours and days.
+
+Reading 30 days of minutes would be hundreds of thousands of sums. So an hour that is over is added up once and kept as one
+record, and so is a day of 24 hours: any span is then a few days, at most two parts of a day in hours and two parts of an hour
+in minutes. Whoever reads first writes the record; the hourly pruning writes those that nobody has asked for, before their
+minutes go.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from windlass.clock import Micros
+from windlass.errors import StoreError
+from windlass.metrics import MINUTE, MetricQuery, Point
+from windlass.query import Swap
+from windlass.store.protocol import Store
+
+HOUR: Micros = 60 * MINUTE
+DAY: Micros = 24 * HOUR
+Step: TypeAlias = Literal["minute", "hour", "day"]
+WIDTH: dict[Step, Micros] = {"minute": MINUTE, "hour": HOUR, "day": DAY}
+
+HOURS, DAYS = "metrics-hour", "metrics-day"
+"""The spaces of records; the key is the instant at which the hour or day began."""
+KEEP_HOURS: Micros = 90 * DAY
+KEEP_DAYS: Micros = 400 * DAY
+_CLOSED: Micros = 2 * MINUTE
+"""How long after its end an hour may still be added to: a commit takes the minute in which it began."""
+_AT_ONCE = 200
+"""Records read or written in one call."""
+_RUN = 6 * HOUR
+"""Minutes read in one call: of 500 busy kinds that is some hundred megabytes."""
+
+_ENDS = frozenset({"complete", "fail", "retry", "snooze", "release", "abort", "suspend", "rescue"})
+
+
+class Sums:
+    """What was counted of a queue's kind, or of several together: attempts by how they ended, histograms by bucket, and the
+    sums of run and waiting time in microseconds."""
+
+    __slots__ = ("ends", "took", "took_sum", "waited", "waited_sum")
+
+    def __init__(self) -> None:
+        self.ends: dict[str, int] = {}
+        self.took: dict[int, int] = {}
+        self.waited: dict[int, int] = {}
+        self.took_sum = 0
+        self.waited_sum = 0
+
+    def count(self, name: str, bucket: int, value: int) -> None:
+        """Add one stored sum."""
+        if name == "took":
+            self.took[bucket] = self.took.get(bucket, 0) + value
+        elif name == "waited":
+            self.waited[bucket] = self.waited.get(bucket, 0) + value
+        elif name == "took_sum":
+            self.took_sum += value
+        elif name == "waited_sum":
+            self.waited_sum += value
+        elif name in _ENDS:
+            self.ends[name] = self.ends.get(name, 0) + value
+
+    def add(self, other: "Sums") -> None:
+        """Add what another holds."""
+        for mine, theirs in ((self.took, other.took), (self.waited, other.waited)):
+            for number, n in theirs.items():
+                mine[number] = mine.get(number, 0) + n
+        for name, n in other.ends.items():
+            self.ends[name] = self.ends.get(name, 0) + n
+        self.took_sum += other.took_sum
+        self.waited_sum += other.waited_sum
+
+
+Cells: TypeAlias = dict[tuple[str, str], Sums]
+"""Sums by (queue, kind)."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """The sums of [`start`, `start + width`)."""
+
+    start: Micros
+    width: Micros
+    cells: Cells
+
+
+class _Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Sums as a record holds them; histograms are bucket, count, bucket, count ..."""
+
+    queue: str
+    kind: str
+    ends: dict[str, int]
+    took: list[int]
+    waited: list[int]
+    took_sum: int
+    waited_sum: int
+
+
+_READ = msgspec.json.Decoder(list[_Cell])
+
+
+async def frames(
+    store: Store,
+    since: Micros,
+    until: Micros,
+    now: Micros,
+    *,
+    most: Step = "day",
+    queues: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (),
+) -> list[Frame]:
+    """Frames that together make up [`since`, `until`), whole minutes, none wider than `most`; empty stretches are left out."""
+    found: list[Frame] = []
+    rest = [(since, until)]
+    if most == "day":
+        days, rest = _whole(since, until, DAY, now)
+        found += await _days(store, days, now)
+    if most != "minute":
+        parts, rest = [_whole(start, end, HOUR, now) for start, end in rest], []
+        for _, minutes in parts:
+            rest += minutes
+        found += await _hours(store, [hour for hours, _ in parts for hour in hours])
+    chosen = [_only(frame, queues, kinds) for frame in found]
+    for start, end in rest:
+        query = MetricQuery(since=start, until=end, queues=queues, kinds=kinds)
+        points = await store.metrics(query)
+        chosen += _added_up(points, MINUTE) if most == "minute" else _one(points, start, end)
+    return sorted((frame for frame in chosen if frame.cells), key=lambda frame: frame.start)
+
+
+async def fold(store: Store, back: Micros) -> int:
+    """Write the records of closed hours and days of the last `back` microseconds; how many frames those are."""
+    now = await store.now()
+    since = max(now - back, 0) // DAY * DAY
+    return len(await frames(store, since, now // MINUTE * MINUTE, now))
+
+
+def together(frames: Iterable[Frame]) -> Cells:
+    """The sums of several frames."""
+    cells: Cells = {}
+    for frame in frames:
+        for key, sums in frame.cells.items():
+            cells.setdefault(key, Sums()).add(sums)
+    return cells
+
+
+def _whole(since: Micros, until: Micros, width: Micros, now: Micros) -> tuple[list[Micros], list[tuple[Micros, Micros]]]:
+    """The starts of closed frames inside a span, and what is left before and after them."""
+    first = -(-since // width) * width
+    last = min(until, max(now - _CLOSED, 0)) // width * width
+    if first >= last:
+        return [], [(since, until)] if since < until else []
+    edges = [(since, first), (last, until)]
+    return list(range(first, last, width)), [(start, end) for start, end in edges if start < end]
+
+
+async def _days(store: Store, starts: Sequence[Micros], now: Micros) -> list[Frame]:
+    found = {start: cells for start, cells in await _records(store, DAYS, starts)}
+    fresh: dict[Micros, Cells] = {}
+    missing = [start for start in starts if start not in found]
+    hours = await _hours(store, [hour for start in missing for hour in range(start, start + DAY, HOUR)])
+    for frame in hours:
+        day = fresh.setdefault(frame.start // DAY * DAY, {})
+        for key, sums in frame.cells.items():
+            day.setdefault(key, Sums()).add(sums)
+    await _keep(store, DAYS, fresh, KEEP_DAYS)
+    return [Frame(start, DAY, cells) for start, cells in {**found, **fresh}.items()]
+
+
+async def _hours(store: Store, starts: Sequence[Micros]) -> list[Frame]:
+    found = [Frame(start, HOUR, cells) for start, cells in await _records(store, HOURS, starts)]
+    known = {frame.start for frame in found}
+    for start, end in _runs([start for start in starts if start not in known]):
+        made = _added_up(await store.metrics(MetricQuery(since=start, until=end)), HOUR)
+        await _keep(store, HOURS, {frame.start: frame.cells for frame in made}, KEEP_HOURS)
+        found += made
+    return found
+
+
+def _runs(starts: Sequence[Micros]) -> Iterator[tuple[Micros, Micros]]:
+    """Hours that follow on each other, as spans that are read in one call."""
+    begin = end = -1
+    for start in sorted(starts):
+        if start != end or end - begin >= _RUN:
+            if end > begin:
+                yield begin, end
+            begin = start
+        end = start + HOUR
+    if end > begin:
+        yield begin, end
+
+
+def _added_up(points: Iterable[Point], width: Micros) -> list[Frame]:
+    made: dict[Micros, Cells] = {}
+    for point in points:
+        cells = made.setdefault(point.minute // width * width, {})
+        key = (point.queue, point.kind)
+        sums = cells.get(key)
+        if sums is None:
+            sums = cells[key] = Sums()
+        sums.count(point.name, point.bucket, point.value)
+    return [Frame(start, width, cells) for start, cells in made.items()]
+
+
+def _one(points: Sequence[Point], start: Micros, end: Micros) -> list[Frame]:
+    """All points of less than an hour as a single frame."""
+    cells = together(_added_up(points, end - start))
+    return [Frame(start, end - start, cells)]
+
+
+def _only(frame: Frame, queues: tuple[str, ...], kinds: tuple[str, ...]) -> Frame:
+    if not queues and not kinds:
+        return frame
+    chosen = {
+        (queue, kind): sums
+        for (queue, kind), sums in frame.cells.items()
+        if (not queues or queue in queues) and (not kinds or kind in kinds)
+    }
+    return Frame(frame.start, frame.width, chosen)
+
+
+async def _records(store: Store, space: str, starts: Sequence[Micros]) -> list[tuple[Micros, Cells]]:
+    found: list[tuple[Micros, Cells]] = []
+    for at in range(0, len(starts), _AT_ONCE):
+        for record in await store.records(space, [str(start) for start in starts[at : at + _AT_ONCE]]):
+            found.append((int(record.key), _read(record.text or "[]")))
+    return found
+
+
+async def _keep(store: Store, space: str, made: dict[Micros, Cells], keep: Micros) -> None:
+    swaps = [Swap(space=space, key=str(start), text=_text(cells), ttl=keep) for start, cells in made.items() if cells]
+    # A store that is full or read-only still answers: the record only saves the next reader the work.
+    with contextlib.suppress(StoreError):
+        for at in range(0, len(swaps), _AT_ONCE):
+            await store.exchange(swaps[at : at + _AT_ONCE])
+
+
+def _text(cells: Cells) -> str:
+    stored = [
+        _Cell(queue, kind, sums.ends, _flat(sums.took), _flat(sums.waited), sums.took_sum, sums.waited_sum)
+        for (queue, kind), sums in sorted(cells.items())
+    ]
+    return msgspec.json.encode(stored).decode()
+
+
+def _read(text: str) -> Cells:
+    cells: Cells = {}
+    for cell in _READ.decode(text):
+        sums = cells[cell.queue, cell.kind] = Sums()
+        sums.ends = cell.ends
+        sums.took, sums.waited = _pairs(cell.took), _pairs(cell.waited)
+        sums.took_sum, sums.waited_sum = cell.took_sum, cell.waited_sum
+    return cells
+
+
+def _flat(histogram: dict[int, int]) -> list[int]:
+    return [number for pair in sorted(histogram.items()) for number in pair]
+
+
+def _pairs(flat: Sequence[int]) -> dict[int, int]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
