@@ -15,6 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
     from windlass.api.authentication import HostCallback
     from windlass.api.settings import ApiFlags
     from windlass.context import Context
+    from windlass.observe.figures import Metrics
+    from windlass.observe.frames import Step
+    from windlass.observe.health import Health, QueueHealth
     from windlass.shapes import AsyncIterHandler, IterHandler
     from windlass.worker.worker import Worker
 
@@ -315,6 +319,42 @@ class Windlass:
     async def workers(self) -> list[WorkerInfo]:
         """The workers that are alive."""
         return await (await self.store()).workers()
+
+    # watching
+
+    async def metrics(
+        self,
+        *,
+        queue: str | None = None,
+        kind: str | None = None,
+        last: Duration = "24h",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: "Step | None" = None,
+    ) -> "Metrics":
+        """What became of attempts in the `last` "1h", "24h", "7d", "30d", or from `since` to `until`: exact counts, rates,
+        waiting and run times, and a series by "minute", "hour" or "day" (None: what suits the span)."""
+        from windlass.observe.figures import read_metrics
+
+        store = await self.store()
+        return await read_metrics(store, queue=queue, kind=kind, last=last, since=since, until=until, step=step)
+
+    @overload
+    async def health(self) -> "Health": ...
+    @overload
+    async def health(self, queue: str) -> "QueueHealth": ...
+    async def health(self, queue: str | None = None) -> "Health | QueueHealth":
+        """Whether everything, or a queue, is well: "healthy", "degraded", "unhealthy" or (the store does not answer) "error",
+        with the issues in numbers and the commands that mend them."""
+        from windlass.observe.health import read_health, read_queue_health
+
+        return await (read_health(self.store) if queue is None else read_queue_health(self.store, queue))
+
+    async def prometheus(self) -> str:
+        """Metrics in the text format of Prometheus. Needs the extra `windlass[metrics]`."""
+        from windlass.observe.prometheus import exposition
+
+        return await exposition(await self.store())
 
     async def publish_kinds(self) -> int:
         """Tell producers without this code about its kinds; how many were new or changed."""

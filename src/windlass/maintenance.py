@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
+from windlass.observe.frames import DAY, fold
 from windlass.query import Retention
 from windlass.schedule import Rule
 from windlass.store.protocol import Store
@@ -17,6 +18,8 @@ OWNER = "windlass"
 QUEUE = "windlass"
 PRUNE = "windlass.prune"
 _STEP = 500
+_LONGEST_FOLD = 7 * DAY
+"""How far back hours are added up where minutes are kept for ever."""
 
 What = Literal["jobs", "metrics"]
 
@@ -28,6 +31,8 @@ def install(app: "Windlass") -> None:
 
     async def prune(what: What) -> int:
         """Delete what retention no longer keeps; how many jobs that were."""
+        if what == "metrics":  # added up by hour and day before the minutes go
+            await fold(await app.store(), app.settings.retention.metrics or _LONGEST_FOLD)
         return await prune_all(await app.store(), _share(app.settings.retention, what))
 
     app.job(kind=PRUNE, queue=QUEUE, max_attempts=1, timeout="1h")(prune)

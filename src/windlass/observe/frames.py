@@ -27,7 +27,7 @@ HOURS, DAYS = "metrics-hour", "metrics-day"
 """The spaces of records; the key is the instant at which the hour or day began."""
 KEEP_HOURS: Micros = 90 * DAY
 KEEP_DAYS: Micros = 400 * DAY
-_CLOSED: Micros = 2 * MINUTE
+CLOSED: Micros = 2 * MINUTE
 """How long after its end an hour may still be added to: a commit takes the minute in which it began."""
 _AT_ONCE = 200
 """Records read or written in one call."""
@@ -118,9 +118,8 @@ async def frames(
         days, rest = _whole(since, until, DAY, now)
         found += await _days(store, days, now)
     if most != "minute":
-        parts, rest = [_whole(start, end, HOUR, now) for start, end in rest], []
-        for _, minutes in parts:
-            rest += minutes
+        parts = [_whole(start, end, HOUR, now) for start, end in rest]
+        rest = [edge for _, edges in parts for edge in edges]
         found += await _hours(store, [hour for hours, _ in parts for hour in hours])
     chosen = [_only(frame, queues, kinds) for frame in found]
     for start, end in rest:
@@ -146,10 +145,12 @@ def together(frames: Iterable[Frame]) -> Cells:
     return cells
 
 
-def _whole(since: Micros, until: Micros, width: Micros, now: Micros) -> tuple[list[Micros], list[tuple[Micros, Micros]]]:
+def _whole(
+    since: Micros, until: Micros, width: Micros, now: Micros
+) -> tuple[list[Micros], list[tuple[Micros, Micros]]]:
     """The starts of closed frames inside a span, and what is left before and after them."""
     first = -(-since // width) * width
-    last = min(until, max(now - _CLOSED, 0)) // width * width
+    last = min(until, max(now - CLOSED, 0)) // width * width
     if first >= last:
         return [], [(since, until)] if since < until else []
     edges = [(since, first), (last, until)]
@@ -157,7 +158,7 @@ def _whole(since: Micros, until: Micros, width: Micros, now: Micros) -> tuple[li
 
 
 async def _days(store: Store, starts: Sequence[Micros], now: Micros) -> list[Frame]:
-    found = {start: cells for start, cells in await _records(store, DAYS, starts)}
+    found = dict(await _records(store, DAYS, starts))
     fresh: dict[Micros, Cells] = {}
     missing = [start for start in starts if start not in found]
     hours = await _hours(store, [hour for start in missing for hour in range(start, start + DAY, HOUR)])
@@ -225,19 +226,20 @@ async def _records(store: Store, space: str, starts: Sequence[Micros]) -> list[t
     found: list[tuple[Micros, Cells]] = []
     for at in range(0, len(starts), _AT_ONCE):
         for record in await store.records(space, [str(start) for start in starts[at : at + _AT_ONCE]]):
-            found.append((int(record.key), _read(record.text or "[]")))
+            found.append((int(record.key), read_cells(record.text or "[]")))
     return found
 
 
 async def _keep(store: Store, space: str, made: dict[Micros, Cells], keep: Micros) -> None:
-    swaps = [Swap(space=space, key=str(start), text=_text(cells), ttl=keep) for start, cells in made.items() if cells]
+    swaps = [Swap(space=space, key=str(start), text=text_of(cells), ttl=keep) for start, cells in made.items() if cells]
     # A store that is full or read-only still answers: the record only saves the next reader the work.
     with contextlib.suppress(StoreError):
         for at in range(0, len(swaps), _AT_ONCE):
             await store.exchange(swaps[at : at + _AT_ONCE])
 
 
-def _text(cells: Cells) -> str:
+def text_of(cells: Cells) -> str:
+    """Cells as a record holds them."""
     stored = [
         _Cell(queue, kind, sums.ends, _flat(sums.took), _flat(sums.waited), sums.took_sum, sums.waited_sum)
         for (queue, kind), sums in sorted(cells.items())
@@ -245,7 +247,8 @@ def _text(cells: Cells) -> str:
     return msgspec.json.encode(stored).decode()
 
 
-def _read(text: str) -> Cells:
+def read_cells(text: str) -> Cells:
+    """The cells of a record."""
     cells: Cells = {}
     for cell in _READ.decode(text):
         sums = cells[cell.queue, cell.kind] = Sums()
