@@ -305,4 +305,5 @@ async def test_rates_are_not_wasted_on_handlers_that_compute(app: Windlass) -> N
         await app.drain()
         jobs = [await ref.job() for ref in refs]
     assert {job.state for job in jobs} == {State.COMPLETED}
-    assert sum(line.outcome == "release" for job in jobs for line in job.attempts) < 60
+    # A busy machine gives back more; before portions it was most of them, again and again.
+    assert sum(line.outcome == "release" for job in jobs for line in job.attempts) < 4 * len(jobs)

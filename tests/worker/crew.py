@@ -37,7 +37,7 @@ class Crew:
             "WINDLASS_URL": app.url,
             "WINDLASS_NAMESPACE": app.namespace,
             "EFFECTS": str(self.effects_file),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
             **{name: str(value) for name, value in environment.items()},
         }
 

@@ -397,8 +397,11 @@ async def test_a_stopped_attempt_records_the_step_that_cannot_be_stopped(app: Wi
         assert go.wait(10)
         return "had"
 
+    running: list[Context] = []
+
     @app.job
     async def works(ctx: Context) -> str:
+        running.append(ctx)
         return await ctx.step("effect", effect)
 
     async with app:
@@ -406,7 +409,7 @@ async def test_a_stopped_attempt_records_the_step_that_cannot_be_stopped(app: Wi
             ref = await works.enqueue()
             await until(lambda: began, "the effect to begin")
             leaving = asyncio.create_task(worker.stop())
-            await until(lambda: worker._parts is not None and worker._parts.runner.draining, "the worker to leave")
+            await until(lambda: running[0].cancelled, "the attempt to be asked to stop")
             go.set()
             await leaving
         assert (await app.jobs.get(ref)).state == "waiting"
