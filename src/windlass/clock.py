@@ -25,6 +25,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 60
 _TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _WHOLE = re.compile(r"\s*(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d|w)\s*)+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_SHOWN = 100
+"""Characters of a refused value that an error shows."""
 
 
 def seconds(value: Duration, field: str = "duration", *, minimum: float = 0.0) -> float:
@@ -43,10 +45,11 @@ def seconds(value: Duration, field: str = "duration", *, minimum: float = 0.0) -
     else:
         raise _bad(field, value)
     if not minimum <= number <= FOREVER:
+        shown = repr(value)[:_LONGEST_SHOWN]
         raise InvalidOption(
-            f"{field} is {value!r}; it must be between {minimum:g} seconds and 100 years",
+            f"{field} is {shown}; it must be between {minimum:g} seconds and 100 years",
             field=field,
-            value=repr(value),
+            value=shown,
             limit=f"{minimum:g}s..36500d",
             mend="give a duration in that range",
         )
@@ -61,14 +64,21 @@ def micros(value: Duration, field: str = "duration", *, minimum: float = 0.0) ->
 def instant(value: datetime, field: str = "time") -> Micros:
     """Microseconds since 1970 of an aware datetime; a naive one is refused."""
     if not isinstance(value, datetime) or value.tzinfo is None:  # pyright: ignore[reportUnnecessaryIsInstance]
+        shown = repr(value)[:_LONGEST_SHOWN]
         raise InvalidOption(
-            f"{field} is {value!r}; it must be a datetime with a time zone",
+            f"{field} is {shown}; it must be a datetime with a time zone",
             field=field,
-            value=repr(value),
+            value=shown,
             limit="aware datetime",
             mend="use datetime.now(UTC) or add tzinfo=",
         )
     return (value - _EPOCH) // timedelta(microseconds=1)
+
+
+def job_time(value: datetime, field: str = "time") -> Micros:
+    """`instant` for a time that a store keeps: one before 1970 is long past all the same, one after `END_OF_TIME` never comes,
+    and `datetime.min` and `datetime.max` are beyond what every engine can hold."""
+    return min(max(instant(value, field), 0), END_OF_TIME)
 
 
 def moment(at: Micros) -> datetime:
@@ -89,10 +99,11 @@ def _float(value: float) -> float:
 
 
 def _bad(field: str, value: object) -> InvalidOption:
+    shown = repr(value)[:_LONGEST_SHOWN]
     return InvalidOption(
-        f"{field} is {value!r}; it must be a timedelta, seconds, or text such as '250ms', '30s', '5m', '2h', '7d'",
+        f"{field} is {shown}; it must be a timedelta, seconds, or text such as '250ms', '30s', '5m', '2h', '7d'",
         field=field,
-        value=repr(value),
+        value=shown,
         limit="duration",
         mend="write it as '5m' or timedelta(minutes=5)",
     )

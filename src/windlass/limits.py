@@ -12,7 +12,7 @@ from windlass.clock import Duration, Micros, micros, moment
 from windlass.failure import is_text, safe_text
 from windlass.handler import Handler
 from windlass.keys import key_of
-from windlass.limit import KIND, QUEUE, LimitChange, LimitInfo, Take
+from windlass.limit import KIND, PROVIDER, QUEUE, LimitChange, LimitInfo, Take
 from windlass.queue import check_name
 from windlass.quota import Quotas, quota_key
 from windlass.rates import RateLike, read_most, read_rate, write_rate
@@ -191,6 +191,9 @@ def _status(count: int, limit: int, reset_at: Micros) -> RateStatus:
 
 def _key(key: object) -> str:
     if isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and is_text(key) and key.isprintable():
+        for prefix in (QUEUE, KIND, PROVIDER):
+            if key.startswith(prefix):
+                check_name(key.removeprefix(prefix), f"key {prefix}")
         return key
     raise refusal(
         "key", key, f"1..{LONGEST_KEY} printable characters", "use queue:<name>, kind:<kind>, or a key of the list"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from windlass.bounds import MOST_COST, Limit, LimitRule, read_limits
 from windlass.cache import Cache, CacheRule, read_cache
 from windlass.chunk import ChunkRule, read_chunk
-from windlass.clock import SECOND, Duration, Micros, host_now, instant, micros, seconds
+from windlass.clock import SECOND, Duration, Micros, host_now, job_time, micros, seconds
 from windlass.errors import InvalidOption
 from windlass.failure import Category, Rule
 from windlass.iterable import read_slice
@@ -95,6 +95,7 @@ class HandlerOptions(TypedDict, total=False):
     slice: Duration
     chunk: int
     chunk_wait: Duration
+    encrypt: bool
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +117,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     quota: QuotaRule | None = None
     slice: float | None = None
     chunk: ChunkRule | None = None
+    encrypt: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -180,6 +182,7 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any], *,
         quota=quota,
         slice=read_slice(given, iterable=iterable),
         chunk=read_chunk(given),
+        encrypt=_read_flag(given.get("encrypt", False), "encrypt"),
     )
 
 
@@ -280,11 +283,11 @@ def _read_times(given: Mapping[str, Any], changes: dict[str, Any]) -> None:
     if "delay" in given:
         changes.update(delay=micros(given["delay"], "delay"), run_at=None)
     if "run_at" in given:
-        changes.update(delay=None, run_at=instant(given["run_at"], "run_at"))
+        changes.update(delay=None, run_at=job_time(given["run_at"], "run_at"))
     if "expires" in given:
         when = given["expires"]
         at = isinstance(when, datetime)
-        changes["expires_at"] = instant(when, "expires") if at else None
+        changes["expires_at"] = job_time(when, "expires") if at else None
         changes["expires_in"] = None if at else micros(when, "expires")
 
 
@@ -293,7 +296,7 @@ def _read_deadline(given: Mapping[str, Any]) -> Mapping[str, Any]:
     if when is None:
         return {}
     if isinstance(when, datetime):
-        return {"deadline": None, "deadline_at": instant(when, "deadline")}
+        return {"deadline": None, "deadline_at": job_time(when, "deadline")}
     return {"deadline": seconds(when, "deadline", minimum=_SHORTEST_TIMEOUT), "deadline_at": None}
 
 

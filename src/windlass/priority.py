@@ -24,10 +24,11 @@ def check_priority(value: int | str, field: str = "priority") -> int:
         return int(Priority[value.upper()])
     if isinstance(value, int) and not isinstance(value, bool) and LOWEST <= value <= HIGHEST:
         return int(value)
+    shown = repr(value)[:100]
     raise InvalidOption(
-        f"{field} is {value!r}; it must be an integer from -100 to 100, or low, normal, high, critical",
+        f"{field} is {shown}; it must be an integer from -100 to 100, or low, normal, high, critical",
         field=field,
-        value=repr(value),
+        value=shown,
         limit="-100..100",
         mend="use windlass.Priority or a number in that range",
     )

@@ -95,7 +95,7 @@ class Chain:
     def __init__(
         self, providers: Sequence[Provider | str], *, errors: Rule | None = None, app: App | None = None
     ) -> None:
-        if isinstance(providers, (str, Provider)) or not providers:
+        if isinstance(providers, (str, bytes, Provider)) or not isinstance(providers, Sequence) or not providers:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise refusal("providers", providers, "a list of providers", "use Chain([Provider('a'), Provider('b')])")
         self.providers: tuple[Provider, ...] = tuple(read_provider(given) for given in providers)
         names = [provider.name for provider in self.providers]

@@ -110,7 +110,9 @@ def _read_rule(rule: Any, field: str) -> PriorityRule:
     check_name(rule.name, f"{field}.name")
     if (rule.priority is None) == (rule.shift == 0):
         raise refusal(f"{field}.{rule.name}", rule.priority, "given a priority or a shift", "give one of the two")
-    if not isinstance(rule.shift, int) or not -3 <= rule.shift <= 3:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if rule.kind is not None and not isinstance(rule.kind, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refusal(f"{field}.{rule.name}.kind", rule.kind, "a kind, * for anything in it", "use kind='deploy-*'")
+    if isinstance(rule.shift, bool) or not isinstance(rule.shift, int) or not -3 <= rule.shift <= 3:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refusal(f"{field}.{rule.name}.shift", rule.shift, "-3..3 classes", "there are four classes")
     if not isinstance(rule.args, Mapping) or not all(isinstance(name, str) for name in rule.args):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refusal(f"{field}.{rule.name}.args", rule.args, "{parameter: value}", "use args={'env': 'production'}")

@@ -89,10 +89,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_attempts(self.max_attempts)
         if not callable(self.backoff):
+            shown = repr(self.backoff)[:100]
             raise InvalidOption(
-                f"backoff is {self.backoff!r}; it must be exponential(...), linear(...), fixed(...) or a callable",
+                f"backoff is {shown}; it must be exponential(...), linear(...), fixed(...) or a callable",
                 field="backoff",
-                value=repr(self.backoff),
+                value=shown,
                 limit="callable (attempt) -> seconds",
                 mend="use exponential('2s')",
             )
@@ -102,10 +103,11 @@ def check_attempts(value: object, field: str = "max_attempts") -> int:
     """`value` if it is a whole number from 1 to 1,000; else `InvalidOption`."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ATTEMPTS:
         return value
+    shown = repr(value)[:100]
     raise InvalidOption(
-        f"{field} is {value!r}; it must be a whole number from 1 to {MOST_ATTEMPTS} (it counts the first run)",
+        f"{field} is {shown}; it must be a whole number from 1 to {MOST_ATTEMPTS} (it counts the first run)",
         field=field,
-        value=repr(value),
+        value=shown,
         limit=f"1..{MOST_ATTEMPTS}",
         mend="use 1 for a job that must not be tried again",
     )
@@ -175,9 +177,8 @@ def _check_keys(given: Mapping[str, Any], allowed: Set[str], field: str) -> None
 
 
 def _wrong(field: str, value: object, limit: str, mend: str) -> InvalidOption:
-    return InvalidOption(
-        f"{field} is {value!r}; it must be {limit}", field=field, value=repr(value), limit=limit, mend=mend
-    )
+    shown = repr(value)[:100]
+    return InvalidOption(f"{field} is {shown}; it must be {limit}", field=field, value=shown, limit=limit, mend=mend)
 
 
 def _jitter(value: float) -> float:

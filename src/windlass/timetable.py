@@ -4,13 +4,14 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from windlass.clock import Micros
 from windlass.errors import InvalidOption, ScheduleError
 from windlass.handler import Handler
 from windlass.job import NewJob
 from windlass.options import JobOptions
+from windlass.refusal import refusal
 from windlass.schedule import Rule, ScheduleRow, due_after, read_rule, write_rule
 from windlass.signature import Binder, read_hints
 from windlass.store.protocol import Store
@@ -59,6 +60,10 @@ class Timetable:
 
         return decorate
 
+    def has(self, key: str) -> bool:
+        """Whether a schedule of this key is declared."""
+        return key in self._declared
+
     async def deploy(self, store: Store) -> Deployed:
         """Write the declared schedules where they differ, and remove those that the code no longer declares."""
         return await reconcile(store, self.owner, {key: make() for key, make in self._declared.items()})
@@ -68,15 +73,30 @@ class Timetable:
             raise InvalidOption(
                 f"{handler!r:.100} is not a job; write @app.schedule(...) above @app.job", field="schedule"
             )
-        key = read_key(own["key"] or handler.kind)
+        key = read_key(handler.kind if own["key"] is None else own["key"])
         if key in self._declared:
             raise InvalidOption(f"two schedules have the key {key!r}", field="key", value=key, mend="give one a key=")
-        args, kwargs = tuple(own["args"] or ()), dict(own["kwargs"] or {})
-        configured = handler.options(**own["options"]) if own["options"] else handler
+        args, kwargs, given = _read_call(own)
+        configured = handler.options(**given) if given else handler
         # A binder of its own: the handler's would keep types that are written as text and defined further down.
         check = Binder(handler.kind, handler.binder.parameters, lambda: read_hints(handler.fn) if handler.fn else {})
         check.bind(args, kwargs, handler.door.args_limit)
         self._declared[key] = lambda: make_rule(configured.job(*args, **kwargs), options)
+
+
+def _read_call(own: Mapping[str, Any]) -> "tuple[tuple[Any, ...], dict[str, Any], JobOptions]":
+    """What each job is called with, and its options. Text would fall apart into letters."""
+    args = () if own["args"] is None else own["args"]
+    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
+        raise refusal("args", args, "a list or tuple of arguments", "use args=('eu',)")
+    kwargs: Any = {} if own["kwargs"] is None else own["kwargs"]
+    options: Any = {} if own["options"] is None else own["options"]
+    for field, named in (("kwargs", kwargs), ("options", options)):
+        if not isinstance(named, Mapping) or not all(
+            isinstance(name, str) for name in cast("Mapping[Any, Any]", named)
+        ):
+            raise refusal(field, cast(object, named), "values by name", f"use {field}={{'name': value}}")
+    return tuple(cast("Sequence[Any]", args)), dict(kwargs), cast(JobOptions, options)
 
 
 async def reconcile(store: Store, owner: str, rules: Mapping[str, Rule]) -> Deployed:

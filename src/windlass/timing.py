@@ -6,7 +6,7 @@ from typing import Any, TypedDict, cast
 
 from msgspec.structs import replace
 
-from windlass.clock import Duration, Micros, instant, micros
+from windlass.clock import Duration, Micros, job_time, micros
 from windlass.errors import InvalidOption
 from windlass.job import NewJob
 from windlass.options import read_name
@@ -85,8 +85,8 @@ def _read_when(given: Mapping[str, Any]) -> dict[str, Any]:
             raise _bad("cron", given["cron"], "text", "write it as '0 6 * * *'")
         return {"cron": read_cron(given["cron"])}
     if "at" in given:
-        return {"at": instant(given["at"], "at")}
-    start: Micros | None = instant(given["start"], "start") if "start" in given else None
+        return {"at": job_time(given["at"], "at")}
+    start: Micros | None = job_time(given["start"], "start") if "start" in given else None
     return {"every": micros(given["every"], "every", minimum=_SHORTEST), "start": start}
 
 

@@ -261,6 +261,12 @@ async def test_a_job_may_name_its_provider(app: Windlass) -> None:
         assert ((await held.job()).state, (await free_.job()).state) == ("waiting", "completed")
 
 
+@pytest.mark.parametrize("wrong", [[], "a", b"a", 5, None, {"a": 1}, Provider("a"), [5], ["a", "a"]])
+def test_a_chain_is_a_list_of_different_providers(wrong: Any) -> None:
+    with pytest.raises(InvalidOption):
+        Chain(wrong)
+
+
 async def test_a_chain_goes_to_the_next_that_answers(app: Windlass) -> None:
     tried: list[str] = []
     down: dict[str, Exception] = {}

@@ -69,6 +69,9 @@ def test_breakers_are_listed_opened_and_reset(shop: Shell) -> None:
     assert shop.ok("breakers", "ls", *A, "-o", "ids").lines == ["openai"]
     assert shop.ok("breakers", "reset", *A, "openai", "-o", "json").json["items"][0]["state"] == "closed"
     assert shop.run("breakers", "reset", *A, "no name").code == 2
+    unknown = shop.run("breakers", "reset", *A, "opanai")
+    assert (unknown.code, "did you mean" in unknown.err) == (4, True)
+    assert shop.ok("breakers", "ls", *A, "-o", "ids").lines == ["openai"]
     assert shop.run("breakers", "open", *A, "openai", "--for", "soon").code == 2
 
 

@@ -63,6 +63,9 @@ def test_what_is_unknown_or_cannot_be(desk: Shell) -> None:
     for words in (("-c", "0"), ("--rate", "5/0s"), ("--rate", "often"), ("--burst", "5"), ()):
         answer = desk.run("limits", "set", *A, "queue:mail", *words, "-o", "json")
         assert (answer.code, json.loads(answer.err)["code"]) == (2, "invalid-option"), words
+    for nameless in ("queue:", "kind:", "provider:", "queue:no name"):
+        assert desk.run("limits", "set", *A, nameless, "-c", "1").code == 2, nameless
+    assert desk.run("limits", "set", *A, "mail", "--burst", "5").err.count("leave it out") == 1
 
 
 def test_orders_of_queues(desk: Shell) -> None:

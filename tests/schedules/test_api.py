@@ -215,6 +215,10 @@ def test_declarations_are_checked_when_they_are_made() -> None:
     for wrong in ({}, {"args": (1,)}, {"args": ("a", "b")}, {"kwargs": {"dya": "x"}}):
         with pytest.raises(InvalidArgs):
             app.schedule("@daily", key="other", **wrong)(report)  # type: ignore[arg-type]
+    for wrong in ({"args": "eu"}, {"args": 5}, {"kwargs": [1]}, {"kwargs": {1: 2}}, {"options": "slow"}, {"key": ""}):
+        with pytest.raises(InvalidOption) as refused:
+            app.schedule("@daily", **{"key": "other", "args": ("a",), **wrong})(report)  # type: ignore[arg-type]
+        assert refused.value.field in wrong
     with pytest.raises(ScheduleError, match="cron"):
         app.schedule("61 * * * *")
     with pytest.raises(InvalidOption, match="exactly one"):

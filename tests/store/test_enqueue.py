@@ -48,6 +48,19 @@ async def test_every_field_reads_back(store: Store, clock: Clock) -> None:
     assert kept.state is State.BLOCKED
 
 
+async def test_a_time_that_has_passed_is_now(store: Store, clock: Clock) -> None:
+    """Else it would go before older jobs of an ageing queue, and count as having waited since."""
+    late = [new(run_at=at, unique=UniqueKey(key=f"k{at}", on_conflict="replace", latest=HOUR)) for at in (0, T0 - HOUR)]
+    await put(store, *late)
+    for job in late:
+        kept = await get(store, job.id)
+        assert (kept.state, kept.run_at) == (State.WAITING, moment(T0))
+    await clock.forward(2 * HOUR)
+    for job in late:
+        await store.enqueue([new(run_at=job.run_at, unique=job.unique)])
+        assert (await get(store, job.id)).run_at == moment(T0 + 2 * HOUR)
+
+
 async def test_a_plain_job_has_the_plain_values(store: Store, clock: Clock) -> None:
     (id,) = await put(store, new())
     job = await get(store, id)

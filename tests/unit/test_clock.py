@@ -1,13 +1,15 @@
 """Durations and instants: every spelling, every refusal."""
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.clock import FOREVER, SECOND, host_now, instant, micros, moment, seconds
+from windlass.clock import END_OF_TIME, FOREVER, SECOND, host_now, instant, job_time, micros, moment, seconds
 from windlass.errors import InvalidOption
 
 
@@ -79,6 +81,20 @@ def test_naive_times_are_refused(wrong: object) -> None:
     with pytest.raises(InvalidOption) as refused:
         instant(wrong, "run_at")  # type: ignore[arg-type]
     assert refused.value.field == "run_at"
+
+
+def test_times_of_jobs_stay_where_every_engine_can_keep_them() -> None:
+    assert job_time(datetime.min.replace(tzinfo=UTC)) == job_time(datetime(1969, 1, 1, tzinfo=UTC)) == 0
+    assert job_time(datetime.max.replace(tzinfo=UTC)) == END_OF_TIME
+    assert moment(job_time(datetime(2200, 1, 1, tzinfo=UTC))) == datetime(2200, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("read", [seconds, instant])
+def test_a_refused_value_is_not_shown_at_any_length(read: Callable[[Any], object]) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        read("x" * 10_000)
+    assert len(str(refused.value)) < 300
+    assert len(refused.value.value) <= 100
 
 
 def test_the_hosts_clock_is_in_micros_and_exact_in_a_double() -> None:

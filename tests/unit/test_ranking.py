@@ -109,6 +109,9 @@ def test_a_rule_that_fails_is_named() -> None:
     @app.job
     def work(n: int) -> None: ...
 
+    for wrong in (PriorityRule("a", 5, kind=7), PriorityRule("a", shift=True)):  # type: ignore[arg-type]
+        with pytest.raises(InvalidOption, match=r"priority_rules\.a\."):
+            read_rules([wrong])
     with pytest.raises(InvalidOption, match=r"rule 'broken' failed on a job of work: KeyError: 'nothing'"):
         work.job(1)
     assert work.options(priority=0).job(1).priority == 0

@@ -35,11 +35,10 @@ def reset(
 ) -> None:
     """Close the breakers of these providers: their jobs run again at once."""
     from windlass.cli.act import actor
-    from windlass.cli.gates import emit_breakers, on_app, on_each
+    from windlass.cli.gates import emit_breakers, on_app, reset_known
     from windlass.cli.target import Target
 
-    target = Target(url, app_ref, namespace)
-    done = on_app(target, lambda app: on_each(names, lambda name: app.breakers.reset(name, actor=actor())))
+    done = on_app(Target(url, app_ref, namespace), lambda app: reset_known(app, names, actor()))
     emit_breakers(done, output)
 
 

@@ -43,6 +43,12 @@ class StoreNotFound(WindlassError, LookupError):
     code = "store-not-found"
 
 
+class ProviderNotFound(WindlassError, LookupError):
+    """A command names a provider that nobody called."""
+
+    code = "provider-not-found"
+
+
 class KeyNotFound(WindlassError, LookupError):
     """A command names an API key that there is not."""
 
@@ -57,6 +63,7 @@ _CODES: tuple[tuple[type[WindlassError], int], ...] = (
     (LimitNotFound, NOT_FOUND),
     (StoreNotFound, NOT_FOUND),
     (KeyNotFound, NOT_FOUND),
+    (ProviderNotFound, NOT_FOUND),
     (ScheduleNotFound, NOT_FOUND),
     (ScheduleError, USAGE),
     (SettingsError, USAGE),
@@ -89,4 +96,6 @@ def line(error: WindlassError) -> str:
         mend = (
             "" if error.facts.get("suggestions") else "`windlass kinds ls` lists those that apps and workers published"
         )
+    if mend and error.message.endswith(f": {mend}"):  # refusals say it already
+        mend = ""
     return clean(f"error[{error.code}]: {error.message}" + (f"; {mend}" if mend else ""))

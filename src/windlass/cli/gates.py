@@ -5,9 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from windlass.breakers import BreakerInfo
+from windlass.cli.complaint import ProviderNotFound
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target
+from windlass.queue import check_name
+from windlass.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -32,6 +35,19 @@ def on_app(target: Target, act: Callable[["Windlass"], Awaitable[T]]) -> T:
 async def on_each(names: Sequence[str], act: Callable[[str], Awaitable[T]]) -> list[T]:
     """One after the other."""
     return [await act(name) for name in names]
+
+
+async def reset_known(app: "Windlass", names: Sequence[str], actor: str) -> list[BreakerInfo]:
+    """Close breakers, none of them if one is of a provider that nobody knows: a misspelt name would close nothing."""
+    known = [info.name for info in await app.breakers.list()]
+    for name in names:
+        if check_name(name, "provider") not in known:
+            raise ProviderNotFound(
+                f"no call of a provider {name!r} is known{did_you_mean(name, known)}",
+                provider=name,
+                mend="`windlass breakers ls` lists them",
+            )
+    return await on_each(names, lambda name: app.breakers.reset(name, actor=actor))
 
 
 def emit_breakers(infos: Sequence[BreakerInfo], form: Form) -> None:

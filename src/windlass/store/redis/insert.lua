@@ -63,8 +63,8 @@ local function replace(holder, fresh, special)
   read_head(holder)
   set_field(holder.id, '', holder.c)
   holder.priority, holder.dirty, holder.moved, holder.reline = priority - 100, true, true, true
-  holder.run_at = special[S_RUN_AT] or (now + (special[S_DELAY] or 0))
-  if latest then holder.run_at = min(holder.run_at, holder.created + latest) end
+  holder.run_at = max(special[S_RUN_AT] or (now + (special[S_DELAY] or 0)), now)
+  if latest then holder.run_at = max(min(holder.run_at, holder.created + latest), now) end
   if state == BLOCKED then return end
   if holder.run_at > now then
     holder.state, holder.park = DELAYED, ''
@@ -177,7 +177,7 @@ local function insert_special(id, record, special, renamed)
   local _, _, flags = parse('>I7BB', c)
   local job = open_job(id, c, nil)
   job.flags, job.dirty, job.born, job.moved = flags, true, true, true
-  job.run_at = special[S_RUN_AT] or (now + (special[S_DELAY] or 0))
+  job.run_at = max(special[S_RUN_AT] or (now + (special[S_DELAY] or 0)), now)
   set_field(id, '', c)
   if unique then
     job.ttl = unique[3] or 0
