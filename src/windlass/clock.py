@@ -77,8 +77,8 @@ def instant(value: datetime, field: str = "time") -> Micros:
 
 def job_time(value: datetime, field: str = "time") -> Micros:
     """`instant` for a time that a store keeps: one before 1970 is long past all the same, one after `END_OF_TIME` never comes,
-    and `datetime.min` and `datetime.max` are beyond what every engine can hold."""
-    return min(max(instant(value, field), 0), END_OF_TIME)
+    and `datetime.min` and `datetime.max` are beyond what every engine can hold. (Never 0: engines look for times above it.)"""
+    return min(max(instant(value, field), 1), END_OF_TIME)
 
 
 def moment(at: Micros) -> datetime:

@@ -23,6 +23,22 @@ async def free(app: Windlass) -> None:
     await (await app.store()).hold_time(None)
 
 
+async def test_times_that_no_engine_can_count_to(app: Windlass) -> None:
+    @app.job
+    async def work() -> None: ...
+
+    async with app:
+        await at(app, 0)
+        first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+        gone = [await work.options(expires=first).enqueue(), await work.options(deadline=first).enqueue()]
+        never = [await work.options(expires=last).enqueue(), await work.options(deadline=last).enqueue()]
+        now, far = await work.options(run_at=first).enqueue(), await work.options(run_at=last).enqueue()
+        await (await app.store()).promote(100)
+        assert [(await ref.job()).reason for ref in gone] == ["expired", "expired"]
+        assert [(await ref.job()).state for ref in (*never, now, far)] == ["waiting", "waiting", "waiting", "delayed"]
+        await free(app)
+
+
 async def test_a_job_that_has_not_started_by_its_deadline_expires(app: Windlass) -> None:
     @app.job(deadline="10s")
     async def work() -> None: ...

@@ -84,7 +84,7 @@ def test_naive_times_are_refused(wrong: object) -> None:
 
 
 def test_times_of_jobs_stay_where_every_engine_can_keep_them() -> None:
-    assert job_time(datetime.min.replace(tzinfo=UTC)) == job_time(datetime(1969, 1, 1, tzinfo=UTC)) == 0
+    assert job_time(datetime.min.replace(tzinfo=UTC)) == job_time(datetime(1969, 1, 1, tzinfo=UTC)) == 1
     assert job_time(datetime.max.replace(tzinfo=UTC)) == END_OF_TIME
     assert moment(job_time(datetime(2200, 1, 1, tzinfo=UTC))) == datetime(2200, 1, 1, tzinfo=UTC)
 
