@@ -13,13 +13,15 @@ from windlass.clock import Duration, micros, seconds
 from windlass.errors import InvalidOption, SettingsError
 from windlass.query import Retention
 from windlass.queue import check_name
+from windlass.secrecy.ring import Keys
 from windlass.suggest import did_you_mean, similar
 
 DEFAULT_URL = "sqlite:///windlass.db"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting of an app. Durations are seconds; sizes are bytes; None for `keep_*` keeps for ever."""
+    """Every setting of an app. Durations are seconds; sizes are bytes; None for `keep_*` keeps for ever. `keep_*_count`: at
+    most so many of each queue, whatever their age."""
 
     url: str = DEFAULT_URL
     namespace: str = "windlass"
@@ -34,7 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_completed: float | None = 86_400.0
     keep_failed: float | None = 90 * 86_400.0
     keep_cancelled: float | None = 7 * 86_400.0
+    keep_completed_count: int | None = None
+    keep_failed_count: int | None = None
     maintenance: bool = True
+    encryption_keys: Keys | None = None
 
     @property
     def retention(self) -> Retention:
@@ -43,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             completed=_optional_micros(self.keep_completed),
             failed=_optional_micros(self.keep_failed),
             cancelled=_optional_micros(self.keep_cancelled),
+            keep_completed=self.keep_completed_count,
+            keep_failed=self.keep_failed_count,
         )
 
 
@@ -60,7 +67,10 @@ class SettingFlags(TypedDict, total=False):
     keep_completed: Duration | Literal["forever"] | None
     keep_failed: Duration | Literal["forever"] | None
     keep_cancelled: Duration | Literal["forever"] | None
+    keep_completed_count: int | None
+    keep_failed_count: int | None
     maintenance: bool | None
+    encryption_keys: Keys | str | None
 
 
 def load_settings(
@@ -103,8 +113,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _redis_url(environment: Mapping[str, str]) -> str | None:
     """The founding documents' variables. Only a host counts: container platforms set REDIS_PORT on their own."""
-    if environment.get("REDIS_URL"):
-        return environment["REDIS_URL"]
+    password = environment.get("REDIS_PASSWORD")
+    url = environment.get("REDIS_URL")
+    if url:
+        return url if password is None else _with_password(url, password)
     host = environment.get("REDIS_HOST")
     if not host:
         return None
@@ -113,9 +125,19 @@ def _redis_url(environment: Mapping[str, str]) -> str | None:
     for name, text in (("REDIS_PORT", port), ("REDIS_DB", database)):
         if not text.isdigit():
             raise SettingsError(f"{name} is {text!r}; it must be a number", field=name, value=text, limit="0..65535")
-    password = environment.get("REDIS_PASSWORD")
     login = f":{quote(password, safe='')}@" if password else ""
     return f"redis://{login}{host}:{port}/{database}"
+
+
+def _with_password(url: str, password: str) -> str:
+    """The address with a password, unless it has one."""
+    scheme, found, rest = url.partition("://")
+    if not found or not password:
+        return url
+    before, at, place = rest.rpartition("@")
+    if ":" in before:
+        return url
+    return f"{scheme}://{before}:{quote(password, safe='')}@{place if at else rest}"
 
 
 def _from_file(folder: Path) -> dict[str, Any]:
@@ -221,6 +243,10 @@ def _read_switch(value: Any, name: str) -> bool:
     return found
 
 
+def _read_keys(value: Any, name: str) -> Keys:
+    return value if isinstance(value, Keys) else Keys(value)
+
+
 def _bad(field: str, value: Any, limit: str, mend: str) -> InvalidOption:
     shown = repr(value)[:100]
     return InvalidOption(f"{field} is {shown}; it must be {limit}", field=field, value=shown, limit=limit, mend=mend)
@@ -244,5 +270,8 @@ _READERS: Mapping[str, Any] = {
     "keep_completed": _read_keep,
     "keep_failed": _read_keep,
     "keep_cancelled": _read_keep,
+    "keep_completed_count": _read_count(0),
+    "keep_failed_count": _read_count(0),
     "maintenance": _read_switch,
+    "encryption_keys": _read_keys,
 }

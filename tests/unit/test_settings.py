@@ -31,7 +31,10 @@ def test_the_url_falls_back_in_the_order_of_the_contract(folder: Path) -> None:
     }
     assert url(folder, **everything) == "sqlite:///w.db"
     del everything["WINDLASS_URL"]
-    assert url(folder, **everything) == "redis://r:1/2"
+    assert url(folder, **everything) == "redis://:p%40ss%2Fword@r:1/2"
+    assert url(folder, REDIS_URL="rediss://u:own@r:1/2", REDIS_PASSWORD="other") == "rediss://u:own@r:1/2"
+    assert url(folder, REDIS_URL="redis://u@r:1/2", REDIS_PASSWORD="p") == "redis://u:p@r:1/2"
+    assert url(folder, REDIS_URL="redis://r:1/2") == "redis://r:1/2"
     del everything["REDIS_URL"]
     assert url(folder, **everything) == "redis://:p%40ss%2Fword@h:7000/3"
     assert url(folder, REDIS_HOST="h") == "redis://h:6379/0"

@@ -1,0 +1,115 @@
+"""What the founding documents show of jobs, queues and dead letters, made of ours."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from windlass.handler import Handler
+from windlass.job import Job
+from windlass.retry import DEFAULT_BACKOFF, Backoff
+from windlass.states import State
+
+FIVE = (State.WAITING, State.ACTIVE, State.COMPLETED, State.FAILED, State.DELAYED)
+"""The states that the documents know. A job between two attempts is `delayed` to them; `blocked` and `cancelled` stand beside."""
+AGAIN = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
+"""How long after its failure a dead letter is due to be tried again by `process_scheduled_retries`: three times at most."""
+
+
+def job_shape(job: Job) -> dict[str, Any]:
+    """The one representation of a job, in all replies about one."""
+    running = job.state is State.ACTIVE
+    return {
+        "id": job.id,
+        "name": job.name or job.kind,
+        "queueName": job.queue,
+        "jobType": job.kind,
+        "state": fold(job.state),
+        "reason": "retry" if job.state is State.RETRYING else job.reason,
+        "progress": job.progress,
+        "attemptsMade": max(job.attempt - running, 0),
+        "maxAttempts": job.max_attempts,
+        "priority": job.priority,
+        "data": job.args,
+        "result": job.result,
+        "failedReason": _why(job),
+        "userId": job.user,
+        "projectId": job.project,
+        "tags": job.tags,
+        "createdAt": job.created_at,
+        "runAt": job.run_at,
+        "startedAt": job.started_at,
+        "finishedAt": job.finished_at,
+    }
+
+
+def fold(state: State) -> str:
+    """A state in the documents' words."""
+    return str(State.DELAYED if state is State.RETRYING else state)
+
+
+def counts_shape(counts: Mapping[str, int]) -> dict[str, int]:
+    """A queue's jobs by state: the documents' five, and what they do not know beside them."""
+    folded = {str(state): counts.get(state, 0) for state in FIVE}
+    folded["delayed"] += counts.get(State.RETRYING, 0)
+    return folded | {str(state): counts.get(state, 0) for state in (State.BLOCKED, State.CANCELLED)}
+
+
+def add_up(queues: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """The totals of several queues."""
+    totals = counts_shape({})
+    for counts in queues.values():
+        for name, n in counts.items():
+            totals[name] += n
+    return totals
+
+
+def can_retry(job: Job) -> bool:
+    """Whether trying it again may help: not after a permanent error."""
+    return job.error is None or job.error.category != "permanent"
+
+
+def next_retry(job: Job, made: int) -> datetime | None:
+    """When a dead letter that was tried again so often is due to be."""
+    if not can_retry(job) or made >= len(AGAIN) or job.finished_at is None:
+        return None
+    return job.finished_at + AGAIN[made]
+
+
+def letter_shape(job: Job, handler: Handler[..., Any] | None, made: int = 0) -> dict[str, Any]:
+    """A dead letter: `DeadLetterQueueItem`."""
+    due = next_retry(job, made)
+    shape: dict[str, Any] = {
+        "id": job.id,
+        "_id": job.id,
+        "name": job.name or job.kind,
+        "data": job.args,
+        "error": _why(job),
+        "attempts": job.attempt,
+        "maxAttempts": job.max_attempts,
+        "failedAt": job.finished_at,
+        "queueName": job.queue,
+        "retryStrategy": strategy_shape(job, handler),
+        "canRetry": can_retry(job),
+    }
+    return shape if due is None else {**shape, "nextRetryAt": due}
+
+
+def strategy_shape(job: Job, handler: Handler[..., Any] | None) -> dict[str, Any]:
+    """A job's `RetryStrategy`: its own backoff, else its kind's, as far as this app knows it. Times are milliseconds."""
+    own = job.options.get("backoff")
+    backoff: Any = Backoff(**own) if own else handler.declared.backoff if handler else DEFAULT_BACKOFF
+    if not isinstance(backoff, Backoff):
+        return {"type": "custom", "maxAttempts": job.max_attempts}
+    return {
+        "type": backoff.shape,
+        "delay": round(backoff.base * 1_000),
+        "maxAttempts": job.max_attempts,
+        "backoffMultiplier": backoff.factor,
+        "maxDelay": round(backoff.cap * 1_000),
+    }
+
+
+def _why(job: Job) -> str | None:
+    if job.error is None:
+        return job.reason
+    return f"{job.error.type}: {job.error.message}" if job.error.message else job.error.type
