@@ -6,7 +6,7 @@ import pytest
 
 from tests.observe.truth import START, at
 from tests.store.kit import HOUR, LEASE, Hand, end, new, put
-from windlass import Limit, Provider, Windlass
+from windlass import Provider, Windlass
 from windlass.clock import SECOND, Micros
 from windlass.metrics import MINUTE
 from windlass.observe.health import Health, Issue, QueueHealth
@@ -119,7 +119,7 @@ async def test_a_worker_that_takes_nothing_is_stuck(app: Windlass) -> None:
 
 
 async def test_a_worker_whose_jobs_wait_for_a_limit_is_not_stuck(app: Windlass) -> None:
-    @app.job(kind="work", limits=[Limit("gate", concurrency=1)])
+    @app.job(kind="work", concurrency=1)
     async def work() -> None: ...
 
     async with app:
@@ -134,7 +134,7 @@ async def test_a_worker_whose_jobs_wait_for_a_limit_is_not_stuck(app: Windlass) 
             full = issue(health, "limit-full")
             assert full.level == "note"
             assert full.facts["waiting"] == 49
-            assert command(health, "limit-full").startswith("windlass limits set gate --concurrency 2")
+            assert command(health, "limit-full").startswith("windlass limits set kind:work --concurrency 2")
         assert (await app.health()).workers[0].state == "idle"
 
 

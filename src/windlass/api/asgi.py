@@ -79,6 +79,7 @@ def make_asgi(
     api.add_exception_handler(HTTPException, _refuse_http)
     api.add_exception_handler(Exception, _refuse_any)
     _add_health(api, app)
+    _add_metrics(api, app, serving)
     if settings.docs != "off":
         _add_docs(api, serving, public=settings.docs == "public")
     return Guard(api)
@@ -155,6 +156,20 @@ def _add_health(api: FastAPI, app: "Windlass") -> None:
 
     for path, endpoint in zip(ANONYMOUS, (healthz, readyz), strict=True):
         api.add_route(path, endpoint, methods=["GET"])
+
+
+def _add_metrics(api: FastAPI, app: "Windlass", serving: Serving) -> None:
+    """What Prometheus scrapes, at the path that it expects; for callers that may read metrics, e.g. by an API key."""
+
+    async def metrics(request: Request) -> Response:
+        headers: dict[str, str] = {}
+        try:
+            await serving.admit(request, Permission.METRICS_READ, headers)
+            return Response(await app.prometheus(), 200, headers, "text/plain; version=0.0.4; charset=utf-8")
+        except Exception as error:
+            return refuse(request, error)
+
+    api.add_route("/metrics", metrics, methods=["GET"])
 
 
 def _add_docs(api: FastAPI, serving: Serving, *, public: bool) -> None:

@@ -28,8 +28,6 @@ except ImportError as error:
         "the text format of Prometheus needs prometheus_client", mend='pip install "windlass[metrics]"'
     ) from error
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 _SPACE, _KEY = "metrics-total", "all"
 _START: Micros = 8 * DAY
 """How far back the first reader of a store begins: minutes are kept for a week."""
