@@ -77,7 +77,7 @@ for key in pairs(all) do
   end
   local park = rest(key, 'parked:')
   if park and call('SISMEMBER', KEY.parks, park) == 0 then say('%s is not in parks', key) end
-  if queue_of or member or park or rest(key, 'line:') or rest(key, 'final:') or rest(key, 'blocked:') or key == KEY.active then
+  if queue_of or member or park or rest(key, 'line:') or rest(key, 'final:') or rest(key, 'blocked:') or key == KEY.leased then
     local n = call('ZCARD', key)
     if n ~= (members[key] or 0) then say('%s has %d members, the records %d', key, n, members[key] or 0) end
   end

@@ -19,16 +19,16 @@ local function check_line(line, key)
   local head, waits, of = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2], call('HGET', KEY.lines, line), Line.parts(line)
   if not waits then return say('line %s has jobs and is not in lines', text_of(line)) end
   if waits == '' then
-    local bound = call('ZSCORE', KEY.eligible .. of[1] .. ':' .. of[2] .. ':' .. of[3], line)
-    local spot = call('HGET', KEY.spots .. of[1] .. ':' .. of[2], of[3])
+    local bound = call('ZSCORE', KEY.eligible_ .. of[1] .. ':' .. of[2] .. ':' .. of[3], line)
+    local spot = call('HGET', KEY.spots_ .. of[1] .. ':' .. of[2], of[3])
     if not bound or tonumber(bound) > tonumber(head) then say('line %s is eligible from %s, its head %s', text_of(line), tostring(bound), head) end
-    if not spot or parse('>I7', spot) > tonumber(head) or not call('ZSCORE', KEY.turns .. of[1] .. ':' .. of[2], spot .. of[3]) then
+    if not spot or parse('>I7', spot) > tonumber(head) or not call('ZSCORE', KEY.turns_ .. of[1] .. ':' .. of[2], spot .. of[3]) then
       say('the group of line %s has no turn', text_of(line))
     end
-    if call('SISMEMBER', KEY.lined .. of[1], of[2]) == 0 then say('queue %s is not in lined', of[2]) end
+    if call('SISMEMBER', KEY.lined_ .. of[1], of[2]) == 0 then say('queue %s is not in lined', of[2]) end
     return
   end
-  if not call('ZSCORE', KEY.waiters .. waits, line) then return say('line %s does not wait for %s', text_of(line), waits) end
+  if not call('ZSCORE', KEY.waiters_ .. waits, line) then return say('line %s does not wait for %s', text_of(line), waits) end
   local limit = Limit.get(waits)
   local opens = limit and Limit.refuses(limit, 1)
   if opens == math.huge or call('SISMEMBER', KEY.awake, waits) == 1 or call('ZSCORE', KEY.timers, waits) then return end
@@ -44,7 +44,7 @@ local function check_holders(all)
       for i = 4, #of do
         running[of[i]] = (running[of[i]] or 0) + 1
         latest[of[i]] = max(latest[of[i]] or 0, job.started)
-        if call('SISMEMBER', KEY.holders .. of[i], id) == 0 then say('job %s runs and does not hold %s', uuid(id), of[i]) end
+        if call('SISMEMBER', KEY.holders_ .. of[i], id) == 0 then say('job %s runs and does not hold %s', uuid(id), of[i]) end
       end
     end
   end

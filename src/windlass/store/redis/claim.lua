@@ -18,7 +18,7 @@ local function again(packed)
   for i = 1, #ids do
     local job = jobs[ids[i]]
     if job and job.state == ACTIVE and job.lease == old then
-      call('ZADD', KEY.active, expiry, job.id)
+      call('ZADD', KEY.leased, expiry, job.id)
       row(job.id, job.c, job.m, job.ord)
       if job.line ~= '' and Line.has_rate(job.line) then rated[#rated + 1] = job.id end
     end

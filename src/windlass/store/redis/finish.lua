@@ -95,7 +95,7 @@ end
 -- The common case without a job table: completion of a job without a key and without a flag. Most bytes of its state stay;
 -- the offsets are those of STATE in prelude.lua.
 local NOW, NOW_BYTES, ONE = text(now), pack('>I7', now), '\0\1'
-local homes, leased = {}, list_of(removed, KEY.active)
+local homes, leased = {}, list_of(removed, KEY.leased)
 local function home_of(queue)
   local home = homes[queue]
   if not home then

@@ -26,7 +26,7 @@ for i = 1, #flagged do
   if not job then call('SREM', KEY.flagged, flagged[i])
   elseif job.worker == worker then cancelled[#cancelled + 1] = job.id end
 end
-if #extend > 0 then spread('ZADD', KEY.active, extend, 2) end
+if #extend > 0 then spread('ZADD', KEY.leased, extend, 2) end
 if leaving then
   call('HDEL', KEY.workers, worker)
   call('HDEL', KEY.claimed, worker)

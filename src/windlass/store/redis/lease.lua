@@ -7,7 +7,7 @@ local worker, session, number, lease_for, slots, asked, room, idle = unpack(cmsg
 local expiry = now + lease_for
 local rows, token, rated = {}, nil, {} -- `rated`: jobs that spent a rate
 -- Whether there are lines or keys to look at; turns.lua is only there if so.
-local stirred = call('EXISTS', KEY.timers, KEY.awake, KEY.lined .. 0, KEY.lined .. 1, KEY.lined .. 2) > 0
+local stirred = call('EXISTS', KEY.timers, KEY.awake, KEY.lined_ .. 0, KEY.lined_ .. 1, KEY.lined_ .. 2) > 0
 local Turns = { bounded = false }
 local PLAIN = 255 - EXPIRES - UNIQUE
 
@@ -27,7 +27,7 @@ end
 -- jobs of the claim, but for its flags, order and time of creation (the first 7 bytes of the record).
 local fresh_heads, fresh_tail, leased, expiry_text, token_bytes, now_bytes, worker_bytes
 local function prepare()
-  token, expiry_text, leased, fresh_heads = new_lease(), text(expiry), list_of(added, KEY.active), {}
+  token, expiry_text, leased, fresh_heads = new_lease(), text(expiry), list_of(added, KEY.leased), {}
   token_bytes, now_bytes, worker_bytes = pack('>I7', token), pack('>I7', now), pack('>Hc0HH', #worker, worker, 0, 0)
   fresh_tail = pack('>I7I7HHI3Hc0HH', now, 0, 0, 0, 0, #worker, worker, 0, 0)
 end

@@ -30,14 +30,14 @@ function Limit.get(key)
   local limit = known[key]
   if limit == nil then
     local packed = call('HGET', KEY.limits, key)
-    limit = packed and Limit.unpack(key, packed, KEY.rate .. key, GUARD) or false
+    limit = packed and Limit.unpack(key, packed, KEY.rate_ .. key, GUARD) or false
     known[key] = limit
   end
   return limit
 end
 -- A key that is not known yet; of a whole queue or kind it holds for every line made from now on.
 function Limit.create(key)
-  local limit = Limit.make(key, KEY.rate .. key, GUARD)
+  local limit = Limit.make(key, KEY.rate_ .. key, GUARD)
   known[key] = limit
   if Limit.is_scope(key) then
     call('SADD', KEY.scopes, key)
@@ -52,7 +52,7 @@ function Limit.save(limit)
 end
 -- Lines that wait for the key are looked at again.
 function Limit.stir(key)
-  if call('EXISTS', KEY.waiters .. key) == 1 then
+  if call('EXISTS', KEY.waiters_ .. key) == 1 then
     call('SADD', KEY.awake, key)
     wake('ready')
   end
@@ -61,7 +61,7 @@ function Limit.drop(key)
   known[key] = false
   call('HDEL', KEY.limits, key)
   call('ZREM', KEY.timers, key)
-  call('UNLINK', KEY.rate .. key)
+  call('UNLINK', KEY.rate_ .. key)
   if Limit.is_scope(key) then
     call('SREM', KEY.scopes, key)
     Line.forget_scopes()
@@ -95,7 +95,7 @@ function Limit.define(key, most, n, window, burst, newest)
 end
 
 function Limit.held(limit)
-  limit.count = limit.count or call('SCARD', KEY.holders .. limit.key)
+  limit.count = limit.count or call('SCARD', KEY.holders_ .. limit.key)
   return limit.count
 end
 -- How many may run at once now, -1 for any number.
@@ -197,9 +197,9 @@ end
 
 -- A key as readers see it, or nil. Nothing is written.
 local function has_waiting(key)
-  local lines = call('ZRANGE', KEY.waiters .. key, 0, 15)
+  local lines = call('ZRANGE', KEY.waiters_ .. key, 0, 15)
   for i = 1, #lines do
-    if call('EXISTS', KEY.line .. lines[i]) == 1 then return 1 end
+    if call('EXISTS', KEY.line_ .. lines[i]) == 1 then return 1 end
   end
   return 0
 end

@@ -88,7 +88,7 @@ function Line.share(queue, group)
   local of = list_of(shares, queue)
   local share = of[group]
   if not share then
-    local packed = call('HGET', KEY.passes .. queue, group)
+    local packed = call('HGET', KEY.passes_ .. queue, group)
     share = { pass = 0, weight = WEIGHTS[group] or 1 }
     if packed then share.pass, share.weight = parse(SHARE, packed) end
     of[group] = share
@@ -120,17 +120,17 @@ end
 -- the order that it stands with, packed, or false.
 function Line.set_turn(runtime, queue, group, score, ord, spot)
   local wanted = pack(SPOT, ord)
-  if spot and spot ~= wanted then call('ZREM', KEY.turns .. runtime .. ':' .. queue, spot .. group) end
-  call('ZADD', KEY.turns .. runtime .. ':' .. queue, score, wanted .. group)
-  if spot ~= wanted then call('HSET', KEY.spots .. runtime .. ':' .. queue, group, wanted) end
+  if spot and spot ~= wanted then call('ZREM', KEY.turns_ .. runtime .. ':' .. queue, spot .. group) end
+  call('ZADD', KEY.turns_ .. runtime .. ':' .. queue, score, wanted .. group)
+  if spot ~= wanted then call('HSET', KEY.spots_ .. runtime .. ':' .. queue, group, wanted) end
 end
 function Line.drop_turn(runtime, queue, group, spot)
-  call('ZREM', KEY.turns .. runtime .. ':' .. queue, spot .. group)
-  call('HDEL', KEY.spots .. runtime .. ':' .. queue, group)
+  call('ZREM', KEY.turns_ .. runtime .. ':' .. queue, spot .. group)
+  call('HDEL', KEY.spots_ .. runtime .. ':' .. queue, group)
 end
 -- Puts a group among those whose turn may come, or forward. A group that becomes non-empty (`fresh`) has saved nothing up.
 function Line.offer(runtime, queue, group, ord, fresh)
-  local spot = call('HGET', KEY.spots .. runtime .. ':' .. queue, group)
+  local spot = call('HGET', KEY.spots_ .. runtime .. ':' .. queue, group)
   if spot and parse(SPOT, spot) <= ord then return end
   local order, score = queue_settings(queue).order, ord
   if order == 'a' then score = 0
@@ -149,9 +149,9 @@ end
 function Line.open(line, ord, fresh)
   local of = Line.parts(line)
   local runtime, queue, group = of[1], of[2], of[3]
-  call('ZADD', KEY.eligible .. runtime .. ':' .. queue .. ':' .. group, 'LT', ord, line)
+  call('ZADD', KEY.eligible_ .. runtime .. ':' .. queue .. ':' .. group, 'LT', ord, line)
   Line.offer(runtime, queue, group, ord, fresh)
-  call('SADD', KEY.lined .. runtime, queue)
+  call('SADD', KEY.lined_ .. runtime, queue)
   call('SADD', ready_key(runtime), queue)
 end
 
@@ -164,7 +164,7 @@ function Line.admit(line, ord)
     for i = 4, #of do call('HINCRBY', KEY.uses, of[i], 1) end
   end
   if waits and waits ~= '' then
-    if queue_settings(Line.parts(line)[2]).order == 's' then call('ZADD', KEY.waiters .. waits, 'LT', ord, line) end
+    if queue_settings(Line.parts(line)[2]).order == 's' then call('ZADD', KEY.waiters_ .. waits, 'LT', ord, line) end
     return
   end
   Line.open(line, ord, not waits)
@@ -176,8 +176,8 @@ function Line.drop(line)
   local of = Line.parts(line)
   local waits = call('HGET', KEY.lines, line)
   if not waits then return end
-  if waits ~= '' then call('ZREM', KEY.waiters .. waits, line) end
-  call('ZREM', KEY.eligible .. of[1] .. ':' .. of[2] .. ':' .. of[3], line)
+  if waits ~= '' then call('ZREM', KEY.waiters_ .. waits, line) end
+  call('ZREM', KEY.eligible_ .. of[1] .. ':' .. of[2] .. ':' .. of[3], line)
   call('HDEL', KEY.lines, line)
   for i = 4, #of do
     if call('HINCRBY', KEY.uses, of[i], -1) <= 0 then call('HDEL', KEY.uses, of[i]) end
@@ -187,19 +187,19 @@ end
 -- A line whose head met a key without room. `at`: when the key opens, math.huge when a holder has to leave.
 function Line.close(line, key, score, at)
   local of = Line.parts(line)
-  call('ZREM', KEY.eligible .. of[1] .. ':' .. of[2] .. ':' .. of[3], line)
-  call('ZADD', KEY.waiters .. key, score, line)
+  call('ZREM', KEY.eligible_ .. of[1] .. ':' .. of[2] .. ':' .. of[3], line)
+  call('ZADD', KEY.waiters_ .. key, score, line)
   call('HSET', KEY.lines, line, key)
   if at < math.huge then call('ZADD', KEY.timers, 'LT', at, key) end
 end
 
 function Line.flush()
   for key, ids in pairs(freed) do
-    spread('SREM', KEY.holders .. key, ids)
+    spread('SREM', KEY.holders_ .. key, ids)
     Limit.stir(key)
   end
-  for key, ids in pairs(taken) do spread('SADD', KEY.holders .. key, ids) end
+  for key, ids in pairs(taken) do spread('SADD', KEY.holders_ .. key, ids) end
   for queue, of in pairs(changed) do
-    for group, share in pairs(of) do call('HSET', KEY.passes .. queue, group, pack(SHARE, share.pass, share.weight)) end
+    for group, share in pairs(of) do call('HSET', KEY.passes_ .. queue, group, pack(SHARE, share.pass, share.weight)) end
   end
 end

@@ -17,14 +17,14 @@ for _, state in ipairs(states) do
     if state == BLOCKED then keys[#keys + 1] = due_key(due_member(state, queues[q])) end
     end
   end
-  if state == ACTIVE then keys[#keys + 1] = KEY.active end
+  if state == ACTIVE then keys[#keys + 1] = KEY.leased end
   if state == WAITING then
     for _, park in ipairs(call('SMEMBERS', KEY.parks)) do keys[#keys + 1] = park_key(park) end
     if call('HLEN', KEY.lines) > 4 * most then return 0 end
     local wanted = {}
     for q = 1, #queues do wanted[queues[q]] = true end
     for _, line in ipairs(call('HKEYS', KEY.lines)) do
-      if wanted[cmsgpack.unpack(line)[2]] then keys[#keys + 1] = KEY.line .. line end
+      if wanted[cmsgpack.unpack(line)[2]] then keys[#keys + 1] = KEY.line_ .. line end
     end
   end
 end

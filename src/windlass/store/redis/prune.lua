@@ -118,17 +118,17 @@ local function tidy_log(limit, home)
   return limit.n < 0 or limit.burst < 0 and limit.used == 0 or is_full(limit)
 end
 for _, line in ipairs(call('HRANDFIELD', KEY.lines, SAMPLE)) do
-  if call('EXISTS', KEY.line .. line) == 0 then Line.drop(line) end
+  if call('EXISTS', KEY.line_ .. line) == 0 then Line.drop(line) end
 end
 for _, key in ipairs(call('HRANDFIELD', KEY.limits, SAMPLE)) do
   local limit = Limit.get(key)
   local rests = tidy_log(limit, KEY.limits) and not limit.pinned and limit.changed <= now - UNUSED and limit.shut <= now
-  if rests and call('HEXISTS', KEY.uses, key) == 0 and call('EXISTS', KEY.holders .. key, KEY.waiters .. key) == 0 then
+  if rests and call('HEXISTS', KEY.uses, key) == 0 and call('EXISTS', KEY.holders_ .. key, KEY.waiters_ .. key) == 0 then
     Limit.drop(key)
   end
 end
 for _, key in ipairs(call('HRANDFIELD', KEY.takes, SAMPLE)) do
-  local row = Limit.unpack(key, call('HGET', KEY.takes, key), KEY.took .. key, 0)
+  local row = Limit.unpack(key, call('HGET', KEY.takes, key), KEY.took_ .. key, 0)
   if tidy_log(row, KEY.takes) then
     call('HDEL', KEY.takes, key)
     call('UNLINK', row.log)
@@ -142,13 +142,13 @@ local function tidy_shares(queue)
     local of = Line.parts(line)
     if of[2] == queue then waits[of[3]] = true end
   end
-  for _, group in ipairs(call('HRANDFIELD', KEY.passes .. queue, SAMPLE)) do
-    if group ~= '=' and not waits[group] and Line.share(queue, group).pass <= clock then call('HDEL', KEY.passes .. queue, group) end
+  for _, group in ipairs(call('HRANDFIELD', KEY.passes_ .. queue, SAMPLE)) do
+    if group ~= '=' and not waits[group] and Line.share(queue, group).pass <= clock then call('HDEL', KEY.passes_ .. queue, group) end
   end
 end
 if call('HLEN', KEY.lines) < 10000 then
   for q = 1, #queues do
-    if call('HLEN', KEY.passes .. queues[q]) > 1 then tidy_shares(queues[q]) end
+    if call('HLEN', KEY.passes_ .. queues[q]) > 1 then tidy_shares(queues[q]) end
   end
 end
 tell()

@@ -14,7 +14,7 @@ local raw = paused
 if order ~= 's' or ageing ~= {ageing} then raw = format('%s|%s|%.0f', paused, order, ageing) end
 call('HSET', KEY.queues, name, raw)
 for runtime = 0, 2 do
-  local turns = KEY.turns .. runtime .. ':' .. name
+  local turns = KEY.turns_ .. runtime .. ':' .. name
   if turned and call('EXISTS', turns) == 1 then call('ZUNIONSTORE', turns, 1, turns, 'WEIGHTS', 0) end
 end
 write_audit(actor, 'put-queue', 'queue:' .. name, detail)

@@ -35,7 +35,7 @@ function steps.lines()
   return { reply[1], out }
 end
 function steps.move()
-  local home = from ~= '' and KEY.line .. from or waiting_key(ARGV[4], ARGV[5])
+  local home = from ~= '' and KEY.line_ .. from or waiting_key(ARGV[4], ARGV[5])
   local page = call('ZRANGEBYSCORE', home, '(' .. ARGV[6], '+inf', 'WITHSCORES', 'LIMIT', 0, STEP)
   local ids = {}
   for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
@@ -51,7 +51,7 @@ function steps.move()
   return #ids == STEP and page[#page] or ''
 end
 function steps.active()
-  local reply, ids = call('ZSCAN', KEY.active, from, 'COUNT', STEP), {}
+  local reply, ids = call('ZSCAN', KEY.leased, from, 'COUNT', STEP), {}
   for i = 1, #reply[2], 2 do ids[#ids + 1] = reply[2][i] end
   load(ids)
   for i = 1, #ids do

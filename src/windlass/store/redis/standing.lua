@@ -26,7 +26,7 @@ for i = 1, #keys do
   local told = Limit.tell(keys[i])
   if told then
     limits[#limits + 1] = told
-    holders[#holders + 1] = call('SRANDMEMBER', KEY.holders .. keys[i], ARGV[3])
+    holders[#holders + 1] = call('SRANDMEMBER', KEY.holders_ .. keys[i], ARGV[3])
   end
 end
 

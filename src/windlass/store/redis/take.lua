@@ -10,7 +10,7 @@ for at = 1, #items, WIDE do
   local row = rows[key]
   if not row then
     local packed = call('HGET', KEY.takes, key)
-    row = packed and Limit.unpack(key, packed, KEY.took .. key, 0) or Limit.make(key, KEY.took .. key, 0)
+    row = packed and Limit.unpack(key, packed, KEY.took_ .. key, 0) or Limit.make(key, KEY.took_ .. key, 0)
     rows[key], planned[key] = row, 0
   end
   if row.n ~= n or row.window ~= window or row.burst ~= burst then Limit.set_rate(row, n, window, burst) end

@@ -21,13 +21,13 @@ end
 -- The most urgent lines that wait for a key, at most `most`, with their heads. They stand by lower bounds (a head may have been
 -- cancelled, a group may have been served by another line), which are corrected first, as far as a claim may go.
 local function most_urgent(key, most)
-  local home, lines, heads, fixed = KEY.waiters .. key, nil, nil, 0
+  local home, lines, heads, fixed = KEY.waiters_ .. key, nil, nil, 0
   repeat
     local page, again = call('ZRANGE', home, 0, most - 1, 'WITHSCORES'), false
     lines, heads = {}, {}
     for i = 1, #page, 2 do
       local line, of = page[i], Line.parts(page[i])
-      local order, head = queue_settings(of[2]).order, call('ZRANGE', KEY.line .. line, 0, 0, 'WITHSCORES')
+      local order, head = queue_settings(of[2]).order, call('ZRANGE', KEY.line_ .. line, 0, 0, 'WITHSCORES')
       local score = order == 's' and tonumber(head[2]) or order ~= 'a' and Line.share(of[2], of[3]).pass
       if not head[1] then
         Line.drop(line)
@@ -58,7 +58,7 @@ end
 local function wake_key(key)
   local limit = Limit.get(key)
   local room = min(limit and Limit.room(limit) or math.huge, MOST_MOVED - woken)
-  if room <= 0 and limit and call('EXISTS', KEY.waiters .. key) == 1 then
+  if room <= 0 and limit and call('EXISTS', KEY.waiters_ .. key) == 1 then
     local at = Limit.refuses(limit, 1)
     if at and at < math.huge then call('ZADD', KEY.timers, 'LT', at, key) end
   end
@@ -67,14 +67,14 @@ local function wake_key(key)
     local lines, heads = most_urgent(key, room - mine)
     if #lines == 0 then break end
     for i = 1, #lines do
-      call('ZREM', KEY.waiters .. key, lines[i])
+      call('ZREM', KEY.waiters_ .. key, lines[i])
       call('HSET', KEY.lines, lines[i], '')
       Line.open(lines[i], heads[i], false)
       if is_served(lines[i]) then mine = mine + 1 end
     end
     all, woken = all + #lines, woken + #lines
   end
-  if limit and Limit.room(limit) == 0 or call('EXISTS', KEY.waiters .. key) == 0 then call('SREM', KEY.awake, key) end
+  if limit and Limit.room(limit) == 0 or call('EXISTS', KEY.waiters_ .. key) == 0 then call('SREM', KEY.awake, key) end
   return all
 end
 function Turns.wake()
@@ -175,7 +175,7 @@ end
 
 local function set_aside(pager, ord)
   local of = Line.parts(pager.line)
-  call('ZREM', KEY.eligible .. of[1] .. ':' .. of[2] .. ':' .. of[3], pager.line)
+  call('ZREM', KEY.eligible_ .. of[1] .. ':' .. of[2] .. ':' .. of[3], pager.line)
   aside[#aside + 1] = { pager.line, ord }
 end
 
@@ -189,7 +189,7 @@ end
 -- The best job of a group: of its eligible lines the one with the first head, whose keys have room. Full lines wait for their
 -- key, empty ones are dropped.
 local function best_of(source, group)
-  local home = KEY.eligible .. source.runtime .. ':' .. source.queue .. ':' .. group
+  local home = KEY.eligible_ .. source.runtime .. ':' .. source.queue .. ':' .. group
   while not Turns.bounded do
     looks = looks + 1
     local first = call('ZRANGE', home, 0, 1, 'WITHSCORES')
@@ -197,7 +197,7 @@ local function best_of(source, group)
     if plain and peek(plain) and (not bound or plain.head < bound) then return plain end
     if not bound then return nil end
     local of = Line.parts(first[1])
-    local pager = pager_of(KEY.line .. first[1], source.queue, source.size, first[1])
+    local pager = pager_of(KEY.line_ .. first[1], source.queue, source.size, first[1])
     if not peek(pager) then
       if Turns.bounded then return nil end
       if pager.passed then set_aside(pager, bound) else Line.drop(first[1]) end
@@ -219,14 +219,14 @@ end
 
 -- The queue's next job, as a pager that stands at it. Groups stand by lower bounds: the first is corrected and looked at again.
 local function top(source, before)
-  local turns = KEY.turns .. source.runtime .. ':' .. source.queue
+  local turns = KEY.turns_ .. source.runtime .. ':' .. source.queue
   while not Turns.bounded and not source.stopped do
     looks = looks + 1
     if looks > MOST_LOOKS then Turns.bounded = true end
     local first = call('ZRANGE', turns, 0, 1, 'WITHSCORES')
     if not first[1] then
       source.lined = false
-      call('SREM', KEY.lined .. source.runtime, source.queue)
+      call('SREM', KEY.lined_ .. source.runtime, source.queue)
       return nil
     end
     local spot, group, score = sub(first[1], 1, 7), sub(first[1], 8), tonumber(first[2])
@@ -310,7 +310,7 @@ end
 -- Which of these queues have lines, or nil. Once it was so it stays so in this script.
 local general = {}
 function Turns.lined(runtime, names)
-  local all, lined, found = call('SMEMBERS', KEY.lined .. runtime), {}, general[runtime]
+  local all, lined, found = call('SMEMBERS', KEY.lined_ .. runtime), {}, general[runtime]
   for i = 1, #all do lined[all[i]] = true end
   for i = 1, #names do found = found or lined[names[i]] end
   general[runtime] = found
@@ -333,7 +333,7 @@ local function wake_again(sources)
   if Turns.wake() == 0 then return false end
   for s = 1, #sources do
     local source = sources[s]
-    source.pager, source.lined = nil, call('SISMEMBER', KEY.lined .. source.runtime, source.queue) == 1
+    source.pager, source.lined = nil, call('SISMEMBER', KEY.lined_ .. source.runtime, source.queue) == 1
   end
   return true
 end
@@ -365,7 +365,7 @@ function Turns.first_timer()
   local timers, wanted = call('ZRANGE', KEY.timers, 0, 63, 'WITHSCORES'), {}
   for i = 1, asked and #asked or 0 do wanted[asked[i]] = true end
   for i = 1, #timers, 2 do
-    local lines = call('ZRANGE', KEY.waiters .. timers[i], 0, 15)
+    local lines = call('ZRANGE', KEY.waiters_ .. timers[i], 0, 15)
     for l = 1, #lines do
       if not asked or wanted[Line.parts(lines[l])[2]] then return tonumber(timers[i + 1]) end
     end
