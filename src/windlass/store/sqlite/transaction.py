@@ -99,10 +99,12 @@ class Tx(View):
         self.run("add_audit", (self.now, actor, action, target, packed(detail)))
 
     def settle_sums(self) -> None:
-        """Last thing before the commit: the sums of jobs by queue and state."""
-        rows = [(queue, state, n) for (queue, state), n in self.moves.items() if n]
-        if rows:
-            self.many("add_count", rows)
+        """Last thing before the commit: the sums of jobs by queue and state. A queue without such a sum is one that has never
+        had a job, so it is listed here: enqueueing need not ask whether it is."""
+        for (queue, state), n in self.moves.items():
+            if n and not self.changed("add_count", (queue, state, n)):
+                self.run("new_count", (queue, state, n))
+                self.run("insert_queue", (queue,))
 
 
 # A sleeping worker wants to hear of delayed jobs too: it sleeps until the next one it knew of.

@@ -47,8 +47,8 @@ create table {job} (
   trail text
 );
 create unique index "{ns}_job_id" on {job} (id);
--- The plain lines. expires_at and attempt make the index enough to choose what to claim.
-create index "{ns}_job_ready" on {job} (queue, runtime, ord, expires_at, attempt)
+-- The plain lines. expires_at makes the index enough to choose what to claim; the rows of jobs past it are asked for `attempt`.
+create index "{ns}_job_ready" on {job} (queue, runtime, ord, expires_at)
 where state = {state:waiting} and parked is null and line is null;
 create index "{ns}_job_due" on {job} (queue, run_at) where state in ({from:promote});
 create index "{ns}_job_leased" on {job} (lease_until) where state = {state:active};

@@ -3,6 +3,10 @@
 insert into {job} (n, id, state, queue, kind, runtime, ord, priority, max_attempts, waits, created_at, run_at, expires_at,
   ukey, umode, user, project, grp, workflow, name, tags, parents, options, args)
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: insert_plain
+insert into {job} (n, id, state, queue, kind, runtime, ord, priority, max_attempts, created_at, run_at, expires_at, user, project,
+  grp, workflow, name, tags, options, args)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: insert_lined
 insert into {job} (n, id, state, queue, kind, runtime, ord, priority, max_attempts, waits, created_at, run_at, expires_at,
   ukey, umode, user, project, grp, workflow, name, tags, parents, options, args, line, bounds, weight)

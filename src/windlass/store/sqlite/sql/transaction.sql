@@ -10,7 +10,9 @@ select n from {counter} where name = ?
 -- name: set_counter
 insert into {counter} (name, n) values (?1, ?2) on conflict (name) do update set n = excluded.n
 -- name: add_count
-insert into {count} (queue, state, n) values (?1, ?2, ?3) on conflict (queue, state) do update set n = n + excluded.n
+update {count} set n = n + ?3 where queue = ?1 and state = ?2
+-- name: new_count
+insert into {count} (queue, state, n) values (?1, ?2, ?3)
 -- name: add_audit
 insert into {audit} (at, actor, action, target, detail) values (?, ?, ?, ?, ?)
 -- name: breaking_since
