@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from msgspec.structs import replace
 
-from windlass.errors import InvalidOption
+from windlass.codec import MEBIBYTE, encode
+from windlass.errors import InvalidArgs, InvalidOption, TooLarge
 from windlass.priority import Priority, check_priority
 from windlass.queue import check_name
 from windlass.refusal import refusal
@@ -125,12 +126,21 @@ def _read_rule(rule: Any, field: str) -> PriorityRule:
         priority=None if rule.priority is None else check_priority(rule.priority, f"{field}.{rule.name}.priority"),
         tags=_several(rule.tags, f"{field}.{rule.name}.tags"),
         plan=_several(rule.plan, f"{field}.{rule.name}.plan"),
-        args={name: _wanted(value) for name, value in rule.args.items()},
+        args={name: _wanted(value, f"{field}.{rule.name}.args.{name}") for name, value in rule.args.items()},
     )
 
 
-def _wanted(value: Any) -> Any:
-    return list(cast("Iterable[Any]", value)) if isinstance(value, (set, frozenset, tuple)) else value
+def _wanted(value: Any, field: str) -> Any:
+    """A value as arguments are compared with it: as JSON tells it. A function stays one."""
+    if callable(value):
+        return value
+    plain: Any = list(cast("Iterable[Any]", value)) if isinstance(value, (set, frozenset, tuple)) else value
+    try:
+        return msgspec.json.decode(encode(plain, field, MEBIBYTE, "a value of a rule"))
+    except (InvalidArgs, TooLarge):
+        raise refusal(
+            field, value, "a value that JSON can hold, a list of such, or a function", "write it so"
+        ) from None
 
 
 def _several(given: Any, field: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ R8 = TypeVar("R8")
 HEAD = "workflow"
 """The tag of a workflow's first job, by which workflows are listed."""
 MOST_EDGES = 200_000
+MOST_ITEMS = 1_000_000
 
 Shape: TypeAlias = Any
 """Where a workflow's result is: a job's id; a list of shapes; or `{"ends": ids}`, whose end is awaited for None."""
@@ -202,8 +203,8 @@ def batch(
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """`items` in lists of `size`; the last may be shorter."""
-    if size < 1:
-        raise InvalidWorkflow(f"chunk is {size}; it must be at least 1", jobs=[], mend="chunk=100")
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST_ITEMS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidWorkflow(f"chunk is {size!r:.100}; it must be 1..{MOST_ITEMS:,}", jobs=[], mend="chunk=100")
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
@@ -224,6 +225,8 @@ def make_callbacks(
     for job, policy in wanted:
         if job is None:
             continue
+        if not isinstance(job, NewJob):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidWorkflow(f"a callback is {job!r:.100}, which is not a job", jobs=[], mend="then=report.job()")
         if job.after and (policy == "trigger" or any(edge.on_failure == "trigger" for edge in job.after)):
             raise InvalidWorkflow(
                 f"the callback {job.kind} {job.id} waits for jobs of its own, which on_failure= cannot",
@@ -318,7 +321,7 @@ def _part(node: object, where: str) -> Workflow[Any]:
 
 
 def _nodes(jobs: Iterable[Any]) -> Iterator[Any]:
-    if isinstance(jobs, (NewJob, Workflow, str)):
+    if isinstance(jobs, (NewJob, Workflow, str)) or not isinstance(jobs, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidWorkflow(f"batch takes a list of jobs, not {jobs!r:.100}", jobs=[], mend="batch([a.job()])")
     return iter(jobs)
 

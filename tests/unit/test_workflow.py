@@ -163,6 +163,13 @@ def test_what_cannot_be_a_workflow(app: Windlass) -> None:
     with pytest.raises(InvalidWorkflow, match="two places"):
         assemble(group(job, job), "w")
     with pytest.raises(InvalidWorkflow, match="a list of jobs"):
+        batch(5)  # type: ignore[call-overload]
+    with pytest.raises(InvalidWorkflow, match="not a job"):
+        batch([job], then="report")  # type: ignore[call-overload]
+    for size in (0, True, 1.5, 10**30):
+        with pytest.raises(InvalidWorkflow, match="chunk is"):
+            list(chunks([1], size))  # type: ignore[arg-type]
+    with pytest.raises(InvalidWorkflow, match="a list of jobs"):
         batch(job)  # type: ignore[call-overload]
     with pytest.raises(InvalidWorkflow, match="waits for jobs of its own"):
         batch([job], on_failure=a.options(after=["x"]).job())
