@@ -48,6 +48,9 @@ from windlass.ranking import PriorityRule, read_rules
 from windlass.ref import JobRef, make_ref
 from windlass.results import value_of
 from windlass.schedules import Schedules
+from windlass.secrecy.door import Secrecy
+from windlass.secrecy.ring import Keys
+from windlass.secrecy.veil import Veil
 from windlass.settings import SettingFlags, Settings, load_settings
 from windlass.store.protocol import Store, Transaction
 from windlass.stores import Stores
@@ -94,7 +97,12 @@ class Windlass:
     """
 
     def __init__(
-        self, url: str | None = None, *, namespace: str | None = None, **settings: Unpack[SettingFlags]
+        self,
+        url: str | None = None,
+        *,
+        namespace: str | None = None,
+        encryption: Keys | None = None,
+        **settings: Unpack[SettingFlags],
     ) -> None:
         self.settings: Settings = load_settings({**settings, "url": url, "namespace": namespace})
         self.handlers: dict[str, Handler[..., Any]] = {}
@@ -109,16 +117,17 @@ class Windlass:
         self._priority_rules: tuple[PriorityRule, ...] = ()
         self.ruled: bool = False
         """Whether there are priority rules for every kind: looked at for each job that is made."""
-        self.jobs = Jobs(self.store)
+        self.jobs = Jobs(self.store, lambda: self.secrecy)
         self.queues = Queues(self.store)
         self.joining = Joining(self)
         self.workflows = Workflows(self)
-        self.schedules = Schedules(self.store, self.submit)
+        self.schedules = Schedules(self.store, self._submit_copy)
         self.timetable = Timetable(calling_module(2))
         self.capacity = Capacity(lambda: self.timetable.owner)
         self.quotas = Quotas()
         self.limits = Limits(self)
         self.sync = Sync(self)
+        self.secrecy = Secrecy(self.store, encryption or self.settings.encryption_keys, self._veil_of)
         self.args_limit: int = self.settings.args_limit
         self.result_limit: int = self.settings.result_limit
 
@@ -226,7 +235,7 @@ class Windlass:
         jobs were stored (`error.stored`).
         `connection`: in its open transaction, like `handler.options(connection=...)`.
         """
-        every = [check_job(job) for job in read_jobs(jobs)] if atomic else _Tee(read_jobs(jobs))
+        every = self._bound([check_job(job) for job in read_jobs(jobs)]) if atomic else _Tee(read_jobs(jobs))
         if isinstance(every, list) and any(job.after for job in every):
             parents_first(every)  # refuses circles, whose jobs would wait for ever
         connection = self.joining.here() if connection is None else connection
@@ -411,6 +420,8 @@ class Windlass:
             return await self.submit_on(job, joined)
         opened = await self.stores.here()
         job = check_job(job)
+        if job.kind in self.secrecy.kinds:
+            job = self.secrecy.bind(job)
         if job.kind in self.kinds.cached:
             (found, answered) = await self._answered([job])
             (job,) = await self.admitted(found)
@@ -423,12 +434,13 @@ class Windlass:
 
     async def submit_on(self, job: NewJob[R], connection: Any) -> JobRef[R]:
         """The same inside the transaction of a connection."""
-        (answer,) = await self.joining.put(connection, [check_job(job)])
+        (answer,) = await self.joining.put(connection, self._bound([check_job(job)]))
         return make_ref(answer.id, job.kind, answer.created, self)
 
     async def store_jobs(self, jobs: list[NewJob[Any]], connection: Any = None) -> list[Enqueued]:
         """Store jobs, all or nothing; inside the transaction of a connection, if one is given or open here."""
         connection = self.joining.here() if connection is None else connection
+        jobs = self._bound(jobs)
         if connection is not None:
             return [answer for _, answer in await self.joining.put_many(connection, jobs, True)]
         found = await self._answered([check_job(job) for job in jobs])
@@ -458,7 +470,7 @@ class Windlass:
         limit = None if timeout is None else seconds(timeout, "timeout")
         job = await (await self.stores.here()).watcher.final(id, limit)
         handler = self.handlers.get(job.kind)
-        value = value_of(job)
+        value = value_of(self.secrecy.end_of(job))
         return value if handler is None else handler.result_from(value)
 
     async def job_of(self, id: str) -> Job:
@@ -484,7 +496,18 @@ class Windlass:
         cached = self.kinds.cached
         if not cached or not any(job.kind in cached for job in jobs):
             return Cached(jobs, frozenset())
-        return await look_up(await self.store(), jobs, cached.get)
+        return await look_up(await self.store(), jobs, cached.get, self.secrecy.kinds)
+
+    async def _submit_copy(self, job: NewJob[R]) -> JobRef[R]:
+        return await self.submit(self.secrecy.bind(job))
+
+    def _bound(self, jobs: list[NewJob[Any]]) -> list[NewJob[Any]]:
+        """The jobs, those of encrypted kinds sealed for the ids that they have now."""
+        return [self.secrecy.bind(job) for job in jobs] if self.secrecy.kinds else jobs
+
+    def _veil_of(self, kind: str) -> Veil | None:
+        handler = self.kinds.here(kind)
+        return None if handler is None else handler.veil
 
     def _answerer(self, tee: "_Tee") -> Callable[[list[NewJob[Any]]], Awaitable[list[NewJob[Any]]]] | None:
         """What looks a stream's chunks up and counts them, if any kind has a cache or a submission rate."""

@@ -1,6 +1,6 @@
 """The result cache: a kind declared with `cache=` answers a call that was answered lately without running it again."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from windlass.outcome import RunOptions
 from windlass.query import Swap
 from windlass.queue import check_name
 from windlass.refusal import refusal
+from windlass.secrecy.veil import Veil
 from windlass.store.protocol import Store
 
 SPACE = "cache:"
@@ -57,11 +58,12 @@ class Call(NamedTuple):
     user: str | None
     project: str | None
 
-    def key(self, rule: CacheRule) -> str:
-        """The name of this call's result in the kind's space."""
+    def key(self, rule: CacheRule, hide: Callable[[str], str] | None = None) -> str:
+        """The name of this call's result in the kind's space. `hide`: a hash of it that only key holders can make."""
         user = self.user if rule.per_user else None
         parts = (self.version, msgspec.json.decode(self.args), user, self.project)
-        return sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:40]
+        text = msgspec.json.encode(parts, order="sorted")
+        return sha256(text).hexdigest()[:40] if hide is None else hide(text.decode())
 
 
 class Cached(NamedTuple):
@@ -120,7 +122,9 @@ class ResultCache:
         return await clear(store, sorted({*self._kinds.cached, *published}))
 
 
-async def look_up(store: Store, jobs: Sequence[NewJob[Any]], rule_of: KindOf) -> Cached:
+async def look_up(
+    store: Store, jobs: Sequence[NewJob[Any]], rule_of: KindOf, veils: Mapping[str, Veil] | None = None
+) -> Cached:
     """`jobs` with the answers that are known. A job that waits for parents or for a time is not answered ahead of them."""
     wanted: dict[str, dict[str, list[int]]] = {}
     for place, job in enumerate(jobs):
@@ -129,26 +133,31 @@ async def look_up(store: Store, jobs: Sequence[NewJob[Any]], rule_of: KindOf) ->
             continue
         own = _RUN.decode(job.options) if job.options else RunOptions()
         if not own.skip_cache:
-            key = Call(job.kind, own.version, job.args, job.user, job.project).key(rule)
+            veil = veils.get(job.kind) if veils else None
+            args = job.args if veil is None else veil.plain_args(job.args, job.id)
+            call = Call(job.kind, own.version, args, job.user, job.project)
+            key = call.key(rule, None if veil is None else veil.digest)
             wanted.setdefault(job.kind, {}).setdefault(key, []).append(place)
     found = list(jobs)
     answered: set[str] = set()
     for kind, places in wanted.items():
         for key, kept in await _read(store, kind, list(places)):
             for place in places[key]:
-                found[place] = _answer(found[place], kept)
+                found[place] = _answer(found[place], kept, veils)
                 answered.add(found[place].id)
     return Cached(found, frozenset(answered) if answered else _NOTHING)
 
 
-def keep(call: Call, rule: CacheRule, job: str, result: str | None) -> Swap | None:
+def keep(
+    call: Call, rule: CacheRule, job: str, result: str | None, hide: Callable[[str], str] | None = None
+) -> Swap | None:
     """The record that keeps a result; None if it is too large."""
     raw = (_NULL if result is None else result).encode()
     if len(raw) > rule.max_bytes:
         return None
     kept = Kept(job, msgspec.Raw(raw))
     text = msgspec.json.encode(kept).decode()
-    return Swap(space=SPACE + call.kind, key=call.key(rule), text=text, ttl=rule.ttl)
+    return Swap(space=SPACE + call.kind, key=call.key(rule, hide), text=text, ttl=rule.ttl)
 
 
 async def clear(store: Store, kinds: Iterable[str]) -> int:
@@ -171,7 +180,10 @@ async def _read(store: Store, kind: str, keys: list[str]) -> list[tuple[str, Kep
     return found
 
 
-def _answer(job: NewJob[Any], kept: Kept) -> NewJob[Any]:
+def _answer(job: NewJob[Any], kept: Kept, veils: Mapping[str, Veil] | None) -> NewJob[Any]:
     own = _RUN.decode(job.options) if job.options else RunOptions()
     options = msgspec.json.encode(replace(own, cached=kept.job)).decode()
-    return replace(job, answer=bytes(kept.result).decode(), options=options, limits=())
+    answer = bytes(kept.result).decode()
+    if veils and job.kind in veils:
+        answer = veils[job.kind].bind_result(answer, kept.job, job.id)
+    return replace(job, answer=answer, options=options, limits=())

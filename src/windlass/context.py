@@ -21,6 +21,7 @@ from windlass.job import Claim, Job, NewJob
 from windlass.outcome import Membership, RunOptions
 from windlass.parents import NO_PARENTS, Parents
 from windlass.ref import JobRef
+from windlass.secrecy.veil import OpenClaim, opened_job
 from windlass.states import State
 from windlass.steps import Blocking, Book, MemoryBook, Steps, check_end, wrong_door
 from windlass.store.protocol import Store
@@ -100,6 +101,7 @@ class Context:
         "_spent",
         "_steps",
         "_workdir",
+        "carrier",
         "cursor",
         "desk",
         "home",
@@ -118,6 +120,8 @@ class Context:
         self._no_steps: str | None = None
         self.home: asyncio.Task[Any] | None = None
         """The task in which an async handler runs."""
+        self.carrier: Mapping[str, str] | None = None
+        """The trace context that jobs handed over carry, if the app is traced."""
         self.cursor: Any = None
         """What an iterable handler last yielded in an earlier run, None in the first."""
 
@@ -152,6 +156,8 @@ class Context:
         """The job as it was claimed."""
         if self._job is None:
             self._job = _job_of(self._claim)
+            if isinstance(self._claim, OpenClaim):
+                self._job = opened_job(self._job)
         return self._job
 
     @property
@@ -242,6 +248,8 @@ class Context:
         """As `enqueue`, with a job that `handler.job(...)` made; it may wait for this one: `options(after=[ctx.id])`."""
         if job.workflow is None and self._claim.workflow is not None:
             job = replace(job, workflow=self._claim.workflow)
+        if self.carrier is not None:
+            job = cast("NewJob[R]", carrying(job, self.carrier))
         self.desk.hand_over(job)
         return JobRef(job.id, job.kind)
 

@@ -22,6 +22,8 @@ WindlassError
 ├── SignalTimeout            the awaited signal did not come in time (also a TimeoutError)
 ├── InsideLoop               a blocking call was made where an event loop runs
 ├── LeaseLost                this attempt no longer owns its job
+├── EncryptionKeyMissing     a job is encrypted with a key that this process does not have (names it)
+├── SealBroken               what is encrypted was changed, or belongs to another job or field
 ├── ScheduleError            a schedule cannot be read or never fires
 │   └── ScheduleNotFound     no schedule has this key
 └── StoreError
@@ -179,6 +181,18 @@ class InsideLoop(WindlassError, RuntimeError):
 
 class LeaseLost(WindlassError):
     code = "lease-lost"
+
+
+class EncryptionKeyMissing(WindlassError):
+    """`key`: the id of the key, None when the process has no key at all; `kind`."""
+
+    code = "encryption-key-missing"
+    retryable = False
+
+
+class SealBroken(WindlassError, ValueError):
+    code = "seal-broken"
+    retryable = False
 
 
 class ScheduleError(WindlassError, ValueError):

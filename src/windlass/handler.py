@@ -6,6 +6,7 @@ from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from windlass.bounds import fit_limits
@@ -37,6 +38,9 @@ from windlass.quota import Quotas
 from windlass.ranking import PriorityRule, rank
 from windlass.ref import JobRef
 from windlass.refusal import refusal
+from windlass.secrecy.door import Secrecy
+from windlass.secrecy.marks import hides
+from windlass.secrecy.veil import Veil
 from windlass.signature import Binder, Bound, read_hints, read_parameters
 
 if TYPE_CHECKING:
@@ -73,6 +77,9 @@ class Door(Protocol):
     @property
     def capacity(self) -> Capacity: ...
 
+    @property
+    def secrecy(self) -> Secrecy: ...
+
     async def submit(self, job: NewJob[Any]) -> JobRef[Any]: ...
 
     async def submit_on(self, job: NewJob[Any], connection: Any) -> JobRef[Any]: ...
@@ -94,6 +101,8 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     """Its end is news for a cache or a breaker."""
     ends_early: bool = False
     """It has a deadline."""
+    veil: Any = None
+    """What is kept secret of it, a `Veil`; msgspec cannot name that."""
 
 
 class Handler(Generic[P, R]):
@@ -107,7 +116,9 @@ class Handler(Generic[P, R]):
         self._start = _start(self._asked, declared)
         self._unique = self._asked.unique
         self._limits = self._limits_of_jobs()
-        self._varies = self._asks_arguments()
+        self._veil: Veil | UnsetType | None = UNSET
+        # Not known before the types have been read, which the first job does.
+        self._varies = self._asks_arguments() or declared.encrypt or binder.secrets != ()
         self.kind: str = self._start.kind
         self.queue: str = self._start.queue
         self.runtime: Runtime = self._start.runtime
@@ -184,8 +195,9 @@ class Handler(Generic[P, R]):
         """A job with what depends on its arguments and on the moment."""
         values: dict[str, Any] = msgspec.json.decode(text)
         changes: dict[str, Any] = {}
+        veil = self.veil
         if self._unique is not None:
-            changes["unique"] = self._unique.key_for(self.kind, values)
+            changes["unique"] = self._unique.key_for(self.kind, values, None if veil is None else veil.digest)
         if not self._asked.ranked:
             rules = (*self._declared.rules, *self._door.priority_rules)
             ranked = rank(rules, self.kind, values, start.tags, run.plan, start.priority)
@@ -196,8 +208,14 @@ class Handler(Generic[P, R]):
             changes |= first_start(self._asked, self._declared.deadline)
         if self._limits is not None:
             arguments = Arguments(self._binder, text, run.inputs or ())
+            arguments.hide = None if veil is None else veil.digest
             changes["limits"] = (*start.limits, *self._limits.bounds(arguments))
-        return cast("NewJob[R]", replace(start, id=new_id(), args=text, **changes))
+        job = replace(start, id=new_id(), args=text, **changes)
+        if veil is None:
+            self._varies = self._asks_arguments()
+        else:
+            job = replace(job, args=veil.seal_args(text, job))
+        return cast("NewJob[R]", job)
 
     def options(self, **options: Unpack[JobOptions]) -> "Handler[P, R]":
         """A copy whose jobs carry these options; raises `InvalidOption` at once. The copy is not callable as a function."""
@@ -228,6 +246,15 @@ class Handler(Generic[P, R]):
     def unjoined(self) -> "Handler[P, R]":
         """The same without its connection, to make jobs with."""
         return self._unjoined
+
+    @property
+    def veil(self) -> Veil | None:
+        """What is kept secret of the kind, None for nothing; reads its types at first use."""
+        if self._veil is UNSET:
+            whole, secrets = self._declared.encrypt, self._binder.read_secrets()
+            result = self._results.is_secret if isinstance(self._results, _Results) else False
+            self._veil = self._door.secrecy.veil(self.kind, whole=whole, fields=secrets, result=result)
+        return self._veil
 
     # for workers
 
@@ -285,7 +312,9 @@ class Handler(Generic[P, R]):
     def _effective(self, own: RunOptions) -> Effective:
         declared = self._declared
         provider = own.provider or (declared.provider.name if declared.provider else None)
+        veil = self.veil
         return Effective(
+            veil=veil,
             timeout=declared.timeout if own.timeout is None else own.timeout,
             run=RunRules(
                 backoff=declared.backoff if own.backoff is None else own.backoff,
@@ -301,7 +330,7 @@ class Handler(Generic[P, R]):
             batch=own.batch,
             callback=own.callback,
             provider=provider,
-            watched=provider is not None or declared.cache is not None,
+            watched=provider is not None or declared.cache is not None or veil is not None,
             ends_early=own.deadline_at is not None or _deadline(declared, own) is not None,
         )
 
@@ -475,6 +504,11 @@ class _Results:
                 hint = Any
             self._hint = hint
         return value if self._hint is Any else convert(value, self._hint)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the function returns a `Secret`."""
+        return hides(self._hints().get("return", Any))
 
 
 def _runtimes(fn: Callable[..., Any]) -> Sequence[Runtime]:

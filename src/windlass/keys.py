@@ -126,6 +126,8 @@ class Arguments:
         self._text = text
         self._promised = frozenset(promised)
         self._plain: dict[str, Any] | None = None
+        self.hide: Callable[[str], str] | None = None
+        """What a value becomes in a key, where arguments are kept secret."""
         self._typed: dict[str, Any] | None = None
 
     def plain(self, name: str, field: str) -> Any:
@@ -192,7 +194,10 @@ def _key(rule: LimitRule, about: About, arguments: Arguments | None) -> str | No
         value = (
             arguments.ask(rule.function, "Limit.by") if rule.by == "function" else arguments.plain(named, "Limit.by")
         )
-    return key_of(rule.scope or about.kind, rule.name, value, f"limit by {rule.name}")
+    field = f"limit by {rule.name}"
+    if arguments is not None and arguments.hide is not None and rule.by not in ("user", "group", "queue", "kind"):
+        value = None if value is None else arguments.hide(key_of("", "", value, field) or "")
+    return key_of(rule.scope or about.kind, rule.name, value, field)
 
 
 def _cost(rule: LimitRule, about: About, arguments: Arguments | None) -> int:

@@ -67,6 +67,8 @@ class KindInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     quota: QuotaRule | None = None
     params: tuple[Param, ...] = ()
     schema: dict[str, Any] | None = None
+    encrypt: bool = False
+    secrets: tuple[str, ...] = ()
 
 
 _READ = msgspec.json.Decoder(KindInfo)
@@ -183,8 +185,9 @@ class Kinds:
             provider=None if info.provider is None else Provider(info.provider),
             limits=info.limits,
             quota=info.quota,
+            encrypt=info.encrypt,
         )
-        return kind_handler(self._door, declared, Binder(info.name, _parameters(info.params)))
+        return kind_handler(self._door, declared, Binder(info.name, _parameters(info.params), secrets=info.secrets))
 
 
 def describe(handler: Handler[..., Any]) -> KindInfo:
@@ -213,6 +216,8 @@ def describe(handler: Handler[..., Any]) -> KindInfo:
         quota=declared.quota,
         params=params,
         schema=handler.binder.schema,
+        encrypt=declared.encrypt,
+        secrets=handler.binder.read_secrets(),
     )
 
 

@@ -14,6 +14,7 @@ from windlass.job import Job, NewJob
 from windlass.query import Page, Where
 from windlass.ref import JobRef
 from windlass.schedule import TAG, Occurrence, Rule, ScheduleRow, preview, read_rule, tagged
+from windlass.secrecy.marks import shown_args
 from windlass.store.protocol import Store
 from windlass.suggest import did_you_mean
 from windlass.timetable import new_row
@@ -152,7 +153,7 @@ def read_schedule(row: ScheduleRow) -> Schedule:
         timezone=rule.timezone,
         kind=rule.job.kind,
         queue=rule.job.queue,
-        args=msgspec.json.decode(rule.job.args),
+        args=shown_args(msgspec.json.decode(rule.job.args)),
         overlap=rule.overlap,
         missed=rule.missed,
         jitter=rule.jitter / SECOND,

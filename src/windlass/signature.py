@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from types import SimpleNamespace
@@ -14,7 +14,8 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from windlass.codec import MEBIBYTE, complaint, convert, decoder, encode
-from windlass.errors import InvalidArgs
+from windlass.errors import InvalidArgs, InvalidOption
+from windlass.secrecy.marks import hides
 
 Parameters = Sequence[inspect.Parameter]
 Bound = tuple[tuple[Any, ...], dict[str, Any]]
@@ -81,13 +82,21 @@ class Binder:
     worker. It is built at first use, when every class that annotations name exists.
     """
 
-    def __init__(self, kind: str, parameters: Parameters, hints: Callable[[], Mapping[str, Any]] = dict) -> None:
+    def __init__(
+        self,
+        kind: str,
+        parameters: Parameters,
+        hints: Callable[[], Mapping[str, Any]] = dict,
+        secrets: tuple[str, ...] | None = None,
+    ) -> None:
         self.kind = kind
         self.parameters = tuple(parameters)
         self._hints = hints
         self._signature = inspect.Signature([p.replace(annotation=_ANY) for p in self.parameters])
         self._plain = all(p.kind in _ONE_BY_ONE and not p.name.startswith("__") for p in self.parameters)
         self._shape: _Shape | None = None
+        self.secrets: tuple[str, ...] | None = secrets
+        """The names of the arguments that are `Secret`; None until the types have been read."""
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int = MEBIBYTE) -> str:
         """The JSON object of a call. Raises `InvalidArgs` naming the argument, `TooLarge`."""
@@ -147,8 +156,17 @@ class Binder:
             return None
 
     def _build(self) -> "_Shape":
-        self._shape = _Shape(self.kind, self.parameters, self._hints())
+        hints = self._hints()
+        if self.secrets is None:
+            self.secrets = secret_parameters(self.parameters, hints)
+        self._shape = _Shape(self.kind, self.parameters, hints, self.secrets)
         return self._shape
+
+    def read_secrets(self) -> tuple[str, ...]:
+        """The names of the arguments that are `Secret`."""
+        if self.secrets is None:
+            self._build()
+        return self.secrets or ()
 
     def check_part(self, text: str, absent: Collection[str]) -> None:
         """Refuse arguments that would not fit even with the `absent` ones; raises `InvalidArgs`."""
@@ -236,7 +254,14 @@ class Binder:
 class _Shape:
     """The struct of a signature and its decoder."""
 
-    def __init__(self, kind: str, parameters: tuple[inspect.Parameter, ...], hints: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        parameters: tuple[inspect.Parameter, ...],
+        hints: Mapping[str, Any],
+        secrets: Collection[str] = (),
+    ) -> None:
+        self._secrets = secrets
         usual = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
         plain = all(p.kind in _ONE_BY_ONE and not p.name.startswith("__") for p in parameters)
         self.fields = tuple(p.name if plain else f"p{n}" for n, p in enumerate(usual))
@@ -266,7 +291,8 @@ class _Shape:
             hint = Any
         if default is _ANY:
             return (field, hint)
-        if default is not UNSET and not _storable(default, hint):
+        # A secret's default stays in the code: the published schema would tell it.
+        if default is not UNSET and (not _storable(default, hint) or (parameter.name in self._secrets and default)):
             default = UNSET
         if default is UNSET:
             self.gaps = True
@@ -291,6 +317,19 @@ class _Shape:
             if name not in self._keys
         }
         return made, extra
+
+
+def secret_parameters(parameters: Iterable[inspect.Parameter], hints: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names under which `Secret` arguments are stored."""
+    found = [p for p in parameters if p.name in hints and hides(hints[p.name])]
+    for parameter in found:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            raise InvalidOption(
+                f"**{parameter.name} cannot be Secret: its names are not known",
+                field=parameter.name,
+                mend="give each secret a parameter of its own, or use @app.job(encrypt=True)",
+            )
+    return tuple(REST if p.kind is p.VAR_POSITIONAL else p.name for p in found)
 
 
 def _struct(

@@ -104,7 +104,10 @@ class Box:
         """Told by the producer of every stored call."""
         for job, answer in zip(jobs, answers, strict=True):
             if answer.created:
-                self._sent.append(Sent(job.id, job.kind, msgspec.json.decode(job.args), job))
+                handler = self.app.kinds.here(job.kind)
+                veil = None if handler is None else handler.veil
+                args = job.args if veil is None else veil.plain_args(job.args, job.id)
+                self._sent.append(Sent(job.id, job.kind, msgspec.json.decode(args), job))
 
 
 @asynccontextmanager
@@ -162,6 +165,8 @@ async def run(
     job = handler.job(*args, **kwargs)
     if handler.fn is None:
         raise WindlassError(f"the code of {handler.kind!r} is not in this program", kind=handler.kind)
+    if handler.veil is not None:
+        job = replace(job, args=handler.veil.plain_args(job.args, job.id))
     claim, notes = _claim(job, attempt), Notebook()
     book = notes.memory
     book.blocking, book.clock = handler.runtime != "async", claim.claimed_at

@@ -1,6 +1,6 @@
 """Unique keys as they are declared: `Unique`, and the two everyday forms of it, `debounce` and `throttle`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias, cast
 
@@ -64,8 +64,9 @@ class UniqueRule(msgspec.Struct, frozen=True, omit_defaults=True):
     by_args: bool
     delay: Micros | None = None
 
-    def key_for(self, kind: str, values: Mapping[str, Any]) -> UniqueKey:
-        """The key of one job; `values` are its arguments by parameter name, as JSON's plain values."""
+    def key_for(self, kind: str, values: Mapping[str, Any], hide: Callable[[str], str] | None = None) -> UniqueKey:
+        """The key of one job; `values` are its arguments by parameter name, as JSON's plain values; `hide`:
+        the hash that tells nothing of them to whoever has no key."""
         if not self.by_args:
             return self.fixed
         names = sorted(values) if self.args is None else self.args
@@ -74,7 +75,8 @@ class UniqueRule(msgspec.Struct, frozen=True, omit_defaults=True):
             mend = "name parameters of the handler in Unique(args=)"
             raise refusal("unique", missing[0], f"a parameter of {kind}", mend)
         text = msgspec.json.encode([values[name] for name in names], order="sorted")
-        return replace(self.fixed, key=f"{kind}:{sha256(text).hexdigest()[:40]}")
+        hashed = sha256(text).hexdigest()[:40] if hide is None else hide(text.decode())
+        return replace(self.fixed, key=f"{kind}:{hashed}")
 
 
 def read_unique(given: object) -> UniqueRule:

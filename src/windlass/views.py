@@ -21,6 +21,7 @@ from windlass.queue import ORDERS, Order, QueueChange, QueueInfo, check_name
 from windlass.ref import JobRef
 from windlass.results import not_found
 from windlass.search import read_search, scan
+from windlass.secrecy.door import Reveal, Secrecy
 from windlass.states import PENDING, State
 from windlass.steps import StepRecord, read_record
 from windlass.store.protocol import Store
@@ -69,8 +70,9 @@ class Acted(int):
 class Jobs:
     """Look at jobs and act on them. Ids may be text or references."""
 
-    def __init__(self, store: OpenStore) -> None:
+    def __init__(self, store: OpenStore, secrecy: Callable[[], Secrecy] | None = None) -> None:
         self._store = store
+        self._secrecy = secrecy
 
     async def get(self, id: JobId) -> Job:
         """One job; raises `JobNotFound`."""
@@ -165,10 +167,20 @@ class Jobs:
         (`woken`), or finds it when it asks (`kept`). `over`: the job has ended. Raises `JobNotFound`, `LimitReached`."""
         text = encode(data, "data", MEBIBYTE, "the data of a signal")
         given = check_name(name, "signal")
+        secrecy = None if self._secrecy is None else self._secrecy()
+        if secrecy is not None and secrecy.keys is not None:
+            text = secrecy.seal_signal(await self.get(id), given, text)
         delivery = await (await self._store()).signal(_id(id), given, text, safe_text(actor, _LONGEST_ACTOR))
         if delivery is Delivery.UNKNOWN:
             raise not_found(_id(id))
         return delivery
+
+    async def reveal(self, id: JobId, *, actor: str = "app") -> Reveal:
+        """A job in plain, for viewing: arguments, result, errors, log and steps of what is encrypted. That `actor` asked is on
+        record first (`app.secrecy.reveals`). Raises `JobNotFound`, `EncryptionKeyMissing`, `SealBroken`."""
+        if self._secrecy is None:
+            raise _bad("reveal", "these jobs", "those of an app with encryption keys", "use app.jobs.reveal")
+        return await self._secrecy().reveal(await self.get(id), safe_text(actor, _LONGEST_ACTOR))
 
     async def _act(self, command: Command, ids: Sequence[JobId], filters: JobFilter, actor: str) -> Acted:
         names = list(dict.fromkeys(map(_id, ids)))

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from windlass.api.problems import Flaw, Problem
 from windlass.job import Attempt, ErrorInfo, Job
+from windlass.secrecy.veil import shown_job
 from windlass.states import State
 
 PARTS = ("args", "result", "attempts", "options", "traceback")
@@ -82,6 +83,7 @@ _SAME = tuple(
 
 def view(job: Job, include: Collection[str] = PARTS) -> JobView:
     """A job as clients see it, with the parts named."""
+    job = shown_job(job)
     parts: dict[str, Any] = {name: getattr(job, name) for name in ("args", "result", "options") if name in include}
     trace = "traceback" in include
     if "attempts" in include:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import typer
+from msgspec.structs import replace
 
 from windlass.cli.listing import as_json
 from windlass.cli.options import Form
@@ -13,6 +14,8 @@ from windlass.clock import moment
 from windlass.job import Attempt, Job
 from windlass.lease import StoredLine
 from windlass.query import AuditEntry
+from windlass.secrecy.marks import shown, shown_text
+from windlass.secrecy.veil import shown_job
 from windlass.steps import StepRecord, read_record
 from windlass.store.protocol import Store
 
@@ -33,7 +36,9 @@ async def gather(store: Store, ids: Sequence[str]) -> list[Detail]:
         job = await store.job(id)
         if job is not None:
             steps = [read_record(step) for step in await store.steps(id)]
-            found.append(Detail(job, await store.log(id), await store.audit(id), steps))
+            steps = [replace(step, result=shown(step.result)) for step in steps]
+            log = [replace(line, text=shown_text(line.text)) for line in await store.log(id)]
+            found.append(Detail(shown_job(job), log, await store.audit(id), steps))
     return found
 
 

@@ -8,6 +8,7 @@ from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, not
 from windlass.job import Job
 from windlass.query import Page, Where, check_cursor
 from windlass.search import read_search, scan
+from windlass.secrecy.veil import shown_job
 from windlass.store.protocol import Store
 
 MOST = 1_000
@@ -44,7 +45,7 @@ async def find(store: Store, query: str | None, where: Where, limit: int, cursor
 def emit_jobs(page: Page[Job], form: Form, rows: Callable[[Job], dict[str, str]], empty: str) -> None:
     """Print a page in the form asked for; remarks (nothing there, more to come) go to stderr."""
     if form is Form.JSON:
-        emit_json({"items": page.items, "next": page.next})
+        emit_json({"items": [shown_job(job) for job in page.items], "next": page.next})
         return
     if form is Form.IDS:
         emit_lines(job.id for job in page.items)

@@ -94,7 +94,8 @@ class Aftermath:
     def _keep(self, run: Watched, rule: CacheRule, finish: Finish) -> None:
         claim = run.claim
         call = cache.Call(claim.kind, run.rules.version, claim.args, claim.user, claim.project)
-        swap = cache.keep(call, rule, claim.id, finish.result)
+        veil = run.rules.veil
+        swap = cache.keep(call, rule, claim.id, finish.result, None if veil is None else veil.digest)
         if swap is None:
             log.debug("the result of %s %s is too large for its cache", claim.kind, claim.id)
         else:

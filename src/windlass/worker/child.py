@@ -29,6 +29,7 @@ from windlass.job import Claim
 from windlass.lease import Noted, Step, StoredStep
 from windlass.outcome import DEFAULT_RULES, Finish, judge
 from windlass.parents import Parents
+from windlass.secrecy.veil import discreet
 from windlass.worker import wire
 from windlass.worker.lifeline import die_with
 from windlass.worker.plain import PlainCall
@@ -197,7 +198,10 @@ class _Child:
         if handler is None:
             fault = HandlerNotImportable(self._faults.get(claim.kind, f"this child does not know {claim.kind!r}"))
             return judge(claim, fault, DEFAULT_RULES, self._worker, 0)
-        run = Run(claim, handler, handler.rules(claim.options), self._notes, 0.0)
+        rules = handler.rules(claim.options)
+        if rules.veil is not None:
+            claim = discreet(claim)
+        run = Run(claim, handler, rules, self._notes, 0.0)
         if parents is not None:
             run.parents = Parents(parents.jobs, parents.count)
         call = PlainCall(self._open, cast("Windlass", handler.door).around_sync, self._worker)

@@ -11,6 +11,7 @@ from windlass.job import Job
 from windlass.parents import MOST_PARENTS, Parents
 from windlass.query import Where
 from windlass.results import value_of
+from windlass.secrecy.marks import is_sealed
 from windlass.store.protocol import Store
 from windlass.worker.run import Run
 
@@ -42,6 +43,9 @@ async def read_parents(store: Store, runs: Sequence[Run]) -> None:
 
 def fill_inputs(run: Run) -> None:
     """Put the results of parents in the place of the arguments that were promised; raises what the parents raised."""
+    door = run.handler.door
+    if any(is_sealed(job.result) for job in run.parents.known):
+        run.parents = Parents([door.secrecy.end_of(job) for job in run.parents.known], run.parents.count)
     inputs = run.rules.inputs
     if not inputs:
         return

@@ -29,10 +29,18 @@ class Firing:
     """Decides by the rule, commits by compare-and-set on the due time. A worker that stood still between the two finds the
     time moved, and has done nothing."""
 
-    def __init__(self, store: Store, observers: Sequence[Observer], news: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        observers: Sequence[Observer],
+        news: Callable[[], None],
+        bind: Callable[[NewJob[Any]], NewJob[Any]] = lambda job: job,
+    ) -> None:
+        """`bind`: makes the copy of a job one of its own, where arguments are encrypted for an id."""
         self._store = store
         self._observers = observers
         self._news = news
+        self._bind = bind
         self._unfit: dict[str, str] = {}
         self._random = random.Random()
 
@@ -70,7 +78,7 @@ class Firing:
         for step in plan(rule, row.due, row.last_due, now):
             job: NewJob[Any] | None = None
             if step.fires and await self._has_room(rule, row.key, previous):
-                job = job_for(rule, row.key, step.due, new_id())
+                job = self._bind(job_for(rule, row.key, step.due, new_id()))
             answer = await self._store.fire(row.key, step.due, step.next_due, job)
             if answer is None:
                 return

@@ -58,8 +58,10 @@ class Stopped(BaseException):
 class Notes(Protocol):
     """Where an attempt's progress and lines are gathered; callable from any thread."""
 
-    leaving: bool
-    """The worker is about to leave."""
+    @property
+    def leaving(self) -> bool:
+        """The worker is about to leave."""
+        ...
 
     def progress(self, claim: Claim, percent: float, note: str | None) -> Ack: ...
 

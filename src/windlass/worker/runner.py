@@ -11,6 +11,7 @@ from windlass.errors import StoreError
 from windlass.handler import Handler
 from windlass.job import GATE, Claim, Runtime
 from windlass.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, overdue, released
+from windlass.secrecy.notes import VeiledNotes
 from windlass.states import Event
 from windlass.worker.aftermath import Aftermath
 from windlass.worker.chunks import Gatherer, Member
@@ -95,6 +96,8 @@ class Runner:
                 continue
             try:
                 rules = handler.rules(claim.options)
+                if rules.veil is not None:
+                    claim = rules.veil.open_claim(claim)
             except Exception as error:
                 self._finish(judge(claim, error, DEFAULT_RULES, self._worker, 0))
                 continue
@@ -104,6 +107,8 @@ class Runner:
                     self._finish(overdue(claim, self._worker))
                     continue
             run = (Member if handler.chunked else Run)(claim, handler, rules, self._notes, sent)
+            if rules.veil is not None:
+                run.notes = VeiledNotes(self._notes, rules.veil, claim)
             if claim.rated:
                 run.late = granted + RATED_START
             self.held[claim.id] = run
@@ -127,9 +132,18 @@ class Runner:
         """A lane says: this attempt is over."""
         if finish is None:
             self._drop(run.claim.id, run.claim.lease)
-        elif not (run.rules.watched and self._aftermath and self._aftermath.foresee(run, finish, self._finish)):
+        elif run.rules.watched:
+            self._watched(run, finish)
+        else:
             self._finish(finish)
         self._freed()
+
+    def _watched(self, run: Run, finish: Finish) -> None:
+        """The end of a kind that has secrets, a cache or a provider."""
+        if run.rules.veil is not None:
+            finish = run.rules.veil.close(run.claim, finish)
+        if not (self._aftermath and self._aftermath.foresee(run, finish, self._finish)):
+            self._finish(finish)
 
     def settled(self, finish: Finish, verdict: Verdict | None) -> None:
         """The finisher says what the store made of an end."""

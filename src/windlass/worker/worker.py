@@ -190,7 +190,7 @@ class Worker:
 
         heartbeat = Heartbeat(app.open_sibling, describe, runner, _News(self, runner, claimer))
         upkeep = Upkeep(store, self.id, self._lease, app.handlers, app.settings.retention, finish, claimer.news)
-        firing = Firing(store, app.stores.observers, claimer.news)
+        firing = Firing(store, app.stores.observers, claimer.news, app.secrecy.bind)
         return _Parts(runner, finisher, reporter, claimer, heartbeat, upkeep, firing, children, threads, aftermath)
 
     def _describe_once(self, session: str) -> WorkerInfo:

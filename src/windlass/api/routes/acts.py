@@ -119,7 +119,7 @@ async def clone_job(call: Call, id: str, body: Clone) -> Reply[Created]:
     job = await one_job(call, id)
     spec = JobSpec(
         kind=job.kind,
-        args={**job.args, **body.args},
+        args={**call.app.secrecy.args_of(job), **body.args},
         queue=body.queue or job.queue,
         priority=job.priority if body.priority is None else body.priority,
         delay=body.delay,

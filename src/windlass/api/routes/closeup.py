@@ -17,6 +17,7 @@ from windlass.job import Job
 from windlass.lease import StoredLine
 from windlass.query import AuditEntry
 from windlass.results import not_found
+from windlass.secrecy.marks import shown, shown_text
 from windlass.states import State
 from windlass.steps import StepRecord
 
@@ -164,7 +165,7 @@ async def explain_job(call: Call, id: str) -> Explanation:
 async def get_job_steps(call: Call, id: str) -> list[StepRecord]:
     """The steps of a durable job that are on record."""
     await one_job(call, id)
-    return await call.app.jobs.steps(id)
+    return [replace(step, result=shown(step.result)) for step in await call.app.jobs.steps(id)]
 
 
 @routes.get("/jobs/{id}/log")
@@ -186,7 +187,7 @@ async def get_job_history(call: Call, id: str) -> History:
 
 def log_view(line: StoredLine) -> LogView:
     """A log line as clients see it."""
-    return LogView(at=moment(line.at), attempt=line.attempt, level=line.level, text=line.text)
+    return LogView(at=moment(line.at), attempt=line.attempt, level=line.level, text=shown_text(line.text))
 
 
 def act_view(entry: AuditEntry) -> ActView:
