@@ -147,6 +147,11 @@ def _head(job: NewJob[Any], flags: int) -> bytes:
 
 def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
     """New jobs as insert.lua takes them."""
+    return plain_batch(jobs)[0]
+
+
+def plain_batch(jobs: Sequence[NewJob[Any]]) -> tuple[bytes, bool]:
+    """New jobs as insert.lua takes them, and whether none has more to it than its arguments."""
     lanes: dict[tuple[int, str, str], int] = {}
     items: list[Any] = []
     specials: dict[int, Any] = {}
@@ -167,7 +172,7 @@ def batch(jobs: Sequence[NewJob[Any]]) -> bytes:
                 _or_false(job.answer),
             )
         items += (binary(need_id(job.id)), binary(record), lane, job.priority)
-    return _encode((list(lanes), items, specials))
+    return _encode((list(lanes), items, specials)), not specials
 
 
 def whole_record(job: NewJob[Any], created: Micros, parents: Sequence[str], mode: int) -> bytes:

@@ -206,13 +206,19 @@ local function settle_parent(parent, state)
   return done
 end
 
+-- Whether anything waits for the jobs that ended, from this one on.
+local function has_children(from)
+  local keys = {}
+  for i = from, #ended do keys[#keys + 1] = edges_key(ended[i].id) end
+  return #keys > 0 and spread('EXISTS', keys[1], keys) > 0
+end
+
 -- Settles everything that ended in this script, the jobs doomed by it included, level by level.
 local function settle_ended()
   local from = 1
   while from <= #ended do
-    local upto, keys, edges, emptied = #ended, {}, {}, {}
-    for i = from, upto do keys[#keys + 1] = edges_key(ended[i].id) end
-    if spread('EXISTS', keys[1], keys) > 0 then
+    local upto, edges, emptied = #ended, {}, {}
+    if has_children(from) then
       for i = from, upto do
         if not ended[i].gone then take_edges(ended[i].id, ended[i].state, edges, emptied) end
       end

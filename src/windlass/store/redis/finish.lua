@@ -3,41 +3,11 @@
 --         delay, queue, reason, park, result, error, trail, signal}, both flat, texts false where not given; ARGV[3] tallies
 --         {field, number, ...}, ARGV[4] follow-up batch or ''.
 -- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or ''}.
--- Relies: ends.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
+-- Relies: complete.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
 --         with tallies that fit (stale items are rare, and a tally must count accepted items only).
 
-local NARROW, WIDE, MOST_TRAIL = 5, 14, 50
+local WIDE, MOST_TRAIL = 14, 50
 local completions, others = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
-local letters, seen, clean = {}, {}, true
-
--- What the lease of an item is worth against its job's mutable record (its bytes 4 to 17 are lease and settled lease).
-local lease_bytes = {}
-local function judge(id, lease, m)
-  if not m then return 's' end
-  if seen[id] == lease then return 'r' end
-  local packed = lease_bytes[lease]
-  if not packed then
-    packed = pack('>I7', lease)
-    lease_bytes[lease] = packed
-  end
-  if byte(m) == ACTIVE and sub(m, 4, 10) == packed then
-    seen[id] = lease
-    return 'a'
-  end
-  return sub(m, 11, 17) == packed and lease > 0 and 'r' or 's'
-end
-
-local function judge_all(items, width)
-  local ids = {}
-  for at = 1, #items, width do ids[#ids + 1] = items[at] end
-  local states = #ids > 0 and fetch(ids, 'm') or {}
-  for i = 1, #ids do
-    local letter = judge(ids[i], items[(i - 1) * width + 2], states[i])
-    letters[#letters + 1] = letter
-    if letter ~= 'a' then clean = false end
-  end
-  return states
-end
 
 local function append_trail(job, entry)
   local line = format('%d %.0f ', job.attempt + 1, now) .. entry
@@ -92,43 +62,6 @@ local function commit(job, target, spends, rescued, took, delay, reason, park, r
   end
 end
 
--- The common case without a job table: completion of a job without a key and without a flag. Most bytes of its state stay;
--- the offsets are those of STATE in prelude.lua.
-local NOW, NOW_BYTES, ONE = text(now), pack('>I7', now), '\0\1'
-local homes, leased = {}, list_of(removed, KEY.leased)
-local function home_of(queue)
-  local home = homes[queue]
-  if not home then
-    home = { final = list_of(added, place(COMPLETED, { queue = queue })), n = 0 }
-    homes[queue] = home
-  end
-  return home
-end
-local function complete(id, m, took, queue, result)
-  local flags, marks = byte(m, 2, 3)
-  if band(flags, UNIQUE) > 0 or marks > 0 then
-    commit(open_job(id, nil, m, queue), COMPLETED, true, false, took, 0, false, false, result, false, false)
-    return
-  end
-  local home, fields, lease, attempt = home_of(queue), list_of(fields_set, segment(id)), sub(m, 4, 10), sub(m, 46, 47)
-  local n, f, high, low = #fields, #home.final, byte(m, 53, 54)
-  attempt = attempt == '\0\0' and ONE or pack('>H', min(parse('>H', attempt) + 1, 65535))
-  fields[n + 1] = id .. 'm'
-  fields[n + 2] = char(COMPLETED, flags, 0) .. lease .. lease .. sub(m, 18, 31) .. pack('>I7', now - took) .. NOW_BYTES
-    .. attempt .. sub(m, 48, 54 + high * 256 + low) .. '\0\0\0\0'
-  if result then fields[n + 3], fields[n + 4] = id .. 'r', result end
-  home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
-  leased[#leased + 1] = id
-  ended[#ended + 1] = { id = id, state = COMPLETED }
-end
-local function count_completed()
-  for queue, home in pairs(homes) do
-    count(queue, ACTIVE, -home.n)
-    count(queue, COMPLETED, home.n)
-    wake('done')
-  end
-end
-
 local states, wide = judge_all(completions, NARROW), judge_all(others, WIDE)
 if not clean then return { table.concat(letters), '' } end
 local batch = ARGV[4] ~= '' and cmsgpack.unpack(ARGV[4])
@@ -137,7 +70,10 @@ if unknown then return { table.concat(letters), unknown } end
 go_on_when_full()
 for i = 1, #states do
   local at = i * NARROW - NARROW
-  complete(completions[at + 1], states[i], completions[at + 3], completions[at + 4], completions[at + 5])
+  local id, took, queue, result = completions[at + 1], completions[at + 3], completions[at + 4], completions[at + 5]
+  if not complete(id, states[i], took, queue, result) then
+    commit(open_job(id, nil, states[i], queue), COMPLETED, true, false, took, 0, false, false, result, false, false)
+  end
 end
 count_completed()
 for i = 1, #wide do
@@ -147,12 +83,6 @@ for i = 1, #wide do
 end
 if batch then insert(batch) end
 settle_ended()
-local tallies = cmsgpack.unpack(ARGV[3])
-if #tallies > 0 then
-  local minute = floor(now / 60000000)
-  local key = tally_key(minute)
-  for i = 1, #tallies, 2 do call('HINCRBY', key, tallies[i], tallies[i + 1]) end
-  call('ZADD', KEY.minutes, minute, text(minute))
-end
+add_tallies(cmsgpack.unpack(ARGV[3]))
 flush()
 return { table.concat(letters), '' }

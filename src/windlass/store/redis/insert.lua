@@ -4,12 +4,11 @@
 --         position: {delay, run_at, expires_in, expires_at, edges, unique {key, mode, ttl, on conflict, latest}, who, tail,
 --         before, bounds, answer}, false where not given.
 -- Output: `unknown_parent(batch)`, checked before any write, and `insert(batch)`, which answers {position, holder, ...}.
--- Relies: prelude.lua, ends.lua. Jobs go in the order of the call, so they see each other's unique keys.
+-- Relies: prelude.lua, ends.lua, plain.lua. Jobs go in the order of the call, so they see each other's unique keys.
 
 local missing_parent, unknown_parent, insert -- what others use; the block keeps the rest below the 200 locals that Lua allows
 do
 
-local PER_JOB = 4
 local S_DELAY, S_RUN_AT, S_EXPIRES_IN, S_EXPIRES_AT, S_EDGES, S_UNIQUE, S_WHO, S_TAIL = 1, 2, 3, 4, 5, 6, 7, 8
 local S_BEFORE, S_BOUNDS, S_ANSWER = 9, 10, 11
 local REPLACE, RERUN = 1, 2 -- what a new job does to the holder of its key, beside nothing
@@ -191,13 +190,6 @@ local function insert_special(id, record, special, renamed)
   return nil, job
 end
 
-local function store_plain(id, record, lane, priority, stamp, home)
-  lane.key = lane.key or waiting_key(lane.runtime, lane.queue)
-  lane.n = (lane.n or 0) + 1
-  put(fields_set, home, id, stamp .. record)
-  put(added, lane.key, order(priority), id)
-end
-
 -- A job that needs a table: it has more to it, or its queue or kind puts it into a line. Answers the holder of its key.
 local function insert_other(id, record, special, lane, renamed, hanging)
   local holder, job
@@ -220,52 +212,15 @@ local function insert_other(id, record, special, lane, renamed, hanging)
   return holder
 end
 
-local function open_lanes(lanes)
-  local out = {}
-  for l = 1, #lanes do
-    local runtime, queue, kind = unpack(lanes[l], 1, 3)
-    local settings, global = queue_settings(queue), global_keys()
-    if not settings.known then
-      call('HSET', KEY.queues, queue, '')
-      settings.known = ''
-    end
-    local lined = settings.order ~= 's' or global and (global['queue:' .. queue] or global['kind:' .. kind])
-    out[l] = { runtime = runtime, queue = queue, lined = lined, fair = settings.order == 'f' }
-  end
-  return out
-end
-
 function insert(batch)
-  local lanes, items, specials = open_lanes(batch[1]), batch[2], batch[3]
-  local ids, answers, renamed, hanging, opened, fresh = {}, {}, {}, {}, {}, {}
-  for i = 1, #items, PER_JOB do ids[#ids + 1] = items[i] end
-  local known, stamp = fetch(ids, ''), pack('>I7', now)
-  for n = 1, #ids do
-    local id, at, special = ids[n], n * PER_JOB - 3, specials[n]
-    if not known[n] and not fresh[id] then
-      local lane, home, holder = lanes[items[at + 2]], segment(id), nil
-      if not special and not lane.lined then
-        store_plain(id, items[at + 1], lane, items[at + 3], stamp, home)
-      else
-        holder = insert_other(id, items[at + 1], special, lane, renamed, hanging)
-      end
-      if holder then
-        answers[#answers + 1], answers[#answers + 2] = n, holder
-      else
-        fresh[id], opened[home] = true, id
-      end
-    end
-  end
+  local lanes, renamed, hanging = open_lanes(batch[1]), {}, {}
+  name_queues(lanes)
+  local answers, fresh = store_batch(lanes, batch[2], batch[3], function(id, record, special, lane)
+    return insert_other(id, record, special, lane, renamed, hanging)
+  end)
   for h = 1, #hanging do settle_new(hanging[h][1], hang(hanging[h][1], hanging[h][2], renamed, fresh)) end
   for h = 1, #hanging do
     if hanging[h][3] then put_before(hanging[h][1], hanging[h][3]) end
-  end
-  open_slots(opened)
-  for l = 1, #lanes do
-    if lanes[l].n then
-      count(lanes[l].queue, WAITING, lanes[l].n)
-      touched[lanes[l].key] = { ready = lanes[l] }
-    end
   end
   return answers
 end

@@ -38,7 +38,7 @@ async def claim(link: Link, request: ClaimRequest) -> Claimed:
     slots = [max(request.slots.get(runtime, 0), 0) for runtime in RUNTIMES]
     idle = False if request.idle is None else [max(request.idle.get(runtime, 0), 0) for runtime in RUNTIMES]
     blob = pack((request.worker, request.session, request.number, request.lease, slots, asked, MOST_CLAIMED, idle))
-    wait, more, lease, granted, rows, spent = await link.run("claim", blob)
+    wait, more, lease, granted, rows, spent = await link.run("claim_plain", blob)
     rated = {spent[at : at + 16] for at in range(0, len(spent), 16)}
     return Claimed(_claims(rows, lease, granted, rated), None if wait < 0 else wait, bool(more))
 
@@ -91,7 +91,7 @@ async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
     open_ = [(place, end, id) for place, end in enumerate(finishes) if (id := id_bytes(end.id)) is not None]
     while open_:
         open_.sort(key=lambda item: not _simple(item[1]))
-        said, parent = await link.run("finish", *_arguments([(id, end) for _, end, id in open_]))
+        said, parent = await link.run(*_arguments([(id, end) for _, end, id in open_]))
         if parent:
             raise unknown_parent(parent, parents_of(job for _, end, _ in open_ for job in end.follow))
         for (place, _, _), letter in zip(open_, said, strict=True):
@@ -108,7 +108,8 @@ def _simple(end: Finish) -> bool:
     return end.event is Event.COMPLETE and end.spends and not end.rescued and end.error is None
 
 
-def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[bytes, bytes, bytes, bytes]:
+def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[str, bytes, bytes, bytes, bytes]:
+    """The script and what it takes."""
     completions: list[Any] = []
     others: list[Any] = []
     follow: list[NewJob[Any]] = []
@@ -122,7 +123,8 @@ def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[bytes, bytes, byte
     tallies: list[Any] = []
     for key, number in tally(end for _, end in ends).items():
         tallies += (_tally_field(key), number)
-    return pack(completions), pack(others), pack(tallies), batch(follow) if follow else b""
+    verb = "finish" if others or follow else "finish_plain"
+    return verb, pack(completions), pack(others), pack(tallies), batch(follow) if follow else b""
 
 
 def _other(id: bytes, end: Finish) -> tuple[Any, ...]:

@@ -415,11 +415,14 @@ local function note(job)
   end
 end
 
+local function make_ready(runtime, queue)
+  call('SADD', ready_key(runtime), queue)
+  wake('ready')
+end
 local function flush_touched()
   for key, about in pairs(touched) do
     if about and about.ready then
-      call('SADD', ready_key(about.ready.runtime), about.ready.queue)
-      wake('ready')
+      make_ready(about.ready.runtime, about.ready.queue)
     elseif about and about.due then
       call('ZADD', KEY.due, 'LT', about.at, about.due)
       -- A sleeping worker must learn of a nearer time.
@@ -445,11 +448,8 @@ local function tell()
   if topics.cancel then call('PUBLISH', channel('cancel'), '') end
 end
 
--- Writes everything that the verb changed: one command for each key it touched.
-local function flush()
-  for i = 1, #loaded do
-    if loaded[i].dirty then note(loaded[i]) end
-  end
+-- Writes what was gathered: one command for each key.
+local function write_lists()
   for key, list in pairs(removed) do
     if #list > 0 then spread('ZREM', key, list) end
   end
@@ -467,6 +467,14 @@ local function flush()
     end
   end
   if seq and seq ~= seq_read then call('SET', KEY.seq, text(seq)) end
+end
+
+-- Writes everything that the verb changed. Short scripts, which change no job tables, call `write_lists` and `tell` themselves.
+local function flush()
+  for i = 1, #loaded do
+    if loaded[i].dirty then note(loaded[i]) end
+  end
+  write_lists()
   flush_touched()
   if opened then Line.flush() end
   tell()

@@ -9,7 +9,7 @@ from windlass.clock import Micros
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
 from windlass.job import Enqueued, NewJob
 from windlass.store.protocol import MOST_ENQUEUED
-from windlass.store.redis.codec import batch, id_bytes, id_text, need_id
+from windlass.store.redis.codec import batch, id_bytes, id_text, need_id, plain_batch
 from windlass.store.redis.connection import Link
 
 CHUNK_JOBS, CHUNK_BYTES = 500, 1_000_000
@@ -35,7 +35,8 @@ async def enqueue(link: Link, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
 async def insert(link: Link, jobs: Sequence[NewJob[Any]], tx: str = "", chunk: int = 0) -> list[Any] | None:
     """The answers of one script, which stores `jobs` or (`tx`) a staged chunk of them: {position, holder, ...}; None when
     somebody else took the chunk."""
-    word, *rest = await link.run("enqueue", b"" if tx else batch(jobs), tx, chunk)
+    blob, plain = (b"", False) if tx else plain_batch(jobs)
+    word, *rest = await link.run("enqueue_plain" if plain else "enqueue", blob, tx, chunk)
     if word == b"unknown":
         raise unknown_parent(rest[0], parents_of(jobs))
     return rest[0] if word == b"ok" else None

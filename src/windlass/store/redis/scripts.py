@@ -19,15 +19,21 @@ _LAZY = {"open_lines = function()": ("limit.lua", "lines.lua"), "if stirred then
 """Parts that a script makes only when it needs them, with what is written around them: Redis makes functions anew each time."""
 _LINES = ("open_lines = function()",)
 _ENDS = (*_LINES, "ends.lua")
-_INSERT = (*_ENDS, "insert.lua")
+_PLAIN = (*_LINES, "plain.lua")
+_INSERT = (*_ENDS, "plain.lua", "insert.lua")
+_COMPLETE = "complete.lua"
+_SERVE = (*_ENDS, "lease.lua", "serve.lua")
 _REVIVE = (*_ENDS, "revive.lua")
 _PARTS: dict[str, tuple[str, ...]] = {
     "check": (*_LINES, "check_lines.lua"),
-    "claim": (*_ENDS, "lease.lua", "if stirred then"),
+    "claim": (*_SERVE, "if stirred then"),
+    "claim_plain": _SERVE,
     "command": _REVIVE,
     "dump": _ENDS,
     "enqueue": _INSERT,
-    "finish": _INSERT,
+    "enqueue_plain": _PLAIN,
+    "finish": (*_INSERT, _COMPLETE),
+    "finish_plain": (*_ENDS, _COMPLETE),
     "fire": _INSERT,
     "load": _ENDS,
     "promote": (*_INSERT, "revive.lua"),
@@ -43,13 +49,14 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "take": _LINES,
     "unpark": _LINES,
 }
-_OTHERWISE: dict[str, str] = {}
+_OTHERWISE = {"claim_plain": "claim", "enqueue_plain": "enqueue", "finish_plain": "finish"}
 """Verbs with a short script for plain cases, which calls `otherwise()` (before it has changed anything) for all others."""
 _SHARED = {
     "prelude.lua",
     *_INSERT,
     *_REVIVE,
-    "lease.lua",
+    _COMPLETE,
+    *_SERVE,
     "check_lines.lua",
     *(file for files in _LAZY.values() for file in files),
 }

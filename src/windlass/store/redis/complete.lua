@@ -1,0 +1,79 @@
+-- What it does: judges the ends of attempts and commits plain completions; used by finish.lua and finish_plain.lua.
+-- Input:  items whose first two values are id and lease.
+-- Output: `judge_all(items, width)` with `letters` and `clean`, `complete(...)`, `count_completed()`, `add_tallies(tallies)`.
+-- Relies: ends.lua.
+
+local NARROW = 5 -- values of a completion: id, lease, took, queue, result
+local letters, seen, clean = {}, {}, true
+
+-- What the lease of an item is worth against its job's mutable record (its bytes 4 to 17 are lease and settled lease).
+local lease_bytes = {}
+local function judge(id, lease, m)
+  if not m then return 's' end
+  if seen[id] == lease then return 'r' end
+  local packed = lease_bytes[lease]
+  if not packed then
+    packed = pack('>I7', lease)
+    lease_bytes[lease] = packed
+  end
+  if byte(m) == ACTIVE and sub(m, 4, 10) == packed then
+    seen[id] = lease
+    return 'a'
+  end
+  return sub(m, 11, 17) == packed and lease > 0 and 'r' or 's'
+end
+
+local function judge_all(items, width)
+  local ids = {}
+  for at = 1, #items, width do ids[#ids + 1] = items[at] end
+  local states = #ids > 0 and fetch(ids, 'm') or {}
+  for i = 1, #ids do
+    local letter = judge(ids[i], items[(i - 1) * width + 2], states[i])
+    letters[#letters + 1] = letter
+    if letter ~= 'a' then clean = false end
+  end
+  return states
+end
+
+-- The common case without a job table: completion of a job without a key and without a flag; false for any other. Most bytes
+-- of its state stay; the offsets are those of STATE in prelude.lua.
+local NOW, NOW_BYTES, ONE = text(now), pack('>I7', now), '\0\1'
+local homes, leased = {}, list_of(removed, KEY.leased)
+local function home_of(queue)
+  local home = homes[queue]
+  if not home then
+    home = { final = list_of(added, final_key(COMPLETED, queue)), n = 0 }
+    homes[queue] = home
+  end
+  return home
+end
+local function complete(id, m, took, queue, result)
+  local flags, marks = byte(m, 2, 3)
+  if band(flags, UNIQUE) > 0 or marks > 0 then return false end
+  local home, fields, lease, attempt = home_of(queue), list_of(fields_set, segment(id)), sub(m, 4, 10), sub(m, 46, 47)
+  local n, f, high, low = #fields, #home.final, byte(m, 53, 54)
+  attempt = attempt == '\0\0' and ONE or pack('>H', min(parse('>H', attempt) + 1, 65535))
+  fields[n + 1] = id .. 'm'
+  fields[n + 2] = char(COMPLETED, flags, 0) .. lease .. lease .. sub(m, 18, 31) .. pack('>I7', now - took) .. NOW_BYTES
+    .. attempt .. sub(m, 48, 54 + high * 256 + low) .. '\0\0\0\0'
+  if result then fields[n + 3], fields[n + 4] = id .. 'r', result end
+  home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
+  leased[#leased + 1] = id
+  ended[#ended + 1] = { id = id, state = COMPLETED }
+  return true
+end
+local function count_completed()
+  for queue, home in pairs(homes) do
+    count(queue, ACTIVE, -home.n)
+    count(queue, COMPLETED, home.n)
+    wake('done')
+  end
+end
+
+local function add_tallies(tallies)
+  if #tallies == 0 then return end
+  local minute = floor(now / 60000000)
+  local key = tally_key(minute)
+  for i = 1, #tallies, 2 do call('HINCRBY', key, tallies[i], tallies[i + 1]) end
+  call('ZADD', KEY.minutes, minute, text(minute))
+end

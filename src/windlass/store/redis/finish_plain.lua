@@ -1,0 +1,21 @@
+-- What it does: commits completions, if they have no unique keys and nothing waits for them.
+-- Input:  ARGV of finish.lua, with completions only and without a follow-up batch.
+-- Output: as finish.lua.
+-- Relies: complete.lua. `otherwise` is the whole of finish.lua; nothing is written before all is known to be plain.
+
+local completions = cmsgpack.unpack(ARGV[1])
+local states = judge_all(completions, NARROW)
+if not clean then return { table.concat(letters), '' } end
+for i = 1, #states do
+  local at = i * NARROW - NARROW
+  if not complete(completions[at + 1], states[i], completions[at + 3], completions[at + 4], completions[at + 5]) then
+    return otherwise()
+  end
+end
+if has_children(1) then return otherwise() end
+count_completed()
+go_on_when_full()
+add_tallies(cmsgpack.unpack(ARGV[3]))
+write_lists()
+tell()
+return { table.concat(letters), '' }
