@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from windlass.api.authentication import Authentication, HostCallback
 from windlass.api.bulk import BulkRunner
 from windlass.api.docs_page import POLICY, page
+from windlass.api.founding.table import operations as founding_operations
 from windlass.api.guard import Guard
 from windlass.api.keys import ApiKeys
 from windlass.api.openapi import document, extra
-from windlass.api.operation import PREFIX, Operation, Rooms
+from windlass.api.operation import Operation, Rooms
 from windlass.api.permissions import Permission
 from windlass.api.problems import Problem
 from windlass.api.routes import (
@@ -80,6 +81,9 @@ def make_asgi(
     api.add_exception_handler(Exception, _refuse_any)
     _add_health(api, app)
     _add_metrics(api, app, serving)
+    if settings.founding:
+        for operation in founding_operations():
+            api.router.routes.append(_route(operation, serving.endpoint(operation), shown=False))
     if settings.docs != "off":
         _add_docs(api, serving, public=settings.docs == "public")
     return Guard(api)
@@ -129,9 +133,9 @@ class LeanRoute(APIRoute):
         self.app = lean
 
 
-def _route(operation: Operation, endpoint: Callable[[Request], Any]) -> APIRoute:
+def _route(operation: Operation, endpoint: Callable[[Request], Any], *, shown: bool = True) -> APIRoute:
     return LeanRoute(
-        PREFIX + operation.path,
+        operation.prefix + operation.path,
         endpoint,
         methods=[operation.method],
         operation_id=operation.name,
@@ -139,7 +143,8 @@ def _route(operation: Operation, endpoint: Callable[[Request], Any]) -> APIRoute
         summary=operation.summary,
         description=operation.description,
         status_code=operation.status,
-        openapi_extra=extra(operation),
+        openapi_extra=extra(operation) if shown else None,
+        include_in_schema=shown,
     )
 
 

@@ -83,6 +83,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     method: str
     path: str
+    prefix: str = PREFIX
     tag: str
     handler: Handler
     permission: Permission

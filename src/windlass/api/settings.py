@@ -27,7 +27,8 @@ class Allowance(msgspec.Struct, frozen=True):
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who is let in and how much of what. `jwt_public_key`: PEM text, or the file that holds it. `projects` required: a token
-    or key that is bound to no project is refused, unless it is an administrator's. `rate`: what one caller may ask."""
+    or key that is bound to no project is refused, unless it is an administrator's. `rate`: what one caller may ask.
+    `founding`: whether the founding documents' paths answer, beside `/api/v1`."""
 
     jwt_secret: str | None = None
     jwt_public_key: str | None = None
@@ -45,6 +46,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     body_limit: int = 2 << 20
     batch_limit: int = 32 << 20
     docs: Literal["authenticated", "public", "off"] = "authenticated"
+    founding: bool = True
 
     def __repr__(self) -> str:
         return "ApiSettings(...)"  # it holds a secret
@@ -74,6 +76,7 @@ class ApiFlags(TypedDict, total=False):
     body_limit: int | str | None
     batch_limit: int | str | None
     docs: Literal["authenticated", "public", "off"] | None
+    founding: bool | Literal["on", "off"] | None
 
 
 def load_api_settings(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ApiSettings:
@@ -172,6 +175,14 @@ def _size(value: Any, name: str) -> int:
     raise _bad(name, "a number of bytes from 1024 to 1073741824")
 
 
+def _switch(value: Any, name: str) -> bool:
+    if value in (True, "on"):
+        return True
+    if value in (False, "off"):
+        return False
+    raise _bad(name, "on|off")
+
+
 def _bad(name: str, limit: str) -> InvalidOption:
     return InvalidOption(f"{name} must be {limit}", field=name, limit=limit, mend=f"set {PREFIX}{name.upper()}")
 
@@ -193,4 +204,5 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = {
     "body_limit": _size,
     "batch_limit": _size,
     "docs": _choice("authenticated", "public", "off"),
+    "founding": _switch,
 }
