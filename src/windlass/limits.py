@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from windlass.bounds import Cap
 from windlass.capacity import Capacity
 from windlass.clock import Duration, Micros, micros, moment
 from windlass.failure import is_text, safe_text
@@ -120,11 +121,12 @@ class Limits:
         store = await self._door.store()
         known = bool(await store.limits([_key(key)]))
         cap = self._door.capacity.caps.get(key)
-        if cap is None:
+        if cap is None and key.startswith((QUEUE, KIND)):
             change = LimitChange(key=key, drop=True)
-        else:
+        else:  # not dropped: jobs that run under it must still count when the next job brings its limit back
+            cap = cap or Cap()
             change = LimitChange(key=key, concurrency=cap.concurrency, rate=cap.rate, shut_for=None, pinned=False)
-        if known or cap is not None:
+        if known or key in self._door.capacity.caps:
             await store.put_limits([change], safe_text(actor, _LONGEST_ACTOR))
         return known
 

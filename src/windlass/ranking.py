@@ -139,7 +139,7 @@ def _wanted(value: Any, field: str) -> Any:
         return msgspec.json.decode(encode(plain, field, MEBIBYTE, "a value of a rule"))
     except (InvalidArgs, TooLarge):
         raise refusal(
-            field, value, "a value that JSON can hold, a list of such, or a function", "write it so"
+            field, plain, "a value that JSON can hold, a list of such, or a function", "write it so"
         ) from None
 
 

@@ -1,8 +1,11 @@
 """What code declares of queues and kinds comes into the store, goes with the code, and leaves operators' settings alone."""
 
+import asyncio
+
 import pytest
 
 from tests.store.kit import Place
+from tests.waiting import until
 from windlass import InvalidOption, Limit, Windlass
 from windlass.limit import Rate
 
@@ -112,6 +115,37 @@ async def test_pins_hold_against_enqueues(app: Windlass) -> None:
         await app.limits.clear("sync:tenant=a")
         await sync.enqueue("a")
         assert await limits(app) == {"sync:tenant=a": (5, None)}
+
+
+async def test_clearing_a_key_forgets_no_job_that_runs_or_waits_under_it(app: Windlass) -> None:
+    go, began = asyncio.Event(), list[int]()
+
+    @app.job(limits=[Limit(by="tenant", concurrency=1)])
+    async def sync(tenant: str, page: int) -> None:
+        began.append(page)
+        await go.wait()
+
+    async with app:
+        await app.enqueue_many([sync.job("a", page) for page in range(3)])
+        running = app.worker()
+        work = asyncio.create_task(running.run())
+        await until(lambda: began == [0], "the first runs")
+        await app.queues.pause("default")
+        await app.limits.clear("sync:tenant=a")
+        last = await sync.enqueue("a", 3)
+        await app.queues.resume("default")
+        await until(lambda: _waits(app, "sync:tenant=a"), "the others wait")
+        assert began == [0]
+        go.set()
+        await last.result(timeout=10)
+        assert began == [0, 1, 2, 3]
+        await running.stop()
+        await work
+
+
+async def _waits(app: Windlass, key: str) -> bool:
+    info = await app.limits.get(key)
+    return info is not None and info.waiting and info.held == 1
 
 
 async def test_a_changed_declaration_holds_for_jobs_that_wait(app: Windlass) -> None:

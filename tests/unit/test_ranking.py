@@ -132,10 +132,10 @@ BAD: list[Any] = [
     [PriorityRule("x", 1, plan=5)],  # type: ignore[arg-type]
     [PriorityRule("x", 1, kind=5)],  # type: ignore[arg-type]
     [PriorityRule("x", shift=True)],
-    [PriorityRule("x", 1, args={"a": object()})],
+    [PriorityRule("x", 1, args={"a": 1j})],
     [PriorityRule("x", 1, args={"a": "\ud800"})],
     [PriorityRule("x", 1, args={"a": [float("nan")]})],
-    [PriorityRule("x", 1, args={"a": [lambda value: True]})],
+    [PriorityRule("x", 1, args={"a": [len]})],
 ]
 
 
