@@ -12,7 +12,8 @@ from windlass.store.postgres.database import Database
 
 SCANNED = 5_000
 """Jobs that one page looks at when its filter has no index of its own; the page may be short."""
-INDEXED = {"user": "user_", "project": "project", "group": "group_", "workflow": "workflow", "unique": "unique_"}
+FOUND_BY = {"workflow": "workflow", "user": "user_", "project": "project", "group": "group_", "unique": "unique_"}
+"""Fields with an index of their own, or (workflow) a table."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,7 +37,7 @@ class Terms:
         for column, wanted in (("id", where.ids), ("queue", where.queues)):
             if wanted:
                 self.add(f"{column} = ANY({{}}::text[])", list(wanted))
-        for field, column in INDEXED.items():
+        for field, column in FOUND_BY.items():
             value = getattr(where, field)
             if value is not None:
                 self.add(f"{column} = {{}}", value)
@@ -81,7 +82,7 @@ class Pager:
         self._table = database.table("job")
         self._where = where
         self._extra = extra
-        self._direction, self._past, self._back = ("DESC", "<", ">=") if newest else ("ASC", ">", "<=")
+        self._direction, self._past = ("DESC", "<") if newest else ("ASC", ">")
 
     async def page(self, connection: Connection, cursor: str | None, limit: int) -> tuple[list[str], str | None]:
         """Up to `limit` ids beyond the cursor, and the next cursor, None at the end."""
@@ -89,41 +90,46 @@ class Pager:
         terms.where(self._where)
         if self._extra is not None:
             terms.add(self._extra[0], *self._extra[1])
-        if cursor is not None:
-            terms.add(f"id {self._past} {{}}", cursor)
-        source = await self._small(connection)
-        boundary: str | None = None
-        if source is None:
-            source = self._table
-            boundary = await self._boundary(connection, cursor)
-            if boundary is not None:
-                terms.add(f"id {self._back} {{}}", boundary)
-        text = f"SELECT id FROM {source} j WHERE {terms.sql} ORDER BY id {self._direction} LIMIT {limit:d}"
-        ids = [row["id"] for row in await connection.fetch(text, *terms.values)]
-        return ids, ids[-1] if len(ids) == limit else boundary
-
-    async def _boundary(self, connection: Connection, cursor: str | None) -> str | None:
-        """The id where this page stops looking; None when it may look to the end."""
-        by = next((field for field in INDEXED if getattr(self._where, field) is not None), None)
-        rest = self._where if by is None else msgspec.structs.replace(self._where, **{by: None})
-        if rest == Where() and self._extra is None:
-            return None  # every job looked at is a match
-        near = Terms()
-        if by is not None:
-            near.add(f"{INDEXED[by]} = {{}}", getattr(self._where, by))
-        if cursor is not None:
-            near.add(f"id {self._past} {{}}", cursor)
+        few = await self._few(connection)
+        if few is not None:
+            if cursor is not None:
+                terms.add(f"id {self._past} {{}}", cursor)
+            text = f"SELECT id FROM {few} j WHERE {terms.sql} ORDER BY id {self._direction} LIMIT {limit:d}"
+            ids = [row["id"] for row in await connection.fetch(text, *terms.values)]
+            return ids, ids[-1] if len(ids) == limit else None
+        # One statement, so that the window ends where it ended for the search; a full page never comes to its second half.
         text = (
-            f"SELECT id FROM {self._table} WHERE {near.sql} ORDER BY id {self._direction} LIMIT 1 OFFSET {SCANNED - 1}"
+            f"(SELECT id, false AS ends FROM ({self._window('j.*', cursor, terms.values)} LIMIT {SCANNED}) j"
+            f" WHERE {terms.sql} ORDER BY id {self._direction} LIMIT {limit:d}) UNION ALL"
+            f" (SELECT id, true FROM ({self._window('j.id', cursor, terms.values)} LIMIT 1 OFFSET {SCANNED - 1}) e)"
+            f" LIMIT {limit:d}"
         )
-        return await connection.fetchval(text, *near.values)
+        rows = await connection.fetch(text, *terms.values)
+        ids = [row["id"] for row in rows if not row["ends"]]
+        return ids, rows[-1]["id"] if rows and (len(ids) == limit or rows[-1]["ends"]) else None
 
-    async def _small(self, connection: Connection) -> str | None:
+    def _window(self, columns: str, cursor: str | None, values: list[Any]) -> str:
+        """The jobs beyond the cursor in order, by the one index that leads to them; what it binds is added to `values`."""
+        by = next((field for field in FOUND_BY if getattr(self._where, field) is not None), None)
+        source, key = f"{self._table} j", "j.id"
+        if by == "workflow":
+            source, key = f"{self._db.table('member')} m JOIN {source} ON j.id = m.job", "m.job"
+        terms: list[str] = []
+        if by is not None:
+            values.append(getattr(self._where, by))
+            terms.append(f"{'m.flow' if by == 'workflow' else FOUND_BY[by]} = ${len(values)}")
+        if cursor is not None:
+            values.append(cursor)
+            terms.append(f"{key} {self._past} ${len(values)}")
+        wanted = " AND ".join(terms) or "true"
+        return f"SELECT {columns} FROM {source} WHERE {wanted} ORDER BY {key} {self._direction}"
+
+    async def _few(self, connection: Connection) -> str | None:
         """The jobs of the wanted states, from their own indexes, when those are few."""
         where = self._where
         if where.ids:
             return self._table
-        if not where.states or any(getattr(where, field) is not None for field in INDEXED):
+        if not where.states or any(getattr(where, field) is not None for field in FOUND_BY):
             return None
         rows = await connection.fetch(self._db.sql["inspect.counts"])
         if sum(row["n"] for row in rows if row["state"] in where.states) > SCANNED:

@@ -65,7 +65,6 @@ CREATE TABLE {schema}.job (
 -- What may be claimed, in order: the plain line, and the lanes. Parked jobs are out of it.
 CREATE INDEX job_ready ON {schema}.job (queue, runtime, ord) WHERE state = {state:waiting} AND park IS NULL AND lane IS NULL;
 CREATE INDEX job_lane ON {schema}.job (lane, ord) WHERE lane IS NOT NULL AND state = {state:waiting} AND park IS NULL;
-CREATE INDEX job_holding ON {schema}.job (id) WHERE keys IS NOT NULL AND state = {state:active};
 CREATE INDEX job_parked ON {schema}.job (park, ord) WHERE park IS NOT NULL;
 -- What time brings back: delayed and retrying jobs, and suspended ones.
 CREATE INDEX job_due ON {schema}.job (run_at) WHERE {due};
@@ -80,8 +79,15 @@ CREATE INDEX job_rare ON {schema}.job (state, id) WHERE state IN ({from:cancel},
 CREATE INDEX job_user ON {schema}.job (user_, id) WHERE user_ IS NOT NULL;
 CREATE INDEX job_project ON {schema}.job (project, id) WHERE project IS NOT NULL;
 CREATE INDEX job_group ON {schema}.job (group_, id) WHERE group_ IS NOT NULL;
-CREATE INDEX job_workflow ON {schema}.job (workflow, id) WHERE workflow IS NOT NULL;
 CREATE INDEX job_unique ON {schema}.job (unique_, id) WHERE unique_ IS NOT NULL;
+
+-- Which jobs a workflow has. A table and not an index of `job`: insert-only, where an index would be written again by each of the
+-- three updates of a job's life.
+CREATE TABLE {schema}.member (
+    flow text COLLATE "C" NOT NULL,
+    job text COLLATE "C" NOT NULL,
+    PRIMARY KEY (flow, job)
+);
 
 CREATE SEQUENCE {schema}.seq AS bigint;
 CREATE SEQUENCE {schema}.token AS bigint;

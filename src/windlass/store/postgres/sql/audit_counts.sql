@@ -71,6 +71,10 @@ FROM {schema}.job j WHERE j.state = {state:waiting} AND j.park IS NULL AND (
     ))
 )
 UNION ALL
+SELECT format('job %s is of workflow %s and stored as of %s', coalesce(j.id, m.job), j.workflow, m.flow)
+FROM (SELECT id, workflow FROM {schema}.job WHERE workflow IS NOT NULL) j
+FULL JOIN {schema}.member m ON m.job = j.id AND m.flow = j.workflow WHERE j.id IS NULL OR m.job IS NULL
+UNION ALL
 SELECT format('lane %s begins with %s and is ranked behind it, at %s', l.id, h.ord, l.rank)
 FROM {schema}.lane l JOIN {schema}.queue q ON q.name = l.queue AND q.ordering = 'strict'
 CROSS JOIN LATERAL {schema}.heads(l.id, 0, {schema}.clock(), NULL, 1) h

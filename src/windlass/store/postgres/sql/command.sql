@@ -50,11 +50,13 @@ BEGIN
     PERFORM {schema}.tell(ids, -1);
     PERFORM {schema}.free_keys(ids);
     DELETE FROM {schema}.edge WHERE child = ANY(ids);
-    DELETE FROM {schema}.cut WHERE child = ANY(ids) OR parent = ANY(ids);
+    DELETE FROM {schema}.cut WHERE child = ANY(ids);
+    DELETE FROM {schema}.cut WHERE parent = ANY(ids);
     DELETE FROM {schema}.settle WHERE parent = ANY(ids);
     DELETE FROM {schema}.line WHERE job = ANY(ids);
     DELETE FROM {schema}.step WHERE job = ANY(ids);
     DELETE FROM {schema}.box WHERE job = ANY(ids);
+    DELETE FROM {schema}.member m USING {schema}.job j WHERE j.id = ANY(ids) AND m.flow = j.workflow AND m.job = j.id;
     DELETE FROM {schema}.job WHERE id = ANY(ids);
 END $$;
 

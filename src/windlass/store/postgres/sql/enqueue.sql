@@ -241,6 +241,11 @@ BEGIN
         INSERT INTO {schema}.delta (queue, state, n) SELECT queue, state, count(*) FROM made GROUP BY queue, state RETURNING state
     )
     SELECT bool_or(state IN ({state:waiting}, {state:delayed})) INTO came FROM counted;
+    IF workflows IS NOT NULL THEN
+        INSERT INTO {schema}.member (flow, job)
+        SELECT r.workflow, r.id FROM unnest(ids, workflows, skips) r(id, workflow, skip)
+        WHERE r.workflow IS NOT NULL AND r.skip IS NOT TRUE;
+    END IF;
     IF lined THEN
         PERFORM {schema}.tell_lanes(array_agg(r.id), true) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
         IF b_rows IS NOT NULL THEN

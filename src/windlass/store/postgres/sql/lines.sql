@@ -235,16 +235,11 @@ CREATE OR REPLACE FUNCTION {schema}.hear_bounds(came {schema}.news[], at bigint)
 -- The arrays of a whole call meet each other: planned as in `enqueue`.
 SET enable_hashjoin = on SET enable_mergejoin = on AS $$
 BEGIN
-    -- Holders as `holding` counts them, for all missing keys in one look.
-    INSERT INTO {schema}.gate (key, concurrency, n, "window", burst, held, changed_at)
-    SELECT b.key, b.concurrency, b.n, b."window", b.burst, coalesce(h.n, 0), at FROM (
-        SELECT DISTINCT ON (b.key) b.* FROM unnest(came) c CROSS JOIN LATERAL unnest(c.bounds) b ORDER BY b.key, c.n DESC
-    ) b LEFT JOIN (
-        SELECT o.key, sum(o.n) AS n FROM (
-            SELECT k.key, 1 AS n FROM {schema}.job j CROSS JOIN LATERAL unnest(j.keys) k(key) WHERE j.keys IS NOT NULL AND j.state = {state:active}
-            UNION ALL SELECT f.key, f.n FROM {schema}.freed f
-        ) o GROUP BY o.key
-    ) h ON h.key = b.key WHERE NOT EXISTS (SELECT FROM {schema}.gate g WHERE g.key = b.key);
+    PERFORM 1 FROM unnest(came) c CROSS JOIN LATERAL unnest(c.bounds) b
+    WHERE NOT EXISTS (SELECT FROM {schema}.gate g WHERE g.key = b.key) LIMIT 1;
+    IF FOUND THEN
+        PERFORM {schema}.make_gates(came, at);
+    END IF;
     UPDATE {schema}.gate g SET
         concurrency = b.concurrency, n = b.n, "window" = b."window", burst = b.burst, changed_at = at,
         awake = EXISTS (SELECT FROM {schema}.lane l WHERE l.waits_for = g.key), opens_at = NULL
@@ -254,6 +249,21 @@ BEGIN
     ) b
     WHERE g.key = b.key AND NOT g.pinned
       AND (g.concurrency, g.n, g."window", g.burst) IS DISTINCT FROM (b.concurrency, b.n, b."window", b.burst);
+END $$;
+
+-- Holders as `holding` counts them, for all missing keys in one look at the active jobs.
+CREATE OR REPLACE FUNCTION {schema}.make_gates(came {schema}.news[], at bigint) RETURNS void LANGUAGE plpgsql
+SET enable_hashjoin = on SET enable_mergejoin = on AS $$
+BEGIN
+    INSERT INTO {schema}.gate (key, concurrency, n, "window", burst, held, changed_at)
+    SELECT b.key, b.concurrency, b.n, b."window", b.burst, coalesce(h.n, 0), at FROM (
+        SELECT DISTINCT ON (b.key) b.* FROM unnest(came) c CROSS JOIN LATERAL unnest(c.bounds) b ORDER BY b.key, c.n DESC
+    ) b LEFT JOIN (
+        SELECT o.key, sum(o.n) AS n FROM (
+            SELECT k.key, 1 AS n FROM {schema}.job j CROSS JOIN LATERAL unnest(j.keys) k(key) WHERE j.keys IS NOT NULL AND j.state = {state:active}
+            UNION ALL SELECT f.key, f.n FROM {schema}.freed f
+        ) o GROUP BY o.key
+    ) h ON h.key = b.key WHERE NOT EXISTS (SELECT FROM {schema}.gate g WHERE g.key = b.key);
 END $$;
 
 -- How many jobs hold a key, with those whose end is told and not yet heard: they are counted down when it is.

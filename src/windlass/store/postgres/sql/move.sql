@@ -16,6 +16,7 @@ WHERE j.id > $1 AND (
 ) ORDER BY j.id LIMIT $2
 
 -- name: load
+WITH made AS (
 INSERT INTO {schema}.job (
     id, kind, queue, state, runtime, priority, args, result, error, reason, attempt, max_attempts, rescues, trail, created_at,
     run_at, started_at, finished_at, expires_at, progress, note, tags, user_, project, group_, workflow, name, unique_, parents,
@@ -23,7 +24,9 @@ INSERT INTO {schema}.job (
 )
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
        $27, $28, $29, $30, $31, $32, $33, $34, $35, EXISTS (SELECT FROM {schema}.edge WHERE parent = $1)
-ON CONFLICT (id) DO NOTHING RETURNING id
+ON CONFLICT (id) DO NOTHING RETURNING id, workflow
+), joined AS (INSERT INTO {schema}.member (flow, job) SELECT workflow, id FROM made WHERE workflow IS NOT NULL)
+SELECT id FROM made
 
 -- name: bounds
 UPDATE {schema}.job SET bounds = (

@@ -99,7 +99,7 @@ CREATE OR REPLACE FUNCTION {schema}.settle(
     budget integer, line text[], at bigint, known boolean, OUT moved integer, OUT readied boolean, OUT ended boolean, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    item text; stored boolean := cardinality(line) = 0; stood text; well boolean; kids text[]; did record;
+    item text; stored boolean := cardinality(line) = 0; stood text; well boolean; kids text[]; policies text[]; spots tid[]; did record;
 BEGIN
     moved := 0; readied := false; ended := false;
     IF cardinality(line) > 1 OR known AND cardinality(line) = 1 THEN
@@ -130,17 +130,19 @@ BEGIN
             CONTINUE;
         END IF;
         well := stood IS NOT DISTINCT FROM {state:completed};
-        SELECT array_agg(e.child ORDER BY e.child) INTO kids FROM (
-            SELECT child FROM {schema}.edge WHERE parent = item AND (well OR on_failure <> 'hold')
+        SELECT array_agg(e.child), array_agg(e.on_failure), array_agg(e.ctid) INTO kids, policies, spots FROM (
+            SELECT child, on_failure, ctid FROM {schema}.edge WHERE parent = item AND (well OR on_failure <> 'hold')
             ORDER BY child LIMIT budget - moved + 1
         ) e;
         IF cardinality(kids) > budget - moved THEN
             kids := kids[:budget - moved];
+            policies := policies[:budget - moved];
+            spots := spots[:budget - moved];
         ELSE
             line := line[2:];
         END IF;
         CONTINUE WHEN kids IS NULL;
-        SELECT * INTO did FROM {schema}.settle_edges(item, coalesce(stood, 'deleted'), well, kids, at);
+        SELECT * INTO did FROM {schema}.settle_edges(item, coalesce(stood, 'deleted'), well, kids, policies, spots, at);
         line := line || did.parents;
         readied := readied OR did.readied;
         ended := true;
@@ -150,6 +152,9 @@ BEGIN
     more := cardinality(line) > 0 OR stored;
 END $$;
 
+-- Edges are read once and deleted by their place: nobody else deletes them while the parent is locked, so a place cannot come to hold
+-- another row before this call is over.
+
 -- The edges of all completed parents of the line at once, if they are within the budget: the usual case, where a level of many
 -- jobs leads to few. `known`: the caller has just completed all of them, so they need no look. `rest`: what is left of the line,
 -- and jobs with dependents that this ended.
@@ -157,7 +162,7 @@ CREATE OR REPLACE FUNCTION {schema}.settle_completed(
     line text[], known boolean, budget integer, at bigint, OUT rest text[], OUT moved integer, OUT readied boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    wells text[] := line; kids text[]; go text[]; calm text[]; lined boolean;
+    wells text[] := line; kids text[]; policies text[]; spots tid[]; go text[]; calm text[]; lined boolean;
 BEGIN
     rest := line; moved := 0; readied := false;
     IF NOT known THEN
@@ -168,7 +173,9 @@ BEGIN
     IF wells IS NULL THEN
         RETURN;
     END IF;
-    SELECT count(*), array_agg(child) INTO moved, kids FROM (SELECT child FROM {schema}.edge WHERE parent = ANY(wells) LIMIT budget + 1) e;
+    SELECT count(*), array_agg(child), array_agg(on_failure), array_agg(spot) INTO moved, kids, policies, spots FROM (
+        SELECT child, on_failure, ctid AS spot FROM {schema}.edge WHERE parent = ANY(wells) LIMIT budget + 1
+    ) e;
     IF moved > budget THEN
         moved := 0;
         RETURN;
@@ -182,8 +189,8 @@ BEGIN
         RETURN;
     END IF;
     WITH less AS MATERIALIZED (
-        SELECT child, count(*)::integer AS n, bool_or(on_failure = 'trigger') AS triggers FROM {schema}.edge
-        WHERE parent = ANY(wells) AND child = ANY(kids) GROUP BY child ORDER BY child
+        SELECT child, count(*)::integer AS n, bool_or(on_failure = 'trigger') AS triggers
+        FROM unnest(kids, policies) e(child, on_failure) GROUP BY child ORDER BY child COLLATE "C"
     ),
     numbered AS MATERIALIZED (SELECT l.*, nextval('{schema}.seq') AS seq FROM less l),
     fewer AS (
@@ -205,7 +212,7 @@ BEGIN
     SELECT array_agg(id) FILTER (WHERE waits = 0 AND NOT triggers), array_agg(id) FILTER (WHERE waits = 0 AND triggers),
            bool_or(fewer.lined)
     INTO go, calm, lined FROM fewer;
-    DELETE FROM {schema}.edge WHERE parent = ANY(wells) AND child = ANY(kids);
+    DELETE FROM {schema}.edge WHERE ctid = ANY(spots);
     IF go IS NOT NULL THEN
         PERFORM {schema}.let_go(go, lined);
         readied := true;
@@ -217,7 +224,7 @@ END $$;
 
 -- The edges from one ended parent to these children: which of them have dependents and ended, and whether one may run now.
 CREATE OR REPLACE FUNCTION {schema}.settle_edges(
-    ended text, stood text, well boolean, kids text[], at bigint, OUT parents text[], OUT readied boolean
+    ended text, stood text, well boolean, kids text[], policies text[], spots tid[], at bigint, OUT parents text[], OUT readied boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     go text[]; calm text[]; fired text[]; doomed text[]; failing text[]; lined boolean; why text := 'parent ' || ended || ' ' || stood;
@@ -226,9 +233,7 @@ BEGIN
     WITH numbered AS MATERIALIZED (
         SELECT g.child, g.on_failure, nextval('{schema}.seq') AS seq, g.on_failure = 'run' OR well AND g.on_failure <> 'trigger' AS counts,
                g.on_failure = 'trigger' AND NOT well AS fires
-        FROM (
-            SELECT e.child, e.on_failure FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids) ORDER BY e.child
-        ) g
+        FROM unnest(kids, policies) g(child, on_failure)
     ),
     fewer AS (
         UPDATE {schema}.job j SET
@@ -251,7 +256,7 @@ BEGIN
            array_agg(id) FILTER (WHERE on_failure = 'cancel' AND NOT well),
            array_agg(id) FILTER (WHERE on_failure = 'fail' AND NOT well), bool_or(fewer.lined)
     INTO go, fired, calm, doomed, failing, lined FROM fewer;
-    DELETE FROM {schema}.edge e WHERE e.parent = ended AND e.child = ANY(kids);
+    DELETE FROM {schema}.edge WHERE ctid = ANY(spots);
     IF fired IS NOT NULL THEN
         DELETE FROM {schema}.edge WHERE child = ANY(fired);
     END IF;
