@@ -38,9 +38,12 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "workers": Entry("windlass.cli.workers", "which workers are alive and what they do"),
         "kinds": Entry("windlass.cli.kinds", "which kinds of job are known, and their parameters"),
         "stats": Entry("windlass.cli.stats", "counts, rates and latencies at a glance"),
+        "metrics": Entry("windlass.cli.metrics", "outcomes, rates and times over hours and days; also for Prometheus"),
+        "health": Entry("windlass.cli.health", "are queues and workers well; in numbers, with what mends it"),
     },
     "Keep": {
         "keys": Entry("windlass.cli.keys", "API keys: create, list, revoke"),
+        "encryption": Entry("windlass.cli.encryption", "payload encryption: make keys, see which of them jobs need"),
         "openapi": Entry("windlass.cli.openapi", "print the REST API's OpenAPI document, or its page"),
         "doctor": Entry("windlass.cli.doctor", "check the store, queues and workers; says how to mend what is wrong"),
         "migrate": Entry("windlass.cli.migrate", "the store's schema: status, up"),

@@ -61,7 +61,8 @@ class QueueHealth(msgspec.Struct, frozen=True, kw_only=True):
     """A queue's health. `waiting` ... `failed`: jobs in that state now. `oldest_wait`: seconds that the job waits which waits
     longest; when `oldest_exact` is false (more than 2,000 wait) it waits at least so long. `served_per_minute`,
     `arrived_per_minute`: jobs that ended and that were created, over the last five minutes. `drain`: seconds until nothing
-    waits at these rates, None if they never get there, 0 if nothing waits. `failed_share`: of the jobs that ended in the last
+    waits at these rates, None if they never
+    get there (also paused, or without workers), 0 if nothing waits. `failed_share`: of the jobs that ended in the last
     15 minutes, 0 to 1, None if none did; `ended`: how many those are. `usual_wait`: seconds within which 95 % of the last
     day's attempts were taken. `workers`: live ones that serve the queue; `slots`: what they can run at once."""
 
@@ -176,7 +177,7 @@ def _queue(census: Census, ward: Ward, more: Sequence[_Found] = ()) -> QueueHeal
         usual_wait=rates.usual_wait,
         served_per_minute=round(rates.served * 60, 3),
         arrived_per_minute=round(rates.arrived * 60, 3),
-        drain=_drain(ward),
+        drain=_drain(ward, len(crew)),
         ended=ended,
         failed_share=round(rates.failed / ended, 6) if ended else None,
         workers=len(crew),
@@ -184,11 +185,11 @@ def _queue(census: Census, ward: Ward, more: Sequence[_Found] = ()) -> QueueHeal
     )
 
 
-def _drain(ward: Ward) -> float | None:
+def _drain(ward: Ward, workers: int) -> float | None:
     """Seconds until nothing waits, at the rates of late."""
     if not ward.waiting:
         return 0.0
-    if ward.info.paused:
+    if ward.info.paused or not workers:
         return None
     gain = ward.rates.served - ward.rates.arrived
     return round(ward.waiting / gain, 1) if gain > 0 else None
