@@ -7,6 +7,7 @@ from typing import Any
 from windlass.handler import Handler
 from windlass.job import Job
 from windlass.retry import DEFAULT_BACKOFF, Backoff
+from windlass.secrecy.veil import shown_job
 from windlass.states import State
 
 FIVE = (State.WAITING, State.ACTIVE, State.COMPLETED, State.FAILED, State.DELAYED)
@@ -17,6 +18,7 @@ AGAIN = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
 
 def job_shape(job: Job) -> dict[str, Any]:
     """The one representation of a job, in all replies about one."""
+    job = shown_job(job)
     running = job.state is State.ACTIVE
     return {
         "id": job.id,
@@ -77,7 +79,7 @@ def next_retry(job: Job, made: int) -> datetime | None:
 
 def letter_shape(job: Job, handler: Handler[..., Any] | None, made: int = 0) -> dict[str, Any]:
     """A dead letter: `DeadLetterQueueItem`."""
-    due = next_retry(job, made)
+    due, job = next_retry(job, made), shown_job(job)
     shape: dict[str, Any] = {
         "id": job.id,
         "_id": job.id,
