@@ -205,9 +205,8 @@ async def act_on(store: Store, command: Command, steps: Sequence[Where], actor: 
         more = True
         while more:
             answer = await store.command(command, step, _STEP, actor)
-            reached = {*answer.done, *answer.flagged}
             # A filter that goes on matching what was just changed must not run for ever.
-            more = answer.more and not reached <= {*done, *flagged}
+            more = answer.more and any(id not in done and id not in flagged for id in (*answer.done, *answer.flagged))
             done.update(dict.fromkeys(answer.done))
             flagged.update(dict.fromkeys(answer.flagged))
             refused.update(answer.refused)

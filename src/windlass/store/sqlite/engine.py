@@ -79,6 +79,8 @@ class SqliteStore:
         self._open_writer: Writer | None = None
         self._open_reader: Reader | None = None
         self._open_watch: Watch | None = None
+        self._left_off: tuple[Command, Where, str] | None = None
+        """The last command that had more to do, and the last job it looked for: called again, it goes on from there."""
 
     # lifecycle
 
@@ -264,9 +266,14 @@ class SqliteStore:
 
     async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
         """The candidates are looked for before the transaction, which must stay short, and looked at again inside it."""
-        choose = functools.partial(operating.choose, command=command, where=where, limit=limit, tables=self._tables)
+        after = self._left_off[2] if self._left_off is not None and self._left_off[:2] == (command, where) else None
+        choose = functools.partial(
+            operating.choose, command=command, where=where, limit=limit, tables=self._tables, after=after
+        )
         chosen = await (self._look if where.ids else self._scan)(choose)
-        return await self._write(lambda tx: operating.Act(command, where, actor).run(tx, chosen))
+        commanded = await self._write(lambda tx: operating.Act(command, where, actor).run(tx, chosen))
+        self._left_off = (command, where, chosen.last) if chosen.more and chosen.last is not None else None
+        return commanded
 
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
         return await self._write(lambda tx: operating.put_queue(tx, name, change, actor))

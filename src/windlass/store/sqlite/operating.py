@@ -22,18 +22,22 @@ from windlass.store.sqlite.uniqueness import take_again
 
 
 class Chosen(NamedTuple):
-    """The numbers of the jobs to act on, whether more match, and the ids given by name that do not exist or match."""
+    """The numbers of the jobs to act on, whether more match, and the ids given by name that do not exist or match. `last`: the
+    id of the last job chosen by filter."""
 
     numbers: list[int]
     more: bool
     refused: dict[str, str]
+    last: str | None = None
 
 
-def choose(view: View, command: Command, where: Where, limit: int, tables: dict[str, str]) -> Chosen:
-    """Up to `limit` jobs for a command. By name: whatever their state, so that a refusal can say why."""
+def choose(view: View, command: Command, where: Where, limit: int, tables: dict[str, str], after: str | None) -> Chosen:
+    """Up to `limit` jobs for a command. By name: whatever their state, so that a refusal can say why. By filter: those past the
+    id `after` first."""
     if where.ids:
         found = {id: n for id, n, _ in view.rows("places", (packed(list(where.ids)),))}
-        match, _ = candidates(view, where, tuple(State), ("", ()), len(where.ids), tables)
+        rows, _ = candidates(view, where, tuple(State), ("", ()), len(where.ids), tables)
+        match = [n for _, n in rows]
         matching = set(match)
         refused = {
             id: "does not match" if id in found else "not found" for id in where.ids if found.get(id) not in matching
@@ -42,8 +46,8 @@ def choose(view: View, command: Command, where: Where, limit: int, tables: dict[
     states = actionable(command.action)
     if command.action is Action.RUN_NOW:
         states = (*states, State.BLOCKED)
-    numbers, more = candidates(view, where, states, _unaffected(command, tables), limit, tables)
-    return Chosen(numbers, more, {})
+    rows, more = candidates(view, where, states, _unaffected(command, tables), limit, tables, after)
+    return Chosen([n for _, n in rows], more, {}, rows[-1][0] if rows else None)
 
 
 def _unaffected(command: Command, tables: dict[str, str]) -> tuple[str, tuple[Any, ...]]:
@@ -118,21 +122,14 @@ class Act:
             case Action.DELETE:
                 self._delete(tx, rows)
             case Action.REQUEUE:
-                for row in rows:
-                    self._requeue(tx, row)
-                done = set(self._done)
-                again(tx, [row[0] for row in rows if row[1] in done], revive=self._command.revive)
+                self._requeue(tx, rows)
             case Action.RUN_NOW:
-                for n, id, queue, state, priority, *_ in rows:
-                    tx.run("run_now", (n, order(priority, tx.count_on("seq")), tx.now))
-                    tx.moved(queue, state, State.WAITING)
-                    self._done.append(id)
-                enter(tx, [row[0] for row in rows])
+                tx.many("run_now", [(n, place, tx.now) for n, place in self._places(tx, rows)])
+                enter(tx, self._moved(tx, rows))
             case Action.REPRIORITISE:
                 priority = check_priority(command.priority if command.priority is not None else "?")
-                for n, id, _, _, _, place, *_ in rows:
-                    tx.run("reprioritise", (n, priority, reorder(place, priority)))
-                    self._done.append(id)
+                tx.many("reprioritise", [(row[0], priority, reorder(row[5], priority)) for row in rows])
+                self._done += [row[1] for row in rows]
                 enter(tx, [row[0] for row in rows])
                 tx.topics.add("ready")
 
@@ -149,9 +146,10 @@ class Act:
             self._done += [row[1] for row in rows]
 
     def _delete(self, tx: Tx, rows: list[Row]) -> None:
+        waited_for = {n for (n,) in tx.rows("with_dependents", (packed([row[0] for row in rows]),))}
         free: list[Row] = []
         for row in rows:
-            if tx.value("has_dependents", (row[0],)):
+            if row[0] in waited_for:
                 self._refuse(row[1], "other jobs wait for it")
             else:
                 free.append(row[:4])
@@ -160,18 +158,32 @@ class Act:
             remove(tx, free)
             tx.topics.add("done")
 
-    def _requeue(self, tx: Tx, row: Row) -> None:
-        n, id, queue, state, priority, _, key, mode, *_ = row
-        holder = take_again(tx, id, key, mode)
-        if holder is not None:
-            self._refuse(id, f"unique key held by {holder}")
-            return
-        place = order(priority, tx.count_on("seq"))
-        tx.run("requeue", (n, place, tx.now, self._command.keep_attempts))
-        if not self._command.keep_attempts:
-            forget(tx, packed([n]))
-        tx.moved(queue, state, State.WAITING)
-        self._done.append(id)
+    def _requeue(self, tx: Tx, rows: list[Row]) -> None:
+        free: list[Row] = []
+        for row in rows:
+            holder = take_again(tx, row[1], *row[6:8])
+            if holder is None:
+                free.append(row)
+            else:
+                self._refuse(row[1], f"unique key held by {holder}")
+        keeps = self._command.keep_attempts
+        tx.many("requeue", [(n, place, tx.now, keeps) for n, place in self._places(tx, free)])
+        numbers = self._moved(tx, free)
+        if not keeps:
+            forget(tx, packed(numbers))
+        again(tx, numbers, revive=self._command.revive)
+
+    def _places(self, tx: Tx, rows: list[Row]) -> list[tuple[int, int]]:
+        """Each job's number and its new place, in their order."""
+        first = tx.count_on("seq", len(rows))
+        return [(row[0], order(row[4], seq)) for seq, row in enumerate(rows, first)]
+
+    def _moved(self, tx: Tx, rows: list[Row]) -> list[int]:
+        """These jobs wait now; their numbers."""
+        for _, id, queue, state, *_ in rows:
+            tx.moved(queue, state, State.WAITING)
+            self._done.append(id)
+        return [row[0] for row in rows]
 
 
 def put_queue(tx: Tx, name: str, change: QueueChange, actor: str) -> QueueInfo:

@@ -61,7 +61,6 @@ class Filter:
                 value = getattr(where, f"{column}_{edge}")
                 if value is not None:
                     self.add(f"{column}_at {sign} ?", value)
-        self.tags = where.tags
 
     def add(self, term: str, *values: Any) -> None:
         self.terms.append(term)
@@ -88,20 +87,26 @@ def candidates(
     extra: tuple[str, tuple[Any, ...]],
     limit: int,
     tables: dict[str, str],
-) -> tuple[list[int], bool]:
-    """Numbers of up to `limit` jobs of these states that match, oldest first, and whether there are more."""
+    after: str | None = None,
+) -> tuple[list[Row], bool]:
+    """(id, number) of up to `limit` jobs of these states that match, oldest first, and whether there are more. `after`: those
+    past this id come first, then the others, so that a call that goes on from another finds what it looks for at once."""
     kept = tuple(state for state in states if not where.states or state in where.states)
     if not kept:
         return [], False
     narrowed = msgspec.structs.replace(where, states=kept)
-    found: list[int] = []
-    cursor: str | None = None
-    while True:
-        need = limit + 1 - len(found)
-        rows, cursor = _page(view, narrowed, cursor, need, tables, "id, n", newest=False, extra=extra)
-        found += [n for _, n in rows]
-        if cursor is None or len(found) > limit:
-            return found[:limit], len(found) > limit
+    found: list[Row] = []
+    for start, end in ((after, None),) if after is None else ((after, None), (None, after)):
+        cursor = start
+        while True:
+            need = limit + 1 - len(found)
+            rows, cursor = _page(view, narrowed, cursor, need, tables, "id, n", newest=False, extra=extra)
+            found += rows if end is None else [row for row in rows if row[0] <= end]
+            if len(found) > limit:
+                return found[:limit], True
+            if cursor is None or (end is not None and cursor >= end):
+                break
+    return found, False
 
 
 def _page(
@@ -122,7 +127,10 @@ def _page(
     direction, sign = ("desc", "<") if newest else ("asc", ">")
     past = f"id {sign} ?" if cursor is not None else "true"
     at = [cursor] if cursor is not None else []
-    chosen = _chosen(view, where, tables)
+    chosen = _chosen(view, where, tables, newest)
+    if where.tags and (chosen is None or where.ids):
+        tagged = f"select 1 from {tables['tag']} where job = n and tag in (select value from json_each(?))"
+        wanted.add(f"exists ({tagged})", packed(list(where.tags)))
     if chosen is not None:
         source, values = chosen
         terms = f"n in ({source}) and {past} and {wanted.sql()}"
@@ -142,13 +150,16 @@ def _page(
     return rows, None if end is None else end[0]
 
 
-def _chosen(view: View, where: Where, tables: dict[str, str]) -> tuple[str, list[Any]] | None:
-    """A source of job numbers that is small: the named ids, a tag, or states that hold few jobs now."""
+def _chosen(view: View, where: Where, tables: dict[str, str], newest: bool) -> tuple[str, list[Any]] | None:
+    """A source of job numbers that is small: the named ids, tags, or states that hold few jobs now. A command has no use for
+    tags of many jobs, all of which it would read again at each call."""
     if where.ids:
         return f"select n from {tables['job']} where id in (select value from json_each(?))", [packed(list(where.ids))]
     if where.tags:
-        wanted = list(dict.fromkeys(where.tags))
-        return f"select job from {tables['tag']} where tag in (select value from json_each(?))", [packed(wanted)]
+        source = f"select job from {tables['tag']} where tag in (select value from json_each(?))"
+        values = [packed(list(dict.fromkeys(where.tags)))]
+        is_large = not newest and view.db.execute(f"{source} limit 1 offset {SCANNED}", values).fetchone() is not None
+        return None if is_large else (source, values)
     if not where.states or any(getattr(where, name) is not None for name in _INDEXED):
         return None
     held: dict[str, int] = {}

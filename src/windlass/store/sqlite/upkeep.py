@@ -84,8 +84,8 @@ def prune(tx: Tx, retention: Retention, limit: int) -> int:
         if chosen:
             remove(tx, chosen)
             left -= len(chosen)
-        if left <= 0:
-            break
+        if left <= 0:  # there is more: what does not hang on jobs is looked through once, by the last call
+            return limit
     if retention.metrics is not None:
         tx.run("prune_tally", ((tx.now - retention.metrics) // MINUTE * MINUTE,))
     if retention.audit is not None:

@@ -1,8 +1,8 @@
 -- Operators' acts: on jobs, queues, schedules and small records.
 -- name: targets
 select n, id, queue, state, priority, ord, ukey, umode, cancelling, signal from {job} where n in (select value from json_each(?))
--- name: has_dependents
-select exists (select 1 from {edge} where parent = ?)
+-- name: with_dependents
+select value from json_each(?) where exists (select 1 from {edge} where parent = value)
 -- name: flag
 update {job} set cancelling = ?2 where n = ?1
 -- name: requeue
