@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 import msgspec
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from windlass.errors import InvalidOption, InvalidStep
 from windlass.handler import Handler
 from windlass.iterable import Checkpoints
 from windlass.job import Claim, Job, NewJob
+from windlass.observe.carrying import carrying
 from windlass.outcome import Membership, RunOptions
 from windlass.parents import NO_PARENTS, Parents
 from windlass.ref import JobRef

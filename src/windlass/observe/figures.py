@@ -10,7 +10,7 @@ import msgspec
 from windlass.clock import SECOND, Duration, Micros, instant, micros, moment
 from windlass.errors import InvalidOption
 from windlass.metrics import MINUTE
-from windlass.observe.frames import DAY, HOUR, KEEP_DAYS, WIDTH, Cells, Frame, Step, Sums, frames, together
+from windlass.observe.frames import DAY, HOUR, KEEP_DAYS, WIDTH, Cells, Frame, Step, Sums, finer, frames, together
 from windlass.queue import check_name
 from windlass.store.protocol import Store
 
@@ -114,7 +114,9 @@ async def read_metrics(
     queues = () if queue is None else (check_name(queue, "queue"),)
     kinds = () if kind is None else (check_name(kind, "kind"),)
     span = _span(await store.now(), last, since, until, step)
-    found = await frames(store, span.since, span.until, span.now, most=span.step, queues=queues, kinds=kinds)
+    found = await frames(
+        store, span.since, span.until, span.now, minutes=span.step == "minute", queues=queues, kinds=kinds
+    )
     cells = together(found)
     return Metrics(
         since=moment(span.since),
@@ -125,7 +127,7 @@ async def read_metrics(
         kinds=tuple(_figures(sums, span, queue, name) for name, sums in _by(cells, 1)),
         pairs=tuple(_figures([sums], span, *key) for key, sums in sorted(cells.items())),
         step=span.step,
-        series=_series(found, span),
+        series=_series(await finer(store, found, span.step, queues, kinds), span),
     )
 
 
@@ -214,14 +216,13 @@ def _series(found: Sequence[Frame], span: _Span) -> tuple[SeriesPoint, ...]:
     for frame in found:
         sums = steps[frame.start // width * width]
         for cell in frame.cells.values():
-            sums.add(cell)
+            sums.add_plain(cell)
     return tuple(_point(at, sums) for at, sums in steps.items())
 
 
 def _point(at: Micros, sums: Sums) -> SeriesPoint:
     ends = sums.ends.get
-    ran = sum(sums.took.values())
-    waited = sum(sums.waited.values())
+    timed = sums.timed
     return SeriesPoint(
         at=moment(at),
         completed=ends("complete", 0),
@@ -229,8 +230,8 @@ def _point(at: Micros, sums: Sums) -> SeriesPoint:
         cancelled=ends("abort", 0),
         retries=ends("retry", 0),
         rescues=ends("rescue", 0),
-        run_average=round(sums.took_sum / ran / SECOND, 6) if ran else None,
-        wait_average=round(sums.waited_sum / waited / SECOND, 6) if waited else None,
+        run_average=round(sums.took_sum / timed / SECOND, 6) if timed else None,
+        wait_average=round(sums.waited_sum / timed / SECOND, 6) if timed else None,
     )
 
 

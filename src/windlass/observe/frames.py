@@ -66,12 +66,28 @@ class Sums:
     def add(self, other: "Sums") -> None:
         """Add what another holds."""
         for mine, theirs in ((self.took, other.took), (self.waited, other.waited)):
+            if not mine:
+                mine.update(theirs)
+                continue
+            known = mine.get
             for number, n in theirs.items():
-                mine[number] = mine.get(number, 0) + n
+                mine[number] = known(number, 0) + n
         for name, n in other.ends.items():
             self.ends[name] = self.ends.get(name, 0) + n
         self.took_sum += other.took_sum
         self.waited_sum += other.waited_sum
+
+    def add_plain(self, other: "Sums") -> None:
+        """The same without histograms."""
+        for name, n in other.ends.items():
+            self.ends[name] = self.ends.get(name, 0) + n
+        self.took_sum += other.took_sum
+        self.waited_sum += other.waited_sum
+
+    @property
+    def timed(self) -> int:
+        """Attempts whose times were taken: all but those given back and those whose worker was lost (`metrics.tally`)."""
+        return sum(n for name, n in self.ends.items() if name not in ("release", "rescue"))
 
 
 Cells: TypeAlias = dict[tuple[str, str], Sums]
@@ -92,13 +108,14 @@ class _Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     queue: str
     kind: str
     ends: dict[str, int]
-    took: list[int]
-    waited: list[int]
+    took: msgspec.Raw
+    waited: msgspec.Raw
     took_sum: int
     waited_sum: int
 
 
 _READ = msgspec.json.Decoder(list[_Cell])
+_HISTOGRAM = msgspec.json.Decoder(list[int])
 
 
 async def frames(
@@ -107,26 +124,49 @@ async def frames(
     until: Micros,
     now: Micros,
     *,
-    most: Step = "day",
+    most: Literal["hour", "day"] = "day",
+    minutes: bool = False,
     queues: tuple[str, ...] = (),
     kinds: tuple[str, ...] = (),
 ) -> list[Frame]:
-    """Frames that together make up [`since`, `until`), whole minutes, none wider than `most`; empty stretches are left out."""
+    """Frames that together make up [`since`, `until`), whole minutes, none wider than `most`; empty stretches are left out.
+    `minutes`: what is no whole hour comes as single minutes; else as the part of its hour."""
     found: list[Frame] = []
     rest = [(since, until)]
     if most == "day":
         days, rest = _whole(since, until, DAY, now)
         found += await _days(store, days, now)
-    if most != "minute":
-        parts = [_whole(start, end, HOUR, now) for start, end in rest]
-        rest = [edge for _, edges in parts for edge in edges]
-        found += await _hours(store, [hour for hours, _ in parts for hour in hours])
+    parts = [_whole(start, end, HOUR, now) for start, end in rest]
+    found += await _hours(store, [hour for hours, _ in parts for hour in hours])
+    rest = [edge for _, edges in parts for edge in edges]
     chosen = [_only(frame, queues, kinds) for frame in found]
     for start, end in rest:
         query = MetricQuery(since=start, until=end, queues=queues, kinds=kinds)
         points = await store.metrics(query)
-        chosen += _added_up(points, MINUTE) if most == "minute" else _one(points, start, end)
+        chosen += _added_up(points, MINUTE if minutes else HOUR)
     return sorted((frame for frame in chosen if frame.cells), key=lambda frame: frame.start)
+
+
+async def finer(
+    store: Store, found: Sequence[Frame], step: Step, queues: tuple[str, ...] = (), kinds: tuple[str, ...] = ()
+) -> list[Frame]:
+    """The same frames in steps, those that are wider read again: without histograms, which are nine tenths of it all."""
+    fine = [frame for frame in found if frame.width <= WIDTH[step]]
+    wide = [frame for frame in found if frame.width > WIDTH[step]]
+    if step == "hour":
+        hours = [hour for frame in wide for hour in range(frame.start, frame.start + frame.width, HOUR)]
+        fine += [_only(frame, queues, kinds) for frame in await _hours(store, hours, shapes=False)]
+    elif step == "minute":
+        for frame in wide:
+            query = MetricQuery(
+                since=frame.start,
+                until=frame.start + frame.width,
+                queues=queues,
+                kinds=kinds,
+                names=(*sorted(_ENDS), "took_sum", "waited_sum"),
+            )
+            fine += _added_up(await store.metrics(query), MINUTE)
+    return fine
 
 
 async def fold(store: Store, back: Micros) -> int:
@@ -170,8 +210,8 @@ async def _days(store: Store, starts: Sequence[Micros], now: Micros) -> list[Fra
     return [Frame(start, DAY, cells) for start, cells in {**found, **fresh}.items()]
 
 
-async def _hours(store: Store, starts: Sequence[Micros]) -> list[Frame]:
-    found = [Frame(start, HOUR, cells) for start, cells in await _records(store, HOURS, starts)]
+async def _hours(store: Store, starts: Sequence[Micros], *, shapes: bool = True) -> list[Frame]:
+    found = [Frame(start, HOUR, cells) for start, cells in await _records(store, HOURS, starts, shapes=shapes)]
     known = {frame.start for frame in found}
     for start, end in _runs([start for start in starts if start not in known]):
         made = _added_up(await store.metrics(MetricQuery(since=start, until=end)), HOUR)
@@ -205,12 +245,6 @@ def _added_up(points: Iterable[Point], width: Micros) -> list[Frame]:
     return [Frame(start, width, cells) for start, cells in made.items()]
 
 
-def _one(points: Sequence[Point], start: Micros, end: Micros) -> list[Frame]:
-    """All points of less than an hour as a single frame."""
-    cells = together(_added_up(points, end - start))
-    return [Frame(start, end - start, cells)]
-
-
 def _only(frame: Frame, queues: tuple[str, ...], kinds: tuple[str, ...]) -> Frame:
     if not queues and not kinds:
         return frame
@@ -222,11 +256,13 @@ def _only(frame: Frame, queues: tuple[str, ...], kinds: tuple[str, ...]) -> Fram
     return Frame(frame.start, frame.width, chosen)
 
 
-async def _records(store: Store, space: str, starts: Sequence[Micros]) -> list[tuple[Micros, Cells]]:
+async def _records(
+    store: Store, space: str, starts: Sequence[Micros], *, shapes: bool = True
+) -> list[tuple[Micros, Cells]]:
     found: list[tuple[Micros, Cells]] = []
     for at in range(0, len(starts), _AT_ONCE):
         for record in await store.records(space, [str(start) for start in starts[at : at + _AT_ONCE]]):
-            found.append((int(record.key), read_cells(record.text or "[]")))
+            found.append((int(record.key), read_cells(record.text or "[]", shapes=shapes)))
     return found
 
 
@@ -247,20 +283,22 @@ def text_of(cells: Cells) -> str:
     return msgspec.json.encode(stored).decode()
 
 
-def read_cells(text: str) -> Cells:
-    """The cells of a record."""
+def read_cells(text: str, *, shapes: bool = True) -> Cells:
+    """The cells of a record, with their histograms or without."""
     cells: Cells = {}
     for cell in _READ.decode(text):
         sums = cells[cell.queue, cell.kind] = Sums()
         sums.ends = cell.ends
-        sums.took, sums.waited = _pairs(cell.took), _pairs(cell.waited)
+        if shapes:
+            sums.took, sums.waited = _pairs(cell.took), _pairs(cell.waited)
         sums.took_sum, sums.waited_sum = cell.took_sum, cell.waited_sum
     return cells
 
 
-def _flat(histogram: dict[int, int]) -> list[int]:
-    return [number for pair in sorted(histogram.items()) for number in pair]
+def _flat(histogram: dict[int, int]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode([number for pair in sorted(histogram.items()) for number in pair]))
 
 
-def _pairs(flat: Sequence[int]) -> dict[int, int]:
+def _pairs(text: msgspec.Raw) -> dict[int, int]:
+    flat = _HISTOGRAM.decode(text)
     return dict(zip(flat[::2], flat[1::2], strict=True))
