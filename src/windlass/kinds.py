@@ -138,6 +138,11 @@ class Kinds:
         """The names of the kinds that this app runs, without the built-in ones."""
         return tuple(sorted(name for name in self._handlers if not name.startswith(BUILT_IN)))
 
+    def of_queue(self, queue: str) -> set[str]:
+        """The names of the kinds that this app runs, declares or has learnt, whose jobs go to that queue."""
+        known = {**self._published, **self._declared, **self._handlers}
+        return {name for name, handler in known.items() if handler.queue == queue}
+
     def unknown(self, name: str, published: Iterable[str] = ()) -> UnknownKind:
         """The error for a kind that nobody names."""
         known = sorted({*self._handlers, *self._declared, *self._published, *published})

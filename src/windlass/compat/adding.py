@@ -32,12 +32,11 @@ async def find_handler(app: Windlass, queue: str, name: str | None = None) -> Ha
         return alike
     if named is not None:
         return named
-    infos = {info.name: info.queue for info in await app.published_kinds()}
-    infos |= {kind: app.handlers[kind].queue for kind in app.kinds.own()}
-    inside = [kind for kind, place in infos.items() if place == queue]
+    infos = await app.published_kinds()
+    inside = app.kinds.of_queue(queue) | {info.name for info in infos if info.queue == queue}
     if name is None and len(inside) == 1:
-        return await app.find_kind(inside[0])
-    raise app.kinds.unknown(name or queue, infos)
+        return await app.find_kind(inside.pop())
+    raise app.kinds.unknown(name or queue, [info.name for info in infos])
 
 
 async def make_job(app: Windlass, queue: str, wish: Wish) -> NewJob[Any]:
