@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from tests.servers import PostgresServer
-from tests.store.kit import HOUR, LEASE, Hand, counted, end, fresh_id, get, new, promote_all, put, state_of
+from tests.store.kit import HOUR, LEASE, Hand, all_ids, counted, end, fresh_id, get, new, promote_all, put, state_of
 from tests.store.places import postgres_server
 from tests.waiting import until
 from windlass.errors import InvalidArgs, SchemaMismatch, StoreReadOnly, StoreUnavailable
@@ -20,7 +20,7 @@ from windlass.lease import ClaimRequest
 from windlass.outcome import Verdict, completed
 from windlass.query import Action, Command, Where
 from windlass.states import Event, State
-from windlass.store.postgres import migrate
+from windlass.store.postgres import filters, migrate
 from windlass.store.postgres.engine import PostgresStore
 
 _numbers = itertools.count(1)
@@ -243,6 +243,55 @@ async def test_no_finish_or_heartbeat_starts_from_the_leases() -> None:
             await theirs.complete(*claims[:25])
             await theirs.finish(*(end(claim, Event.RETRY) for claim in claims[25:]))
             assert await _index_scans(other, "job_leased") == before
+
+
+async def test_each_call_of_a_command_by_filter_costs_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million jobs are a thousand calls; were each to begin at the first job, the last would pass over a million."""
+    monkeypatch.setattr(filters, "SCANNED", 20)
+    async with opened() as store:
+        await put(store, *(new() for _ in range(600)))
+        for action, state in (
+            (Action.CANCEL, State.WAITING),
+            (Action.REQUEUE, State.CANCELLED),
+            (Action.DELETE, State.WAITING),
+        ):
+            if action is Action.DELETE:
+                await store.command(
+                    Command(action=Action.CANCEL), Where(ids=tuple(await all_ids(store, Where()))), 600, "me"
+                )
+                state = State.CANCELLED
+            read: list[int] = []
+            more, done = True, 0
+            while more:
+                before = await _entries_read(store)
+                answer = await store.command(Command(action=action), Where(states=(state,)), 20, "me")
+                read.append(await _entries_read(store) - before)
+                more, done = answer.more, done + len(answer.done)
+            assert done == 600
+            assert len(read) == 30
+            assert max(read[1:-2]) <= 2 * read[0], (action, read)
+
+
+async def test_a_command_by_filter_finds_what_came_to_match_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "SCANNED", 5)
+    async with opened() as store:
+        ids = await put(store, *(new() for _ in range(30)))
+        cancel, waiting = Command(action=Action.CANCEL), Where(states=(State.WAITING,))
+        first = await store.command(cancel, waiting, 20, "me")
+        assert first.more
+        await store.command(Command(action=Action.REQUEUE), Where(ids=(ids[0],)), 1, "me")
+        rest = await store.command(cancel, waiting, 20, "me")
+        assert set(first.done) | set(rest.done) == set(ids)
+        assert (len(rest.done), rest.more) == (11, False)
+
+
+async def _entries_read(store: PostgresStore) -> int:
+    opened_ = store._opened
+    assert opened_ is not None
+    async with opened_.database.pool.use() as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        text = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE schemaname = $1 AND relname = 'job'"
+        return await connection.fetchval(text, store._namespace)
 
 
 async def _index_scans(store: PostgresStore, index: str) -> int:

@@ -19,6 +19,7 @@ _SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
     "plan_cache_mode": "force_generic_plan",
     # A process that freezes inside a transaction (SIGSTOP, a paused VM) would keep its jobs' rows locked, and rescue passes
     # over locked rows: its jobs would wait until it thaws. Ours last milliseconds; one that is ended so is made again.

@@ -18,23 +18,33 @@ from windlass.store.postgres.filters import Pager, Terms, literal
 from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
 
+_MOST_REACHED = 100
+
 
 class Commander:
-    """Commands of one handle, each in one transaction."""
+    """Commands of one handle, each in one transaction. Remembers how far a command that answered `more` has come: its next call
+    begins there, or a million jobs would be passed over again by each of a thousand calls."""
 
     def __init__(self, database: Database, claimer: Claimer) -> None:
         self._db = database
         self._claimer = claimer
+        self._reached: dict[tuple[Command, Where], str] = {}
 
     async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
-        async def act(connection: Connection) -> tuple[Commanded, set[str]]:
-            one = _Act(self._db, connection, command, where)
-            return await one.run(limit, actor), one.topics
+        start = self._reached.pop((command, where), None)
 
-        commanded, topics = await self._db.write(act)
-        if "ready" in topics:
+        async def act(connection: Connection) -> tuple[Commanded, _Act]:
+            one = _Act(self._db, connection, command, where)
+            return await one.run(limit, actor, start), one
+
+        commanded, one = await self._db.write(act)
+        if one.reached is not None:
+            if len(self._reached) >= _MOST_REACHED:
+                del self._reached[next(iter(self._reached))]
+            self._reached[command, where] = one.reached
+        if "ready" in one.topics:
             self._claimer.floors.forget()
-        self._db.bell.ring(*topics)
+        self._db.bell.ring(*one.topics)
         return commanded
 
 
@@ -50,9 +60,11 @@ class _Act:
         self.flagged: list[str] = []
         self.refused: dict[str, str] = {}
         self.topics: set[str] = set()
+        self.reached: str | None = None
+        """Up to here no more jobs match, but for those that came to match meanwhile."""
 
-    async def run(self, limit: int, actor: str) -> Commanded:
-        rows, more = await self._chosen(limit)
+    async def run(self, limit: int, actor: str, start: str | None) -> Commanded:
+        rows, more = await self._chosen(limit, start)
         if rows:
             await self._apply(rows)
         count = len(self.done) + len(self.flagged)
@@ -61,7 +73,7 @@ class _Act:
         refused = self.refused if self._where.ids else {}
         return Commanded(done=tuple(self.done), flagged=tuple(self.flagged), refused=refused, more=more)
 
-    async def _chosen(self, limit: int) -> tuple[list[tuple[str, State]], bool]:
+    async def _chosen(self, limit: int, start: str | None) -> tuple[list[tuple[str, State]], bool]:
         """The jobs to act on, locked in the order of their ids. By name: whatever their state, so that a refusal can say why."""
         where, allowed = self._where, actionable(self._command.action)
         more = False
@@ -73,7 +85,7 @@ class _Act:
             kept = tuple(state for state in allowed if not where.states or state in where.states)
             if not kept:
                 return [], False
-            ids, more = await self._candidates(msgspec.structs.replace(where, states=kept), limit)
+            ids, more = await self._candidates(msgspec.structs.replace(where, states=kept), limit, start)
         rows = await self._connection.fetch(self._db.sql["command.targets"], ids)
         if where.ids:
             match = await self._matching(ids)
@@ -90,16 +102,24 @@ class _Act:
                 self.refused[id] = f"is {state}"
         return chosen, more
 
-    async def _candidates(self, where: Where, limit: int) -> tuple[list[str], bool]:
-        """Ids of up to `limit` jobs, oldest first, and whether there are more."""
+    async def _candidates(self, where: Where, limit: int, start: str | None) -> tuple[list[str], bool]:
+        """Ids of up to `limit` jobs, oldest first from `start` on and then those up to it; and whether there are more."""
         pager = Pager(self._db, where, self._unaffected(), newest=False)
+        found = await self._found(pager, start, None, limit + 1)
+        if len(found) > limit:
+            self.reached = found[limit - 1]
+        elif start is not None:
+            found += await self._found(pager, None, start, limit + 1 - len(found))
+        return found[:limit], len(found) > limit
+
+    async def _found(self, pager: Pager, cursor: str | None, last: str | None, most: int) -> list[str]:
+        """Ids beyond the cursor, up to `last`."""
         found: list[str] = []
-        cursor: str | None = None
         while True:
-            ids, cursor = await pager.page(self._connection, cursor, limit + 1 - len(found))
-            found += ids
-            if cursor is None or len(found) > limit:
-                return found[:limit], len(found) > limit
+            ids, cursor = await pager.page(self._connection, cursor, most - len(found))
+            found += ids if last is None else [id for id in ids if id <= last]
+            if cursor is None or len(found) >= most or (last is not None and cursor >= last):
+                return found
 
     def _unaffected(self) -> tuple[str, Sequence[Any]] | None:
         """A condition that leaves out what the command would not change; else `more` would hold for ever."""
