@@ -14,13 +14,12 @@ from windlass.cli.target import Target
 from windlass.clock import SECOND, Micros, host_now
 from windlass.errors import SchemaMismatch, StoreError, StoreUnavailable
 from windlass.lease import WorkerInfo
+from windlass.observe.health import read_health
 from windlass.query import Where
 from windlass.states import State
 from windlass.store.protocol import Store
 
 SAMPLE = 1_000
-IDLE = 60 * SECOND
-"""A worker with room that claimed nothing for so long while its queues have jobs is stuck."""
 SKEW = 2 * SECOND
 
 
@@ -54,6 +53,8 @@ class Ward(NamedTuple):
     """Kinds of waiting jobs -> the queues they wait in (a sample)."""
     holders: frozenset[str]
     """Workers that hold active jobs (a sample)."""
+    stuck: frozenset[str]
+    """Workers with room that take none of the jobs that nothing holds back."""
 
 
 def examine(target: Target) -> Checkup:
@@ -112,7 +113,18 @@ async def _look(store: Store, flags: str) -> Ward:
         workers=workers,
         kinds=await _waiting_kinds(store, waiting, workers),
         holders=frozenset(job.worker for job in active.items if job.worker),
+        stuck=await _stuck_workers(store),
     )
+
+
+async def _stuck_workers(store: Store) -> frozenset[str]:
+    """Health knows of limits, breakers and pauses: who only obeys those is idle."""
+
+    async def here() -> Store:
+        return store
+
+    health = await read_health(here)
+    return frozenset(worker.id for worker in health.workers if worker.state == "stuck")
 
 
 async def _waiting_kinds(store: Store, waiting: dict[str, int], workers: Sequence[WorkerInfo]) -> dict[str, set[str]]:
@@ -192,10 +204,9 @@ def _silent(ward: Ward) -> Iterator[Finding]:
 
 def _stuck(ward: Ward) -> Iterator[Finding]:
     for worker in ward.workers:
-        served = [q for q, n in ward.waiting.items() if n and q not in ward.paused and _serves(worker, q)]
-        since = ward.now - (worker.claimed_at or worker.started_at)
-        if served and since > IDLE and ward.now - worker.seen_at <= worker.lease and worker.state == "running":
-            text = f"worker {worker.id} took no job for {span(since / SECOND)} while {served[0]} has waiting ones"
+        if worker.id in ward.stuck:
+            since = ward.now - (worker.claimed_at or worker.started_at)
+            text = f"worker {worker.id} took no job for {span(since / SECOND)} while some wait that nothing holds back"
             look = f"windlass jobs ls{ward.flags} --state active"
             mend = f"its {worker.running} running jobs may hang: {look}, or restart pid {worker.pid}"
             yield Finding("warning", "stuck-worker", text, mend)
