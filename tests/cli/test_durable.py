@@ -2,7 +2,7 @@
 
 from tests.cli.terminal import Shell
 
-APP = '''
+APP = """
 from windlass import Context, Windlass
 
 app = Windlass("sqlite:///orders.db")
@@ -12,7 +12,7 @@ app = Windlass("sqlite:///orders.db")
 async def orders(ctx: Context, item: str) -> list[object]:
     reserved = await ctx.step("reserve", lambda: {"item": item})
     return [reserved, await ctx.wait_for("approval", timeout="1h")]
-'''
+"""
 
 
 def test_a_signal_from_the_shell(shell: Shell) -> None:
@@ -24,6 +24,8 @@ def test_a_signal_from_the_shell(shell: Shell) -> None:
     assert "blocked (waits for approval)" in told
     assert 'reserve: {"item":"anvil"}' in told and "signal approval: until" in told
     assert shell.run("jobs", "signal", *a, id, "approval", "{not json").code == 2
+    wrong = shell.ok("jobs", "signal", *a, id, "aproval")
+    assert "kept until the job asks for it; now it waits for 'approval'" in wrong.err
     assert shell.ok("jobs", "signal", *a, id, "approval", '{"by": "ann"}', "-o", "json").json["delivery"] == "woken"
     shell.ok("worker", *a, "--until-idle")
     shown = shell.ok("jobs", "show", *a, id, "-o", "json").json

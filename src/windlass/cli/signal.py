@@ -35,16 +35,22 @@ def read_data(text: str) -> Any:
 def hand(target: Target, id: str, name: str, data: Any, form: Plain) -> None:
     """Hand it over and say what became of it; exit code 1 when the job has ended."""
 
-    async def act(store: Store) -> Delivery:
+    async def act(store: Store) -> tuple[Delivery, str]:
         async def opened() -> Store:
             return store
 
-        return await Jobs(opened).signal(id, name, data, actor=actor())
+        jobs = Jobs(opened)
+        delivery = await jobs.signal(id, name, data, actor=actor())
+        if delivery is not Delivery.KEPT:
+            return delivery, ""
+        # A misspelt name would be kept as well, so say what the job waits for.
+        waiting = (step for step in await jobs.steps(id) if step.what == "signal" and not step.done)
+        return delivery, next((f"; now it waits for {step.name!r}" for step in waiting), "")
 
-    delivery = with_store(target, act)
+    delivery, waits = with_store(target, act)
     if form is Plain.JSON:
         emit_json({"id": id, "signal": name, "delivery": str(delivery)})
     else:
-        note(_SAID[delivery])
+        note(_SAID[delivery] + waits)
     if delivery is Delivery.OVER:
         raise typer.Exit(1)
