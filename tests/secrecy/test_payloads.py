@@ -99,8 +99,10 @@ async def test_keys_of_jobs_are_made_of_keyed_hashes(place: Place) -> None:
         assert again.id == first.id
         assert (await app.jobs.get(first.id)).unique != other.kind("single").job(CANARY).unique
         rotated = make_app(place, Keys({"two": SECOND, "one": FIRST}))
+        behind = make_app(place, Keys({"one": FIRST, "two": SECOND})).kind("single").job(CANARY).unique
         kept = rotated.kind("single").job(CANARY).unique
         assert kept is not None
+        assert behind == kept
         assert kept.key == (await app.jobs.get(first.id)).unique
 
 

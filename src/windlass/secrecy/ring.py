@@ -26,8 +26,8 @@ class Keys:
     """`Keys({"2026-11": text, "2025-11": older})`, or the same as text, `"2026-11:<text>,2025-11:<text>"`.
 
     A key is 32 random bytes as URL-safe base64 (`windlass encryption generate`). The first encrypts; every one decrypts, so
-    that a new key goes in front and an old one leaves when nothing is encrypted with it any more. The last one makes the
-    keyed hashes of unique, cache and limit keys, which therefore stay the same when a key is put in front.
+    that a new key goes in front and an old one leaves when nothing is encrypted with it any more. The one whose id sorts
+    first makes the keyed hashes of unique, cache and limit keys: with dates as ids the oldest, wherever a new one is put.
     """
 
     __slots__ = ("_keys", "_lookup", "_writes")
@@ -38,7 +38,7 @@ class Keys:
         if not self._keys:
             raise _bad("encryption", "at least one key", "`windlass encryption generate` makes one")
         self._writes = next(iter(self._keys))
-        self._lookup = hmac.digest(list(self._keys.values())[-1], _LOOKUP, sha256)
+        self._lookup = hmac.digest(self._keys[min(self._keys)], _LOOKUP, sha256)
 
     def __repr__(self) -> str:
         return f"Keys({', '.join(self._keys)})"
