@@ -146,4 +146,5 @@ def _led(command: str, flags: str) -> str:
 
 
 def _paint(word: Any) -> str:
-    return f"\x1b[{_COLOURS[word]}m{word}\x1b[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else str(word)
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"\x1b[{_COLOURS[word]}m{word}\x1b[0m" if coloured else str(word)
