@@ -127,6 +127,16 @@ async def test_words_of_the_paths_name_no_new_queue(memory: Place, word: str) ->
         assert (await client.post("/api/v1/jobs", json={"kind": word})).status_code == 202
 
 
+async def test_what_there_is_not_yet_is_said(memory: Place) -> None:
+    async with founded(memory) as door:
+        client = await door.as_("admin")
+        for word in ("removeOnComplete", "removeOnFail", "webhookUrl", "alert"):
+            for body in ({"data": {"a": 1}, word: 1}, {"data": {"a": 1}, "options": {word: 1}}):
+                found = problem(await client.post("/api/jobs/add", json=body), 501, "not-available")
+                assert found["errors"][0]["pointer"] == f"/{word}"
+        assert (await client.get("/api/v1/jobs")).json()["items"] == []
+
+
 async def test_they_can_be_switched_off(memory: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     async with founded(memory, founding="off") as door:
         client = await door.as_("admin")

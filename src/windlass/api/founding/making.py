@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -17,10 +17,21 @@ from windlass.ids import new_id
 from windlass.retry import Backoff
 from windlass.unique import Unique
 
+MISSING: Mapping[str, str] = {
+    "removeOnComplete": "retention of a single job; WINDLASS_KEEP_COMPLETED_COUNT is the installation's",
+    "removeOnFail": "retention of a single job; WINDLASS_KEEP_FAILED_COUNT is the installation's",
+    "webhook": "webhooks",
+    "webhookUrl": "webhooks",
+    "callbackUrl": "webhooks",
+    "alert": "alerts",
+}
+"""What a request may ask for beside its data and nothing here does yet: said, rather than ignored."""
+
 
 async def create(call: Call, place: str, body: Mapping[str, Any], *, queue: bool) -> Reply[dict[str, Any]]:
     """Store the job that a body describes: of the type `place`, or (`queue`) in the queue of that name."""
     refuse_reserved(place)
+    refuse_missing(body)
     wish = read_wish(body)
     spec = await spec_of(call, place, wish, queue=queue)
     made = await store_one(call, await Maker(call).one(spec))
@@ -41,6 +52,7 @@ async def create(call: Call, place: str, body: Mapping[str, Any], *, queue: bool
 async def recur(call: Call, place: str, body: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
     """Store a schedule that makes the job of a body again and again."""
     refuse_reserved(place)
+    refuse_missing(body)
     spec = await spec_of(call, place, read_wish(body), queue=False)
     own = {name: getattr(spec, name) for name in JobOptionsSpec.__struct_fields__}
     job = await Maker(call).one(JobOptionsSpec(**own))
@@ -111,6 +123,16 @@ def refuse_reserved(place: str) -> None:
     if place in RESERVED:
         why = f"no queue and no job type may be called {place!r} here: the word is part of these paths"
         raise Problem(422, "reserved-name", why, mend="choose another name, or use /api/v1, which reaches any")
+
+
+def refuse_missing(body: Mapping[str, Any]) -> None:
+    """Refuse what there is not yet. In a body without `data` these words are data."""
+    options: Any = body.get("options")
+    asked = {*body, *cast("Mapping[str, Any]", options if isinstance(options, Mapping) else {})}
+    words = sorted(asked & set(MISSING)) if isinstance(body.get("data"), Mapping) else []
+    if words:
+        flaws = [Flaw(f"there is no such thing yet: {MISSING[word]}", "not-available", f"/{word}") for word in words]
+        raise Problem(501, "not-available", f"not available yet: {MISSING[words[0]]}", flaws=flaws)
 
 
 def unfit(pointer: str, message: str) -> Problem:
