@@ -14,7 +14,7 @@ from windlass.job import Ahead, Edge, NewJob, UniqueKey
 from windlass.lease import Delivery, LogLine, Progress, Step
 from windlass.limit import Bound, LimitChange, Rate
 from windlass.metrics import MINUTE
-from windlass.query import Action, Page
+from windlass.query import Action, Page, Swap
 from windlass.queue import QueueChange
 from windlass.schedule import ScheduleRow
 from windlass.snapshot import Snapshot
@@ -147,6 +147,18 @@ async def test_limits_turns_and_steps_arrive(source: str, target: str) -> None:
         assert len(await Hand(fresh, "there").drain()) == 1, "one of the three runs at a time"
         assert [(step.name, step.value) for step in await fresh.steps(durable.id)] == [("charge", "17")]
         assert await fresh.signal(durable.id, "approval", "true", "ops") is Delivery.WOKEN
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids=["-to-".join(pair) for pair in PAIRS])
+async def test_records_arrive_and_leave_those_of_the_target_alone(source: str, target: str) -> None:
+    async with stores(source, target) as (old, fresh):
+        await old.exchange([Swap(space="pinned", key=f"q{n}", text=f'"{n}"') for n in range(3)])
+        await old.exchange([Swap(space="other", key="q", text="1")])
+        await fresh.exchange([Swap(space="pinned", key="q1", text='"new"')])
+        await move(old, fresh, spaces=("pinned",))
+        texts = {record.key: record.text for record in await fresh.records("pinned")}
+        assert texts == {"q0": '"0"', "q1": '"new"', "q2": '"2"'}
+        assert await fresh.records("other") == []
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=["-to-".join(pair) for pair in PAIRS])

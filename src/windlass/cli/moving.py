@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import typer
 
+from windlass.capacity import DECLARED, PINNED
 from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Chosen, Plain
 from windlass.cli.show import emit_facts, emit_json, note
@@ -16,6 +17,8 @@ from windlass.store.moving import Moved, Plan, move, plan
 from windlass.store.protocol import Store
 
 _EACH = 5_000
+_SPACES = (PINNED, DECLARED)
+"""Without them a deploy at the target would undo an operator's order of a queue, and not know which limits to take away."""
 
 
 class End(NamedTuple):
@@ -115,7 +118,7 @@ def move_engine(source: End, target: End, form: Plain) -> None:
 async def _move(source: End, target: End) -> tuple[Moved, tuple[str, str]]:
     async with _opened_source(source) as old, _opened(target) as fresh:
         expected = (await plan(old)).total
-        return await move(old, fresh, _Progress(expected)), (old.url, fresh.url)
+        return await move(old, fresh, _Progress(expected), _SPACES), (old.url, fresh.url)
 
 
 class _Progress:

@@ -5,14 +5,14 @@ The source is only read. A move that broke off is simply run again: known jobs a
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 import msgspec
 
 from windlass.clock import Micros
 from windlass.errors import StoreError, WorkersAlive
 from windlass.limit import KIND, QUEUE, LimitChange, LimitInfo
-from windlass.query import Count
+from windlass.query import Count, Swap
 from windlass.queue import QueueChange, QueueInfo
 from windlass.snapshot import Snapshot
 from windlass.states import LIVE, State
@@ -69,15 +69,20 @@ async def plan(source: Store) -> Plan:
     return Plan(sums, len(await source.schedules()), len(await _paused(source)), workers)
 
 
-async def move(source: Store, target: Store, tell: Callable[[int], None] = lambda _: None) -> Moved:
+async def move(
+    source: Store, target: Store, tell: Callable[[int], None] = lambda _: None, spaces: Iterable[str] = ()
+) -> Moved:
     """Copy everything that is not finished, and the dead letters, from `source` to `target` (both open), then read the target
     and compare. Raises `MoveRefused` while workers run, `MoveFailed` when the copies differ or the source changed meanwhile.
 
-    `tell` is called with the number of jobs copied so far. Active jobs (their workers are gone) arrive waiting.
+    `tell` is called with the number of jobs copied so far. `spaces`: whose small records are taken along, for good, whatever
+    their time was; those that the target has stay as they are. Active jobs (their workers are gone) arrive waiting.
     """
     await _refuse_workers(source, target)
     before = await _live(source)
     paused = await _copy_settings(source, target)
+    for space in spaces:
+        await _copy_records(source, target, space)
     sent: dict[str, bytes] = {}
     new = 0
     async for page in _pages(source):
@@ -151,6 +156,13 @@ async def _copy_settings(source: Store, target: Store) -> list[str]:
     if changes:
         await target.put_limits(changes, ACTOR)
     return await _paused(source)
+
+
+async def _copy_records(source: Store, target: Store, space: str) -> None:
+    records = [record for record in await source.records(space) if record.text is not None]
+    for at in range(0, len(records), PAGE):
+        part = records[at : at + PAGE]
+        await target.exchange([Swap(space=space, key=each.key, text=each.text, expect=0) for each in part])
 
 
 def _is_setting(limit: LimitInfo) -> bool:
