@@ -49,8 +49,8 @@ async def test_e08_cancel_own_job(memory: Place) -> None:
         assert (answer["success"], answer["state"]) == (True, "cancelled")
 
 
-async def test_e11_jobs_of_a_queue(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e11_jobs_of_a_queue(place: Place) -> None:
+    async with founded(place) as door:
         admin = await door.as_("admin")
         ids = [await uploaded(admin, contentId=str(n)) for n in range(3)]
         await made(admin)
@@ -89,8 +89,8 @@ async def test_e15_retry(memory: Place) -> None:
         assert (answer["success"], answer["id"], answer["state"], answer["attemptsMade"]) == (True, id, "waiting", 0)
 
 
-async def test_e16_create(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e16_create(place: Place) -> None:
+    async with founded(place) as door:
         client = await door.as_("operator")
         answer = await client.post("/api/jobs/video-generation", json=VIDEO)
         assert answer.status_code == 202
@@ -184,8 +184,8 @@ async def test_e22_delayed(memory: Place) -> None:
         assert flaw["errors"][0]["pointer"] == "/delay"
 
 
-async def test_e23_recurring(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e23_recurring(place: Place) -> None:
+    async with founded(place) as door:
         client = await door.as_("operator")
         body = {
             "jobType": "content-analysis",
@@ -199,9 +199,7 @@ async def test_e23_recurring(memory: Place) -> None:
         ref = await door.app.schedules.trigger(reply["recurringJobId"])
         job = await ref.job()
         assert (job.args, job.options["skip_cache"]) == (ANALYSIS, True)
-        problem(
-            await client.post("/api/jobs/recurring", json={**body, "cronExpression": "at noon"}), 422, "schedule"
-        )
+        problem(await client.post("/api/jobs/recurring", json={**body, "cronExpression": "at noon"}), 422, "schedule")
 
 
 async def test_e24_remove_recurring(memory: Place) -> None:
@@ -225,8 +223,8 @@ async def test_e25_history_of_a_user(memory: Place) -> None:
         problem(await ann.get("/api/jobs/user/bob/history"), 403, "out-of-reach")
 
 
-async def test_e43_enhanced(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e43_enhanced(place: Place) -> None:
+    async with founded(place) as door:
         client = await door.as_("operator")
         options = {"delay": 5000, "priority": {"level": "high", "weight": 10}}
         body = {"name": "tts-process", "data": SPEECH, "options": options}
@@ -240,8 +238,8 @@ async def test_e43_enhanced(memory: Place) -> None:
         assert automatic.priority == 10
 
 
-async def test_e47_retry_by_id(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e47_retry_by_id(place: Place) -> None:
+    async with founded(place) as door:
         admin = await door.as_("admin")
         failed = [await deployed(admin) for _ in range(2)]
         await door.app.drain()

@@ -46,8 +46,8 @@ async def test_e01_metrics_of_a_queue(memory: Place) -> None:
         problem(await admin.get("/api/jobs/metrics/queue/nowhere"), 404, "queue-not-found")
 
 
-async def test_e02_metrics_of_the_caller(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e02_metrics_of_the_caller(place: Place) -> None:
+    async with founded(place) as door:
         ann, bob = await door.as_(user="ann"), await door.as_(user="bob")
         await uploaded(ann)
         await uploaded(bob)
@@ -56,8 +56,8 @@ async def test_e02_metrics_of_the_caller(memory: Place) -> None:
         assert (found["userId"], found["total"], found["successful"], found["complete"]) == ("ann", 1, 1, True)
 
 
-async def test_e03_dead_letters(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e03_dead_letters(place: Place) -> None:
+    async with founded(place) as door:
         admin, user = await door.as_("admin"), await door.as_("user")
         temporary, permanent = await two_failures(door, admin)
         items = (await admin.get("/api/jobs/dead-letter?queueName=deploy-contract&limit=100")).json()["jobs"]
@@ -120,8 +120,8 @@ async def test_e13_statistics_of_a_queue(memory: Place) -> None:
         problem(await admin.get("/api/jobs/stats/nowhere"), 404, "queue-not-found")
 
 
-async def test_e26_statistics(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e26_statistics(place: Place) -> None:
+    async with founded(place) as door:
         admin = await door.as_("admin")
         await made(admin)
         await two_failures(door, admin)
@@ -187,8 +187,8 @@ async def test_e31_resume(memory: Place) -> None:
         assert (await client.get(f"/api/jobs/video-generation/{id}")).json()["state"] == "completed"
 
 
-async def test_e32_clear(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e32_clear(place: Place) -> None:
+    async with founded(place) as door:
         client = await door.as_("operator")
         done = await made(client)
         await door.app.drain()
@@ -287,8 +287,8 @@ async def test_e40_retry_an_item(memory: Place) -> None:
         assert (await client.post(f"{ENHANCED}/deploy-contract/dlq/{id}/retry")).json()["success"] is True
 
 
-async def test_e41_process_retries(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e41_process_retries(place: Place) -> None:
+    async with founded(place) as door:
         client = await door.as_("operator")
         id, _ = await two_failures(door, client)
         address = f"{ENHANCED}/deploy-contract/dlq/process-retries"
@@ -304,8 +304,8 @@ async def test_e41_process_retries(memory: Place) -> None:
         assert (await client.post(address)).json()["retried"] == [], "three times at most"
 
 
-async def test_e42_purge(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e42_purge(place: Place) -> None:
+    async with founded(place) as door:
         client = await door.as_("operator")
         id, _ = await two_failures(door, client)
         await hold(door, id, timedelta(days=31))
@@ -314,8 +314,8 @@ async def test_e42_purge(memory: Place) -> None:
         assert (await client.delete(f"{ENHANCED}/deploy-contract/dlq/purge")).json()["deleted"] == 2
 
 
-async def test_e44_priorities(memory: Place) -> None:
-    async with founded(memory) as door:
+async def test_e44_priorities(place: Place) -> None:
+    async with founded(place) as door:
         client = await door.as_("operator")
         await deployed(client)
         await deployed(client, environment="staging")
