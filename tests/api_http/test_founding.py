@@ -1,6 +1,7 @@
 """The table of founding paths: complete, closed as the canonical operations are, each reached by its own address."""
 
 import itertools
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from windlass.api.permissions import OPERATIONS, ROLES
 from windlass.compat.wording import RESERVED
 
 EVERY = operations()
+JSON = {"Content-Type": "application/json"}
 PATHS = """
 E01 GET /api/jobs/metrics/queue/{}             E02 GET /api/jobs/metrics/user
 E03 GET /api/jobs/dead-letter                  E04 POST /api/jobs/dead-letter/{}/retry
@@ -173,6 +175,37 @@ async def test_tenants_do_not_meet(memory: Place) -> None:
         assert (await blue.post("/api/jobs/dead-letter/cleanup", json={"days": 0})).json()["deleted"] == 0
         assert (await blue.post("/api/jobs/retry", json={"jobIds": [id]})).json()["retried"] == []
         assert str((await door.app.jobs.get(id)).state) == "failed"
+
+
+ODD = [None, 0, -1, 1.5, 1e300, True, "", "x", "\x00", "\ud800", [], [1], {}, {"x": {}}, "9" * 300]
+WORDS = [
+    "data", "options", "priority", "delay", "runAt", "attempts", "backoff", "retryStrategy", "timeout", "uniqueKey", "tags",
+    "userSubscription", "skipCache", "name", "userId", "projectId", "jobType", "queueName", "cronExpression", "cron", "every",
+    "timezone", "date", "jobId", "jobIds", "keepAttempts", "reason", "days", "self", "args", "ctx",
+]  # fmt: skip
+
+
+async def test_odd_bodies_are_refused_and_break_nothing(memory: Place) -> None:
+    async with founded(memory, rate="off") as door:
+        client = await door.as_("admin")
+        bases = {
+            "/api/jobs/add": {"data": {"a": 1}},
+            "/api/jobs/process-video": {},
+            "/api/jobs/delayed": {"jobType": "add", "data": {"a": 1}, "delay": 1},
+            "/api/jobs/recurring": {"jobType": "add", "data": {"a": 1}, "cronExpression": "0 0 * * *"},
+            "/api/jobs/schedule": {"jobType": "add", "data": {"a": 1}, "every": 60000},
+            "/api/jobs/retry": {"jobId": "x"},
+            "/api/jobs/dead-letter/cleanup": {"days": 30},
+            "/api/v1/queue/enhanced/deploy-contract/jobs": {"name": "deploy", "data": {}},
+        }
+        broken: list[object] = []
+        for path, base in bases.items():
+            for value in ODD:
+                for body in (value, *({**base, word: value} for word in WORDS)):
+                    answer = await client.post(path, content=json.dumps(body), headers=JSON)
+                    if answer.status_code >= 500:
+                        broken.append((path, body, answer.text))
+        assert broken == []
 
 
 def test_each_says_what_it_does() -> None:

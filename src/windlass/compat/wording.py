@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from windlass.errors import InvalidOption
+from windlass.queue import check_name
 from windlass.refusal import refusal
 from windlass.retry import RetryPolicy, read_policy
 from windlass.unique import Unique
@@ -55,7 +56,7 @@ def read_wish(body: Mapping[str, Any]) -> Wish:
         if isinstance(data.get(word), str):
             options.setdefault(option, data[word])
     name = options.pop("name", None)
-    return Wish(data, name, options)
+    return Wish(data, None if name is None else check_name(name, "name"), options)
 
 
 def read_options(given: Mapping[str, Any]) -> dict[str, Any]:
