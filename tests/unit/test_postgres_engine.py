@@ -18,7 +18,7 @@ from windlass.errors import InvalidArgs, SchemaMismatch, StoreReadOnly, StoreUna
 from windlass.job import Edge, Enqueued, UniqueKey
 from windlass.lease import ClaimRequest
 from windlass.outcome import Verdict, completed
-from windlass.query import Action, Command, Where
+from windlass.query import Action, Command, Retention, Where
 from windlass.states import Event, State
 from windlass.store.postgres import filters, migrate
 from windlass.store.postgres.engine import PostgresStore
@@ -270,6 +270,23 @@ async def test_each_call_of_a_command_by_filter_costs_the_same(monkeypatch: pyte
             assert done == 600
             assert len(read) == 30
             assert max(read[1:-2]) <= 2 * read[0], (action, read)
+
+
+async def test_each_prune_costs_the_same() -> None:
+    async with opened() as store:
+        hand = Hand(store)
+        await put(store, *(new() for _ in range(600)))
+        for _ in range(6):
+            await hand.complete(*await hand.take(100))
+        read: list[int] = []
+        for _ in range(30):
+            before = await _entries_read(store)
+            assert await store.prune(Retention(completed=0), 20) == 20
+            read.append(await _entries_read(store) - before)
+        assert max(read) <= 2 * min(read) + 40, (
+            read
+        )  # those of the call before may be met once more, to be marked as dead
+        assert await store.prune(Retention(completed=0), 20) == 0
 
 
 async def test_a_command_by_filter_finds_what_came_to_match_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:

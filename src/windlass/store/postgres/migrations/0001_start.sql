@@ -221,8 +221,8 @@ CREATE TABLE {schema}.lane (
     waits_for text COLLATE "C"
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX lane_queue ON {schema}.lane (queue);
-CREATE INDEX lane_ready ON {schema}.lane (queue, runtime, rank) WHERE waits_for IS NULL;
-CREATE INDEX lane_waiting ON {schema}.lane (waits_for, rank) WHERE waits_for IS NOT NULL;
+CREATE INDEX lane_ready ON {schema}.lane (queue, runtime, rank, id) WHERE waits_for IS NULL;
+CREATE INDEX lane_waiting ON {schema}.lane (waits_for, rank, id) WHERE waits_for IS NOT NULL;
 
 -- What claims have not heard of yet: jobs that entered a lane, with what they say about its keys (`fresh`: an enqueue said
 -- it); and slots given back. Append-only, so that neither a finish nor a user's open transaction waits for a claim.
