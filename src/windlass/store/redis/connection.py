@@ -25,6 +25,8 @@ class Link:
         self.url = self.address.shown
         self.prefix = f"{{{namespace}}}:".encode()
         self._client: Any = None
+        self.stopped: dict[bytes, Any] = {}
+        """Where commands by filter stopped, see finding.py."""
         self.ears = Ears(self)
 
     def open(self) -> None:

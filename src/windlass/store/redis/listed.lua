@@ -1,6 +1,7 @@
--- What it does: the ids of all jobs in some states of some queues, if there are not too many.
+-- What it does: the ids of all jobs in some states of some queues, or if there are many the sets that they stand in.
 -- Input:  ARGV[1] {states, queues (empty for all), most}.
--- Output: 0 when there are more than `most` (or very many lines), else the ids as one string (parked ones included).
+-- Output: the ids as one string (parked ones, and running ones of all queues, included); the keys of the sets when there are more
+--         than `most` ids; 0 when there are very many sets (lines).
 -- Relies: prelude.lua.
 
 local states, queues, most = unpack(cmsgpack.unpack(ARGV[1]), 1, 3)
@@ -14,7 +15,7 @@ for _, state in ipairs(states) do
       for runtime = 0, 2 do keys[#keys + 1] = waiting_key(runtime, queues[q]) end
     elseif n > 0 and state ~= ACTIVE then
       keys[#keys + 1] = place(state, { queue = queues[q] })
-    if state == BLOCKED then keys[#keys + 1] = due_key(due_member(state, queues[q])) end
+      if state == BLOCKED then keys[#keys + 1] = due_key(due_member(state, queues[q])) end
     end
   end
   if state == ACTIVE then keys[#keys + 1] = KEY.leased end
@@ -28,7 +29,7 @@ for _, state in ipairs(states) do
     end
   end
 end
-if total > most then return 0 end
+if total > most then return keys end
 for i = 1, #keys do
   local ids = call('ZRANGE', keys[i], 0, 2 * most)
   for n = 1, #ids do out[#out + 1] = ids[n] end

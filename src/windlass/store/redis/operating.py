@@ -1,7 +1,6 @@
 """What operators do: commands on jobs, queue settings, schedules, small keyed records, retention."""
 
-import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from windlass.schedule import ScheduleRow
 from windlass.states import State
 from windlass.store.redis.codec import NUMBER, id_bytes, id_text, pack
 from windlass.store.redis.connection import Link
+from windlass.store.redis.finding import find
 from windlass.store.redis.reading import queue_info, read, scan
 
 MOST_COMMANDED = 1_000
@@ -28,7 +28,7 @@ async def command(link: Link, command: Command, where: Where, limit: int, actor:
         return await _act(link, command, where, actor, ids, refused, more)
     passed: set[str] = set()
     while True:
-        ids, more = await _found(link, command, where, most, passed)
+        ids, more = await find(link, command, where, most, passed)
         answer = await _act(link, command, where, actor, ids, {}, more)
         if answer.done or answer.flagged or not ids or not more:
             return answer
@@ -94,38 +94,6 @@ async def _named(link: Link, where: Where, most: int) -> tuple[list[bytes], dict
         refused |= {name: "does not match" if name in there else "not found" for name in ids if name not in fitting}
         ids = {name: data for name, data in ids.items() if name in fitting}
     return list(ids.values())[:most], refused, len(ids) > most
-
-
-async def _found(
-    link: Link, command: Command, where: Where, most: int, passed: Container[str]
-) -> tuple[list[bytes], bool]:
-    """Jobs that match, whose state allows the act and which it would change, newest first; whether there are more."""
-    allowed = actionable(command.action)
-    if command.action is Action.RUN_NOW:
-        allowed = (*allowed, State.BLOCKED)  # those of them that are suspended
-    states = tuple(state for state in where.states or allowed if state in allowed)
-    if not states:
-        return [], False
-    chosen: list[bytes] = []
-    # Without a bound: what one call does not reach, no call would, for each begins at the newest.
-    async for id, record in scan(link, msgspec.structs.replace(where, states=states), most=sys.maxsize):
-        if record is None or id in passed or not _changes(command, record):
-            continue
-        if len(chosen) == most:
-            return chosen, True
-        data = id_bytes(id)
-        if data is not None:
-            chosen.append(data)
-    return chosen, False
-
-
-def _changes(command: Command, record: Mapping[str, Any]) -> bool:
-    """Whether the act would leave the job different; else a caller that goes on while there are more would never end."""
-    if command.action is Action.CANCEL:
-        return not record["cancelling"]
-    if command.action is Action.RUN_NOW and record["state"] == State.BLOCKED:
-        return record["lease"] is not None  # only what was claimed before can be suspended; the script knows which are
-    return command.action is not Action.REPRIORITISE or record["priority"] != command.priority
 
 
 async def put_queue(link: Link, name: str, change: QueueChange, actor: str) -> QueueInfo:

@@ -108,7 +108,7 @@ async def candidates(link: Link, where: Where, before: bytes | None) -> AsyncIte
     if where.states:
         asked = ([NUMBER[state] for state in where.states], where.queues, SCANNED)
         flat = await link.run("listed", pack(asked))
-        if flat != 0:
+        if isinstance(flat, bytes):
             yield _older((flat[at : at + 16] for at in range(0, len(flat), 16)), before)
             return
     async for ids in walk(link, before):

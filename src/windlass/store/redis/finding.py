@@ -1,0 +1,102 @@
+"""Which jobs a command by filter acts on, so that commands over a million jobs look at each of them about twice."""
+
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.query import Action, Command, Where, actionable
+from windlass.states import State
+from windlass.store.redis.codec import NUMBER, need_id, pack
+from windlass.store.redis.connection import Link
+from windlass.store.redis.reading import SCANNED, matcher, read, walk
+
+_STEP = 1_000
+_REMEMBERED = 64
+Place = tuple[bytes, bytes]
+"""Where a search stands: a key and a cursor in it; of a walk through all jobs no key and the id that it goes on behind."""
+_START: Place = (b"", b"")
+
+
+async def find(
+    link: Link, command: Command, where: Where, most: int, passed: Container[str]
+) -> tuple[list[bytes], bool]:
+    """Jobs that match, whose state allows the act and which it would change; whether there are more.
+
+    The next call goes on where this one stopped: what was passed over (it did not match, or stays as it is) would be looked at
+    again by every call. At the end of that way all is looked at once more, so nothing is missed and `more` is true only if so.
+    """
+    allowed = actionable(command.action)
+    if command.action is Action.RUN_NOW:
+        allowed = (*allowed, State.BLOCKED)  # those of them that are suspended
+    states = tuple(state for state in where.states or allowed if state in allowed)
+    if not states:
+        return [], False
+    sought = msgspec.structs.replace(where, states=states)
+    search = msgspec.json.encode((command.action, command.priority, sought))
+    fits = matcher(sought)
+    start = link.stopped.pop(search, _START)
+    chosen: dict[bytes, None] = {}
+    for begin in dict.fromkeys((start, _START)):
+        async for place, ids in _pages(link, sought, begin):
+            for record in await read(link, ids, ""):
+                id = need_id(record["id"])
+                if record["id"] in passed or id in chosen or not fits(record) or not _changes(command, record):
+                    continue
+                if len(chosen) == most:
+                    _remember(link, search, place)
+                    return list(chosen), True
+                chosen[id] = None
+    return list(chosen), False
+
+
+def _remember(link: Link, search: bytes, place: Place) -> None:
+    link.stopped[search] = place
+    if len(link.stopped) > _REMEMBERED:
+        del link.stopped[next(iter(link.stopped))]
+
+
+def _changes(command: Command, record: Mapping[str, Any]) -> bool:
+    """Whether the act would leave the job different; else a caller that goes on while there are more would never end."""
+    if command.action is Action.CANCEL:
+        return not record["cancelling"]
+    if command.action is Action.RUN_NOW and record["state"] == State.BLOCKED:
+        return record["lease"] is not None  # only what was claimed before can be suspended; the script knows which are
+    return command.action is not Action.REPRIORITISE or record["priority"] != command.priority
+
+
+async def _pages(link: Link, where: Where, begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
+    """Ids that may match, each page with the place where it begins: newest first if they are few, else set by set."""
+    found = await link.run("listed", pack(([NUMBER[state] for state in where.states], where.queues, SCANNED)))
+    if isinstance(found, bytes):
+        yield _START, sorted(_split(found), reverse=True)
+    elif found == 0:
+        async for page in _walked(link, begin):
+            yield page
+    else:
+        async for page in _scanned(link, found, begin):
+            yield page
+
+
+async def _scanned(link: Link, keys: Sequence[bytes], begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
+    key, cursor = begin if begin[0] in keys else (keys[0], b"0")
+    for name in keys[keys.index(key) :]:
+        cursor = cursor if name == key else b"0"
+        while True:
+            place = name, cursor
+            cursor, flat = await link.run("stands", name, cursor, _STEP)
+            yield place, list(dict.fromkeys(_split(flat)))
+            if cursor == b"0":
+                break
+
+
+async def _walked(link: Link, begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
+    last = b"" if begin[0] else begin[1]
+    async for ids in walk(link, last or None):
+        for at in range(0, len(ids), _STEP):
+            yield (b"", last), ids[at : at + _STEP]
+            last = ids[min(at + _STEP, len(ids)) - 1]
+
+
+def _split(flat: bytes) -> list[bytes]:
+    return [flat[at : at + 16] for at in range(0, len(flat), 16)]
