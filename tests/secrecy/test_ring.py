@@ -74,7 +74,9 @@ def test_an_unknown_key_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "x", "one:short", f"one:{FIRST},one:{SECOND}", "a b:" + FIRST, "one:" + "A" * 43]
+    "given",
+    ["", "x", "one:short", f"one:{FIRST},one:{SECOND}", "a b:" + FIRST, "one:" + "A" * 43],
+    ids=["empty", "no key", "short", "twice", "blank in the id", "zeros"],
 )
 def test_bad_keys_are_refused_without_being_told(given: str) -> None:
     with pytest.raises(InvalidOption) as caught:
