@@ -103,7 +103,7 @@ async def _reline(link: Link, key: bytes) -> None:
     cursor = b"0"
     while True:
         cursor, lines = await link.run("reline", key, "lines", cursor)
-        for line in lines:
+        for line in await link.run("reline", key, "small", pack([binary(line) for line in lines])) if lines else ():
             await _move(link, key, line, 0, b"")
         if cursor == b"0":
             break

@@ -1,7 +1,7 @@
 -- What it does: one bounded step of putting jobs into lines that know a new key of a whole queue or kind.
--- Input:  ARGV[1] key, ARGV[2] step: 'plain' | 'lines' and ARGV[3] cursor | 'move', ARGV[3] line ('' and ARGV[4], ARGV[5]
+-- Input:  ARGV[1] key, ARGV[2] step: 'plain' | 'lines' and ARGV[3] cursor | 'small', ARGV[3] packed lines | 'move', ARGV[3] line ('' and ARGV[4], ARGV[5]
 --         runtime and queue for a plain line), ARGV[6] order to go on behind | 'active' and ARGV[3] cursor.
--- Output: {runtime, queue, ...} of plain lines | {cursor, lines} | the order to go on behind or '' | cursor.
+-- Output: {runtime, queue, ...} of plain lines | {cursor, lines} | those lines that were left out, since they hold too many | the order to go on behind or '' | cursor.
 -- Relies: lines.lua. Jobs that come meanwhile know the key by themselves.
 
 local key, what, from = ARGV[1], ARGV[2], ARGV[3]
@@ -34,11 +34,7 @@ function steps.lines()
   end
   return { reply[1], out }
 end
-function steps.move()
-  local home = from ~= '' and KEY.line_ .. from or waiting_key(ARGV[4], ARGV[5])
-  local page = call('ZRANGEBYSCORE', home, '(' .. ARGV[6], '+inf', 'WITHSCORES', 'LIMIT', 0, STEP)
-  local ids = {}
-  for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
+local function move(ids)
   load(ids)
   for i = 1, #ids do
     local job = jobs[ids[i]]
@@ -48,6 +44,27 @@ function steps.move()
     end
   end
   flush()
+end
+-- Many lines of a few jobs each, in one script.
+function steps.small()
+  local ids, left = {}, {}
+  for _, line in ipairs(cmsgpack.unpack(from)) do
+    if #ids + call('ZCARD', KEY.line_ .. line) > STEP then
+      left[#left + 1] = line
+    else
+      local page = call('ZRANGE', KEY.line_ .. line, 0, -1)
+      for i = 1, #page do ids[#ids + 1] = page[i] end
+    end
+  end
+  move(ids)
+  return left
+end
+function steps.move()
+  local home = from ~= '' and KEY.line_ .. from or waiting_key(ARGV[4], ARGV[5])
+  local page = call('ZRANGEBYSCORE', home, '(' .. ARGV[6], '+inf', 'WITHSCORES', 'LIMIT', 0, STEP)
+  local ids = {}
+  for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
+  move(ids)
   return #ids == STEP and page[#page] or ''
 end
 function steps.active()
