@@ -95,6 +95,8 @@ def is_about_the_job(verb: str, given: tuple[Any, ...], answer: Any) -> bool:
         return bool(answer.jobs)
     if verb == "report":
         return any(isinstance(note, Step) and (note.value or note.done) for note in given[0])
+    if verb == "finish":  # not the verdict on a job that another killed worker left behind
+        return any(not end.rescued for end in given[0])
     return True
 
 

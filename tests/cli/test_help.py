@@ -56,7 +56,13 @@ def test_every_option_has_a_variable_and_every_listing_three_forms() -> None:
         assert shown.count("[env var: WINDLASS_") == len(options), name
         if name.endswith(" ls"):
             assert "<table|json|ids>" in shown, name
-        assert "--url URL" in shown or name in ("version", "demo", "migrate-engine", "openapi", "encryption generate"), name
+        assert "--url URL" in shown or name in (
+            "version",
+            "demo",
+            "migrate-engine",
+            "openapi",
+            "encryption generate",
+        ), name
 
 
 def help_of(words: str) -> str:

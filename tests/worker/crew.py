@@ -47,6 +47,7 @@ class Crew:
             *("-m", "tests.worker.jobs", *arguments),
             env={**self.environment, **{name: str(value) for name, value in environment.items()}},
             cwd=ROOT,
+            preexec_fn=hears_signals,
         )
         self.processes.append(process)
         return process
@@ -63,6 +64,12 @@ class Crew:
         # Without what follows the last newline: a line that is being written while we read.
         rows = [line.split() for line in self.effects_file.read_text().split("\n")[:-1]]
         return [Effect(row[0], row[1], int(row[2]), int(row[3]), int(row[4]) / 1e6) for row in rows if row[0] == what]
+
+
+def hears_signals() -> None:
+    """A test run started in the background ignores these, and so would its children."""
+    for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
 
 
 @asynccontextmanager

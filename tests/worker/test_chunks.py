@@ -220,7 +220,8 @@ async def test_what_waits_for_company_is_given_back(app: Windlass) -> None:
             await until(taken, "the job to be claimed")
         assert await state(app, ref.id) == "waiting"
         job = await app.jobs.get(ref)
-        assert (job.attempt, [each.outcome for each in job.attempts]) == (0, ["release"])
+        # More than once if a claim was under way when the worker was told to leave.
+        assert (job.attempt, {each.outcome for each in job.attempts}) == (0, {"release"})
 
 
 async def test_notes_and_lines(app: Windlass) -> None:

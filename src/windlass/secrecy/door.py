@@ -150,7 +150,7 @@ class Secrecy:
         text = msgspec.json.encode(Seen(job.id, actor, at)).decode()
         key = f"{job.id}:{secrets.token_hex(6)}"
         await store.exchange([Swap(space=REVEALS, key=key, text=text, ttl=_KEPT)])
-        log.warning("job %s was decrypted for %s", job.id, ascii(actor))
+        log.info("job %s was decrypted for %s", job.id, ascii(actor))
         opened = self.opened(job)
         lines = await store.log(job.id, 1_000)
         steps = [read_record(step) for step in await store.steps(job.id)]
