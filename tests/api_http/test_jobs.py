@@ -368,10 +368,13 @@ async def test_insight(place: Place) -> None:
         assert (await client.get(f"{API}/kinds/send")).json()["max_attempts"] == 1
         problem(await client.get(f"{API}/kinds/nope"), 404, "kind-not-found")
         figures = {each["kind"]: each for each in (await client.get(f"{API}/metrics")).json()["kinds"]}
-        assert (figures["add"]["complete"], figures["send"]["fail"]) == (1, 1)
-        assert figures["add"]["took"]["p50"] >= 0
+        assert (figures["add"]["completed"], figures["send"]["failed"]) == (1, 1)
+        assert figures["add"]["run"]["median"] >= 0
+        await enqueue(client)
         health = (await client.get(f"{API}/health")).json()
-        assert "no worker is alive: nothing runs" in health["warnings"]
+        assert health["status"] == "degraded" and "no-worker" in {issue["code"] for issue in health["issues"]}
+        assert "default" in {each["queue"] for each in health["queues"]}
+        assert (await client.get(f"{API}/health/default")).json()["waiting"] == 1
         assert (await client.get(f"{API}/workers")).json()["items"] == []
         problem(await client.get(f"{API}/workers/nobody"), 404, "worker-not-found")
         assert (await client.get(f"{API}/jobs/{await enqueue(client, delay='1h')}/explain")).json()["reasons"]

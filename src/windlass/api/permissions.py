@@ -130,6 +130,7 @@ OPERATIONS: Mapping[str, Permission] = {
     "get_worker": _P.WORKERS_READ,
     "get_metrics": _P.METRICS_READ,
     "get_health": _P.HEALTH_READ,
+    "get_queue_health": _P.HEALTH_READ,
     "list_audit": _P.AUDIT_READ,
     "list_keys": _P.KEYS_READ,
     "create_key": _P.KEYS_CHANGE,
