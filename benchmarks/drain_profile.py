@@ -18,7 +18,7 @@ from pathlib import Path
 import uvloop
 
 from windlass.app import Windlass
-from windlass.outcome import Finish, Verdict
+from windlass.values.outcome import Finish, Verdict
 from windlass.worker.finisher import Finisher
 from windlass.worker.runner import Runner
 

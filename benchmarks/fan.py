@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from windlass import Windlass, chain, group
-from windlass.job import NewJob
+from windlass.values.job import NewJob
 
 LEVELS = 10
 

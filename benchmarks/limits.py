@@ -17,12 +17,12 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from windlass.job import Claim, NewJob
-from windlass.lease import ClaimRequest
-from windlass.limit import Bound, Rate
-from windlass.outcome import completed
-from windlass.queue import QueueChange
 from windlass.store import Store, open_store
+from windlass.values.job import Claim, NewJob
+from windlass.values.lease import ClaimRequest
+from windlass.values.limit import Bound, Rate
+from windlass.values.outcome import completed
+from windlass.values.queue import QueueChange
 
 HOUR = 3_600_000_000
 USERS, EACH = 1_000, 2

@@ -1,7 +1,7 @@
 """Due times against the oracle, all of them: `python -m benchmarks.schedules [--years 2010 2016] [--processes 2]`.
 
-Every minute of every zone is looked at by a naive walk (`tests/unit/cron_oracle.py`); what `windlass.cron` says is compared.
-Ends with exit code 1 if one due time is wrong.
+Every minute of every zone is looked at by a naive walk (`tests/unit/cron_oracle.py`); what `windlass.values.cron` says is
+compared. Ends with exit code 1 if one due time is wrong.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from tests.unit.cron_oracle import EXPRESSIONS, ZONES, span, walk
 
-from windlass.clock import SECOND
-from windlass.cron import due_times, read_cron, read_zone
+from windlass.values.clock import SECOND
+from windlass.values.cron import due_times, read_cron, read_zone
 
 
 class Compared(NamedTuple):

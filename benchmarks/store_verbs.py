@@ -17,10 +17,10 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from windlass.job import NewJob
-from windlass.lease import ClaimRequest
-from windlass.outcome import completed
 from windlass.store import Store, open_store
+from windlass.values.job import NewJob
+from windlass.values.lease import ClaimRequest
+from windlass.values.outcome import completed
 
 ARGS = json.dumps({"a": 1, "b": 2, "text": "x" * 100})
 RESULT = '{"ok":true}'

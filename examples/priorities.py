@@ -2,8 +2,7 @@
 
 import asyncio
 
-from windlass import Priority, PriorityRule, Windlass
-from windlass.ranking import BY_PLAN, BY_TAG
+from windlass import BY_PLAN, BY_TAG, Priority, PriorityRule, Windlass
 
 app = Windlass("sqlite://:memory:")
 app.priority_rules = [*BY_PLAN, *BY_TAG]

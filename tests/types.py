@@ -28,7 +28,6 @@ from windlass import (
     Workflow,
     WorkflowRef,
     batch,
-    breakers,
     chain,
     debounce,
     exponential,
@@ -39,6 +38,7 @@ from windlass import (
     testing,
     throttle,
 )
+from windlass.providers.breakers import BreakerInfo
 
 app = Windlass()
 other = Windlass("sqlite:///jobs.db", namespace="shop", lease="2s")
@@ -155,7 +155,7 @@ async def flow_control() -> None:
     assert_type(ref.cached, bool)
     assert_type((await ref.job()).cached, str | None)
     assert_type(await app.cache.clear("ruled"), int)
-    assert_type(await app.breakers.list(), list[breakers.BreakerInfo])
+    assert_type(await app.breakers.list(), list[BreakerInfo])
     assert_type((await app.breakers.open("openai", "10m")).waiting, bool)
     assert_type((await app.jobs.explain(ref)).estimate, float | None)
     assert_type(await models.call(ask, prompt="x"), str)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
-    from windlass.bounds import Limit
-    from windlass.cache import Cache
-    from windlass.chunk import Chunk, Item
-    from windlass.context import Context
+    from windlass.declare.bounds import Limit
+    from windlass.declare.handler import Handler
+    from windlass.declare.options import HandlerOptions, JobOptions
+    from windlass.declare.ranking import BY_PLAN, BY_TAG, PriorityRule
+    from windlass.declare.unique import Unique, debounce, throttle
     from windlass.errors import (
         BatchTooLarge,
         DuplicateKind,
@@ -39,34 +40,33 @@ if TYPE_CHECKING:
         UnknownParent,
         WindlassError,
     )
-    from windlass.failure import Category
-    from windlass.flow import FlowGraph, FlowState, WorkflowRef
-    from windlass.handler import Handler
-    from windlass.inputs import result_of
-    from windlass.job import Attempt, ErrorInfo, Job, NewJob
-    from windlass.lease import Delivery
-    from windlass.limits import KeyLimit, RateStatus
-    from windlass.options import HandlerOptions, JobOptions
-    from windlass.outcome import Cancel, Fail, RateLimited, Retry, Signal, Snooze
-    from windlass.priority import Priority
-    from windlass.providers import Provider
-    from windlass.query import Page
-    from windlass.ranking import PriorityRule
-    from windlass.ref import JobRef
-    from windlass.retry import Backoff, RetryPolicy, exponential, fixed, linear
-    from windlass.schedules import Schedule
+    from windlass.flowcontrol.cache import Cache
+    from windlass.flowcontrol.limits import KeyLimit, RateStatus
+    from windlass.produce.ref import JobRef
+    from windlass.providers.provider import Provider
+    from windlass.running.chunk import Chunk, Item
+    from windlass.running.context import Context
+    from windlass.running.steps import StepRecord
+    from windlass.schedules.view import Schedule
     from windlass.settings import Settings
-    from windlass.states import State
-    from windlass.steps import StepRecord
-    from windlass.unique import Unique, debounce, throttle
-    from windlass.workflow import Workflow, batch, chain, group
+    from windlass.values.failure import Category
+    from windlass.values.job import Attempt, ErrorInfo, Job, NewJob
+    from windlass.values.lease import Delivery
+    from windlass.values.outcome import Cancel, Fail, RateLimited, Retry, Signal, Snooze
+    from windlass.values.priority import Priority
+    from windlass.values.query import Page
+    from windlass.values.retry import Backoff, RetryPolicy, exponential, fixed, linear
+    from windlass.values.states import State
+    from windlass.workflows.flow import FlowGraph, FlowState, WorkflowRef
+    from windlass.workflows.inputs import result_of
+    from windlass.workflows.workflow import Workflow, batch, chain, group
 
 _HOMES = {
     "app": ("Windlass",),
-    "bounds": ("Limit",),
-    "cache": ("Cache",),
-    "chunk": ("Chunk", "Item"),
-    "context": ("Context",),
+    "declare.bounds": ("Limit",),
+    "flowcontrol.cache": ("Cache",),
+    "running.chunk": ("Chunk", "Item"),
+    "running.context": ("Context",),
     "errors": (
         "BatchTooLarge",
         "DuplicateKind",
@@ -97,32 +97,34 @@ _HOMES = {
         "UnknownParent",
         "WindlassError",
     ),
-    "failure": ("Category",),
-    "flow": ("FlowGraph", "FlowState", "WorkflowRef"),
-    "handler": ("Handler",),
-    "inputs": ("result_of",),
-    "job": ("Attempt", "ErrorInfo", "Job", "NewJob"),
-    "lease": ("Delivery",),
-    "limits": ("KeyLimit", "RateStatus"),
-    "options": ("HandlerOptions", "JobOptions"),
-    "outcome": ("Cancel", "Fail", "RateLimited", "Retry", "Signal", "Snooze"),
-    "priority": ("Priority",),
-    "providers": ("Provider",),
-    "query": ("Page",),
-    "ranking": ("PriorityRule",),
-    "ref": ("JobRef",),
-    "retry": ("Backoff", "RetryPolicy", "exponential", "fixed", "linear"),
-    "schedules": ("Schedule",),
+    "values.failure": ("Category",),
+    "workflows.flow": ("FlowGraph", "FlowState", "WorkflowRef"),
+    "declare.handler": ("Handler",),
+    "workflows.inputs": ("result_of",),
+    "values.job": ("Attempt", "ErrorInfo", "Job", "NewJob"),
+    "values.lease": ("Delivery",),
+    "flowcontrol.limits": ("KeyLimit", "RateStatus"),
+    "declare.options": ("HandlerOptions", "JobOptions"),
+    "values.outcome": ("Cancel", "Fail", "RateLimited", "Retry", "Signal", "Snooze"),
+    "values.priority": ("Priority",),
+    "providers.provider": ("Provider",),
+    "values.query": ("Page",),
+    "declare.ranking": ("BY_PLAN", "BY_TAG", "PriorityRule"),
+    "produce.ref": ("JobRef",),
+    "values.retry": ("Backoff", "RetryPolicy", "exponential", "fixed", "linear"),
+    "schedules.view": ("Schedule",),
     "settings": ("Settings",),
-    "states": ("State",),
-    "steps": ("StepRecord",),
-    "unique": ("Unique", "debounce", "throttle"),
-    "workflow": ("Workflow", "batch", "chain", "group"),
+    "values.states": ("State",),
+    "running.steps": ("StepRecord",),
+    "declare.unique": ("Unique", "debounce", "throttle"),
+    "workflows.workflow": ("Workflow", "batch", "chain", "group"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Attempt",
+    "BY_PLAN",
+    "BY_TAG",
     "Backoff",
     "BatchTooLarge",
     "Cache",

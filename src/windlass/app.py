@@ -19,13 +19,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
-from windlass.breakers import Breakers
-from windlass.cache import Cached, ResultCache, look_up
-from windlass.capacity import Capacity, QueueOptions
-from windlass.clock import Duration, seconds
-from windlass.errors import DuplicateKind, InvalidOption, StoreError
-from windlass.flow import WorkflowRef
-from windlass.handler import (
+from windlass.declare.handler import (
     AsyncCtxHandler,
     AsyncHandler,
     Decorate,
@@ -34,20 +28,24 @@ from windlass.handler import (
     SyncHandler,
     make_handler,
 )
-from windlass.job import Enqueued, Job, NewJob
-from windlass.joining import Joining
-from windlass.kinds import KindInfo, Kinds
-from windlass.lease import WorkerInfo
-from windlass.limits import Limits
-from windlass.named import NamedHandler
-from windlass.options import HandlerOptions
-from windlass.producer import check_job, read_jobs
-from windlass.providers import Provider
-from windlass.quota import Quotas
-from windlass.ranking import PriorityRule, read_rules
-from windlass.ref import JobRef, make_ref
-from windlass.results import value_of
-from windlass.schedules import Schedules
+from windlass.declare.kinds import KindInfo, Kinds
+from windlass.declare.named import NamedHandler
+from windlass.declare.options import HandlerOptions
+from windlass.declare.ranking import PriorityRule, read_rules
+from windlass.errors import DuplicateKind, InvalidOption, StoreError
+from windlass.flowcontrol.cache import Cached, ResultCache, look_up
+from windlass.flowcontrol.capacity import Capacity, QueueOptions
+from windlass.flowcontrol.limits import Limits
+from windlass.flowcontrol.quota import Quotas
+from windlass.operate.views import Jobs, Queues
+from windlass.produce.joining import Joining
+from windlass.produce.producer import check_job, read_jobs
+from windlass.produce.ref import JobRef, make_ref
+from windlass.produce.results import value_of
+from windlass.providers.breakers import Breakers
+from windlass.providers.provider import Provider
+from windlass.schedules.timetable import DeclareOptions, H, Timetable, calling_module
+from windlass.schedules.view import Schedules
 from windlass.secrecy.door import Secrecy
 from windlass.secrecy.ring import Keys
 from windlass.secrecy.veil import Veil
@@ -55,21 +53,23 @@ from windlass.settings import SettingFlags, Settings, load_settings
 from windlass.store.protocol import Store, Transaction
 from windlass.stores import Stores
 from windlass.sync import Sync
-from windlass.timetable import DeclareOptions, H, Timetable, calling_module
-from windlass.views import Jobs, Queues
-from windlass.workflow import Node, parents_first
-from windlass.workflows import Workflows
+from windlass.values.clock import Duration, seconds
+from windlass.values.job import Enqueued, Job, NewJob
+from windlass.values.lease import WorkerInfo
+from windlass.workflows.flow import WorkflowRef
+from windlass.workflows.view import Workflows
+from windlass.workflows.workflow import Node, parents_first
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from windlass.api.authentication import HostCallback
     from windlass.api.settings import ApiFlags
-    from windlass.context import Context
+    from windlass.declare.shapes import AsyncIterHandler, IterHandler
     from windlass.observe.figures import Metrics
     from windlass.observe.frames import Step
     from windlass.observe.health import Health, QueueHealth
-    from windlass.shapes import AsyncIterHandler, IterHandler
+    from windlass.running.context import Context
     from windlass.worker.worker import Worker
 
 P = ParamSpec("P")

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from windlass.clock import Duration, micros, seconds
+from windlass.declare.suggest import did_you_mean, similar
 from windlass.errors import InvalidOption, SettingsError
-from windlass.query import Retention
-from windlass.queue import check_name
 from windlass.secrecy.ring import Keys
-from windlass.suggest import did_you_mean, similar
+from windlass.values.clock import Duration, micros, seconds
+from windlass.values.query import Retention
+from windlass.values.queue import check_name
 
 DEFAULT_URL = "sqlite:///windlass.db"
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import AsyncGenerator, Generator
 from weakref import WeakKeyDictionary
 
-from windlass.producer import Observer, Producer
-from windlass.results import Uncommitted, Watcher
+from windlass.produce.producer import Observer, Producer
+from windlass.produce.results import Uncommitted, Watcher
 from windlass.store import Store, open_store
 
 

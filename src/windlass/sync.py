@@ -8,16 +8,16 @@ import threading
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from windlass.clock import Duration
+from windlass.declare.handler import Handler
 from windlass.errors import InsideLoop
-from windlass.flow import WorkflowRef
-from windlass.handler import Handler
-from windlass.job import Job, NewJob
-from windlass.joining import Joining, chunks
-from windlass.lease import Delivery
-from windlass.ref import JobRef, make_ref
+from windlass.operate.views import JobId, Jobs
+from windlass.produce.joining import Joining, chunks
+from windlass.produce.ref import JobRef, make_ref
 from windlass.stores import Stores
-from windlass.views import JobId, Jobs
+from windlass.values.clock import Duration
+from windlass.values.job import Job, NewJob
+from windlass.values.lease import Delivery
+from windlass.workflows.flow import WorkflowRef
 
 P = ParamSpec("P")
 R = TypeVar("R")

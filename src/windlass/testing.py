@@ -13,19 +13,19 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.app import Windlass
-from windlass.chunk import Chunk, Item, missing, take_results
-from windlass.clock import Duration, Micros, host_now, instant, micros, moment
-from windlass.codec import MEBIBYTE, encode
-from windlass.context import Context, Notebook
+from windlass.declare.handler import Handler
 from windlass.errors import WindlassError
-from windlass.handler import Handler
-from windlass.job import Claim, Enqueued, ErrorInfo, NewJob
-from windlass.lease import Delivery
-from windlass.outcome import Finish, completed, judge, paused
-from windlass.states import Event
-from windlass.steps import Paused, StepRecord, read_record
+from windlass.operate.views import JobId
+from windlass.running.chunk import Chunk, Item, missing, take_results
+from windlass.running.context import Context, Notebook
+from windlass.running.steps import Paused, StepRecord, read_record
 from windlass.stores import Stores
-from windlass.views import JobId
+from windlass.values.clock import Duration, Micros, host_now, instant, micros, moment
+from windlass.values.codec import MEBIBYTE, encode
+from windlass.values.job import Claim, Enqueued, ErrorInfo, NewJob
+from windlass.values.lease import Delivery
+from windlass.values.outcome import Finish, completed, judge, paused
+from windlass.values.states import Event
 
 IN_MEMORY = "sqlite://:memory:"
 _MOST_STEPS = 100_000

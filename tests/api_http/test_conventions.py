@@ -11,7 +11,7 @@ import pytest
 from tests.api_http.kit import SECRET, enqueue, opened, problem, token
 from tests.store.kit import Place
 from windlass.api.idempotency import SPACE, Remembered
-from windlass.query import Swap
+from windlass.values.query import Swap
 
 JOBS = "/api/v1/jobs"
 ADD = {"kind": "add", "args": {"a": 1}}

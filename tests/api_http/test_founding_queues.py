@@ -6,7 +6,7 @@ from typing import Any
 from tests.api_http.founding_kit import ENHANCED, deployed, founded, made, uploaded
 from tests.api_http.kit import Door, problem
 from tests.store.kit import Place
-from windlass.clock import instant
+from windlass.values.clock import instant
 
 STATES = {"waiting", "active", "completed", "failed", "delayed", "blocked", "cancelled"}
 SEVEN = {"total", "successful", "failed", "averageDuration", "averageMemory", "totalCost", "totalRetries"}

@@ -9,7 +9,7 @@ from tests.api_http.kit import enqueue, opened, problem
 from tests.store.kit import Place
 from tests.waiting import until
 from windlass.api import bulk
-from windlass.query import Swap
+from windlass.values.query import Swap
 
 API = "/api/v1"
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.cli.terminal import Shell
 from windlass import InvalidOption
-from windlass.query import Where
-from windlass.search import read_search
-from windlass.states import State
+from windlass.operate.search import read_search
+from windlass.values.query import Where
+from windlass.values.states import State
 
 NOW = 1_900_000_000_000_000
 HOUR = 3_600_000_000

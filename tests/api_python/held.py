@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 
 from windlass import Windlass
-from windlass.clock import Duration, micros, moment
+from windlass.values.clock import Duration, micros, moment
 
 
 class Box:

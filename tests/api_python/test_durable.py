@@ -8,10 +8,10 @@ import pytest
 
 from windlass import testing
 from windlass.app import Windlass
-from windlass.chunk import Chunk
-from windlass.context import Context
 from windlass.errors import JobNotFound, SignalTimeout
-from windlass.outcome import Retry
+from windlass.running.chunk import Chunk
+from windlass.running.context import Context
+from windlass.values.outcome import Retry
 
 app = Windlass("sqlite://:memory:")
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.waiting import until
 from windlass import Context, JobNotFound, Limit, Provider, Unique, Windlass, fixed
-from windlass.explain import Explanation, Reason
+from windlass.operate.explain import Explanation, Reason
 
 SECOND = 1_000_000
 START = 1_800_000_000 * SECOND

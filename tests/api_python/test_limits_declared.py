@@ -7,7 +7,7 @@ import pytest
 from tests.store.kit import Place
 from tests.waiting import until
 from windlass import InvalidOption, Limit, Windlass
-from windlass.limit import Rate
+from windlass.values.limit import Rate
 
 
 def shop(url: str, namespace: str, **queues: dict[str, object]) -> Windlass:

@@ -9,10 +9,10 @@ import pytest
 from tests.store.kit import Place
 from tests.waiting import until
 from windlass import Context, Fail, InvalidOption, Provider, RateLimited, Snooze, Windlass, fixed, testing
-from windlass.breaker import Breaker
-from windlass.limit import LimitChange
-from windlass.providers import Chain
-from windlass.query import Swap
+from windlass.providers.breaker import Breaker
+from windlass.providers.provider import Chain
+from windlass.values.limit import LimitChange
+from windlass.values.query import Swap
 
 SECOND = 1_000_000
 START = 1_800_000_000 * SECOND

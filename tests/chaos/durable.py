@@ -16,10 +16,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from windlass.app import Windlass
-from windlass.chunk import Chunk
-from windlass.context import Context
-from windlass.lease import Step
+from windlass.running.chunk import Chunk
+from windlass.running.context import Context
 from windlass.store import open_store
+from windlass.values.lease import Step
 from windlass.worker.process import run_worker
 from windlass.worker.worker import Worker
 

@@ -16,7 +16,7 @@ from tests.waiting import until
 from tests.worker import jobs
 from tests.worker.crew import Crew, Effect, Process, crew_of
 from windlass.app import Windlass
-from windlass.states import State
+from windlass.values.states import State
 
 LEASE = 2.0
 ALLOWED = 0.010

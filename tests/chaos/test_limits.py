@@ -19,11 +19,11 @@ from tests.chaos.test_kill import DYING, all_completed, kind, states
 from tests.waiting import until
 from tests.worker.crew import Crew, Effect, Process, crew_of
 from windlass.app import Windlass
-from windlass.clock import SECOND
-from windlass.job import NewJob
-from windlass.limit import Bound, LimitChange, Rate
-from windlass.queue import QueueChange
-from windlass.states import State
+from windlass.values.clock import SECOND
+from windlass.values.job import NewJob
+from windlass.values.limit import Bound, LimitChange, Rate
+from windlass.values.queue import QueueChange
+from windlass.values.states import State
 
 LEASE = 2.0
 WORKERS = 8

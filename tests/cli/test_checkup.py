@@ -5,9 +5,9 @@ from pathlib import Path
 from tests.store.kit import T0, Hand, new, put
 from windlass.cli.checkup import _examine
 from windlass.cli.target import Target
-from windlass.limit import Bound
-from windlass.metrics import MINUTE
 from windlass.store import open_store
+from windlass.values.limit import Bound
+from windlass.values.metrics import MINUTE
 
 
 async def codes(url: str) -> list[str]:

@@ -13,7 +13,7 @@ from tests.store.kit import Place
 from tests.store.places import tidy_place_for
 from tests.waiting import until
 from windlass import Fail, InvalidArgs, InvalidOption, JobNotFound, RateLimitExceeded, Windlass, compat, presets
-from windlass.clock import instant
+from windlass.values.clock import instant
 
 UPLOAD = {
     "contentId": "content-id",

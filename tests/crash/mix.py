@@ -6,7 +6,7 @@ from zlib import crc32
 
 from tests.crash import program
 from tests.crash.history import Wanted
-from windlass.job import NewJob
+from windlass.values.job import NewJob
 
 _LONGEST_DELAY = 3.0
 _KEYS = 12

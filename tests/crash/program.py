@@ -26,11 +26,11 @@ if SKEW:
 from tests.crash.history import Asks, Began, End, Ended, Ending, Granted, Hello, Judged, Recorder, Renewed, now  # noqa: E402
 from tests.crash.history import Grant as Given  # noqa: E402
 from windlass.app import Windlass  # noqa: E402
-from windlass.context import Context  # noqa: E402
-from windlass.job import Claim  # noqa: E402
-from windlass.outcome import Retry  # noqa: E402
-from windlass.retry import fixed  # noqa: E402
+from windlass.running.context import Context  # noqa: E402
 from windlass.store import open_store  # noqa: E402
+from windlass.values.job import Claim  # noqa: E402
+from windlass.values.outcome import Retry  # noqa: E402
+from windlass.values.retry import fixed  # noqa: E402
 from windlass.worker.process import run_worker  # noqa: E402
 from windlass.worker.worker import Worker  # noqa: E402
 

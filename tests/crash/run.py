@@ -20,9 +20,9 @@ from tests.crash.storm import Front, Storm
 from tests.crash.team import Team
 from windlass.app import Windlass
 from windlass.errors import StoreError, UnknownParent
-from windlass.query import Where
-from windlass.states import FINAL
 from windlass.store import open_store
+from windlass.values.query import Where
+from windlass.values.states import FINAL
 
 DRAIN = 60.0
 """Seconds after the last fault in which everything must have ended; a run that needs them has lost something."""

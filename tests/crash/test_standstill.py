@@ -14,7 +14,7 @@ from tests.crash.history import Acked, Asked, Wanted, now
 from tests.crash.run import Outcome, Plan, drain, judge, read_all, scene_for
 from tests.crash.summary import summary
 from tests.waiting import until
-from windlass.states import State
+from windlass.values.states import State
 
 LEASE = 1.5
 JOBS = 20

@@ -9,18 +9,18 @@ import pytest
 
 from tests.store.kit import HOUR, T0, Clock, Hand, Place, act, counted, end, get, new, promote_all, put, state_of
 from tests.store.places import chosen_engines, place_for
-from windlass.clock import SECOND
-from windlass.job import Ahead, Edge, NewJob, UniqueKey
-from windlass.lease import Delivery, LogLine, Progress, Step
-from windlass.limit import Bound, LimitChange, Rate
-from windlass.metrics import MINUTE
-from windlass.query import Action, Page, Swap
-from windlass.queue import QueueChange
-from windlass.schedule import ScheduleRow
-from windlass.snapshot import Snapshot
-from windlass.states import Event, State
 from windlass.store import Store, moving
 from windlass.store.moving import MoveFailed, MoveRefused, move, plan
+from windlass.values.clock import SECOND
+from windlass.values.job import Ahead, Edge, NewJob, UniqueKey
+from windlass.values.lease import Delivery, LogLine, Progress, Step
+from windlass.values.limit import Bound, LimitChange, Rate
+from windlass.values.metrics import MINUTE
+from windlass.values.query import Action, Page, Swap
+from windlass.values.queue import QueueChange
+from windlass.values.schedule import ScheduleRow
+from windlass.values.snapshot import Snapshot
+from windlass.values.states import Event, State
 
 ENGINES = chosen_engines()
 PAIRS = list(itertools.product(ENGINES, ENGINES))

@@ -7,11 +7,11 @@ import pytest
 from tests.observe.truth import START, at
 from tests.store.kit import HOUR, LEASE, Hand, end, new, put
 from windlass import Provider, Windlass
-from windlass.clock import SECOND, Micros
-from windlass.metrics import MINUTE
 from windlass.observe.health import Health, Issue, QueueHealth
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.metrics import MINUTE
+from windlass.values.states import Event
 
 NOW = START + HOUR
 

@@ -9,13 +9,13 @@ import pytest
 from tests.observe.truth import START, Truth, at, live, rank
 from tests.store.kit import HOUR
 from windlass import InvalidOption, Windlass, fixed
-from windlass.clock import SECOND, moment
-from windlass.maintenance import prune_all
-from windlass.metrics import MINUTE
 from windlass.observe.figures import Figures, Times
 from windlass.observe.frames import DAY, DAYS, HOURS, fold
-from windlass.query import Retention
-from windlass.states import Event
+from windlass.schedules.maintenance import prune_all
+from windlass.values.clock import SECOND, moment
+from windlass.values.metrics import MINUTE
+from windlass.values.query import Retention
+from windlass.values.states import Event
 
 
 def near(found: float, true: float) -> bool:

@@ -10,11 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.observe.truth import START, Truth, at, live
 from tests.store.kit import HOUR
 from windlass import Windlass
-from windlass.maintenance import prune_all
-from windlass.metrics import MINUTE
 from windlass.observe.frames import DAY
-from windlass.query import Retention
-from windlass.states import Event
+from windlass.schedules.maintenance import prune_all
+from windlass.values.metrics import MINUTE
+from windlass.values.query import Retention
+from windlass.values.states import Event
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -9,11 +9,11 @@ import msgspec
 
 from tests.store.kit import HOUR, LEASE, Hand, end, new, put
 from windlass import Windlass
-from windlass.clock import SECOND, Micros
-from windlass.job import Claim
-from windlass.outcome import Finish, Verdict
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.job import Claim
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.states import Event
 
 START: Micros = 1_800_000_000 * SECOND // HOUR * HOUR
 """A full hour, far from the machine's own time."""

@@ -8,8 +8,8 @@ import pytest
 from windlass import Fail, InvalidOption, Windlass, presets
 from windlass.presets.documents import payment_delay
 from windlass.presets.work import Preset
-from windlass.query import Retention
-from windlass.retry import Backoff
+from windlass.values.query import Retention
+from windlass.values.retry import Backoff
 
 MEDIA = {  # queue: concurrency, rate, per user
     "video-processing": (2, "5/m", "10/h"),

@@ -8,11 +8,11 @@ from tests.schedules.kit import hold
 from tests.store.kit import HOUR, T0, Place
 from tests.store.places import chosen_engines
 from windlass.app import Windlass
-from windlass.clock import moment
 from windlass.errors import InvalidArgs, InvalidOption, ScheduleError, ScheduleNotFound
-from windlass.maintenance import install
-from windlass.schedule import ScheduleRow
-from windlass.states import State
+from windlass.schedules.maintenance import install
+from windlass.values.clock import moment
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import State
 
 NOW = moment(T0)
 FULL_HOUR = NOW.replace(minute=0, second=0) + timedelta(hours=1)

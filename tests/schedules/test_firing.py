@@ -17,12 +17,12 @@ from tests.waiting import until
 from tests.worker.crew import ROOT
 from tests.worker.kit import working
 from windlass.app import Windlass
-from windlass.clock import SECOND, moment
-from windlass.context import Context
-from windlass.job import NewJob
-from windlass.schedule import Rule, ScheduleRow, jitter, job_for, plan, read_rule
-from windlass.states import State
+from windlass.running.context import Context
 from windlass.store import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import NewJob
+from windlass.values.schedule import Rule, ScheduleRow, jitter, job_for, plan, read_rule
+from windlass.values.states import State
 from windlass.worker.firing import Firing
 
 NOW = moment(T0)

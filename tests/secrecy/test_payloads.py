@@ -9,10 +9,10 @@ from tests.secrecy.kit import CANARY, FIRST, SECOND, make_app
 from tests.store.kit import Place
 from windlass import Limit, Windlass, result_of
 from windlass.errors import EncryptionKeyMissing, JobFailed
-from windlass.query import Record
 from windlass.secrecy import Keys, Secret
-from windlass.states import State
 from windlass.testing import run, sandbox
+from windlass.values.query import Record
+from windlass.values.states import State
 
 
 async def test_handlers_get_plain_values_and_results_come_back(place: Place) -> None:

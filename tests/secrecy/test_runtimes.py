@@ -10,7 +10,7 @@ from tests.secrecy.kit import CANARY, FIRST, make_app, raw_bytes
 from tests.store.kit import Place
 from windlass import Chunk, Context, Windlass
 from windlass.secrecy import Keys, Secret
-from windlass.states import State
+from windlass.values.states import State
 
 CORE = b"canary-7f3a"
 

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 from uuid_utils import uuid7
 
-from windlass.clock import SECOND, Micros
-from windlass.job import Claim, Job, NewJob, Runtime, Trail
-from windlass.lease import Beat, Claimed, ClaimRequest, Held, Pulse, WorkerInfo
-from windlass.outcome import Finish, Verdict, completed
-from windlass.query import Action, Command, Commanded, Where
-from windlass.states import Event, State
 from windlass.store import Store, open_store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.job import Claim, Job, NewJob, Runtime, Trail
+from windlass.values.lease import Beat, Claimed, ClaimRequest, Held, Pulse, WorkerInfo
+from windlass.values.outcome import Finish, Verdict, completed
+from windlass.values.query import Action, Command, Commanded, Where
+from windlass.values.states import Event, State
 
 T0: Micros = 1_800_000_000 * SECOND
 LEASE: Micros = 30 * SECOND

@@ -4,12 +4,12 @@ from collections import Counter
 from typing import Any
 
 from tests.store.kit import all_ids, new
-from windlass.clock import Micros
-from windlass.job import Claim, NewJob
-from windlass.limit import Bound, LimitChange, LimitInfo, Rate
-from windlass.query import Where
-from windlass.states import State
 from windlass.store import Store
+from windlass.values.clock import Micros
+from windlass.values.job import Claim, NewJob
+from windlass.values.limit import Bound, LimitChange, LimitInfo, Rate
+from windlass.values.query import Where
+from windlass.values.states import State
 
 SHOWN = 20
 """So many holders of a key a standing names."""

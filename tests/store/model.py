@@ -8,10 +8,10 @@ leaves open too; it says who may run.
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from windlass.clock import END_OF_TIME, Micros
-from windlass.limit import GUARD, Rate
-from windlass.priority import order
-from windlass.states import FINAL, PENDING, Event, State
+from windlass.values.clock import END_OF_TIME, Micros
+from windlass.values.limit import GUARD, Rate
+from windlass.values.priority import order
+from windlass.values.states import FINAL, PENDING, Event, State
 
 
 @dataclass

@@ -8,8 +8,8 @@ import sys
 import time
 
 from tests.store.kit import Hand
-from windlass.states import State
 from windlass.store import Store, open_store
+from windlass.values.states import State
 
 
 async def race(store: Store, name: str) -> list[str]:

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from tests.store.kit import HOUR, Hand, end, get, new, put
-from windlass.job import Claim, Edge
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.job import Claim, Edge
+from windlass.values.states import Event, State
 
 
 class Stood(NamedTuple):

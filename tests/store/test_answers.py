@@ -4,12 +4,12 @@ import pytest
 
 from tests.store.kit import DAY, HOUR, T0, Clock, Hand, all_ids, counted, end, get, new, put, state_of, states_of
 from tests.store.test_text import JSON_TEXTS
-from windlass.clock import moment
-from windlass.job import Edge, Enqueued, UniqueKey
-from windlass.limit import Bound
-from windlass.query import Action, Command, Retention, Where
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import moment
+from windlass.values.job import Edge, Enqueued, UniqueKey
+from windlass.values.limit import Bound
+from windlass.values.query import Action, Command, Retention, Where
+from windlass.values.states import Event, State
 
 
 async def test_it_is_born_completed(store: Store, clock: Clock) -> None:

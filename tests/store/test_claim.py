@@ -1,14 +1,14 @@
 """Which jobs a worker gets, in which order, and what it is told when there are none."""
 
 from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, counted, end, get, new, promote_all, put, state_of
-from windlass.clock import SECOND, moment
-from windlass.job import Edge
-from windlass.lease import ClaimRequest
-from windlass.outcome import Verdict
-from windlass.queue import QueueChange
-from windlass.states import Event, State
 from windlass.store import Store
 from windlass.store.protocol import MOST_CLAIMED
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Edge
+from windlass.values.lease import ClaimRequest
+from windlass.values.outcome import Verdict
+from windlass.values.queue import QueueChange
+from windlass.values.states import Event, State
 
 
 def ids(claims: list) -> list[str]:

@@ -20,14 +20,14 @@ from tests.store.kit import (
     states_of,
 )
 from tests.store.standing import stand
-from windlass.clock import SECOND, moment
-from windlass.job import Edge, UniqueKey
-from windlass.lease import LogLine, Progress
-from windlass.outcome import Verdict
-from windlass.query import Action, Command, Where
-from windlass.queue import QueueChange
-from windlass.states import FINAL, LIVE, PENDING, Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Edge, UniqueKey
+from windlass.values.lease import LogLine, Progress
+from windlass.values.outcome import Verdict
+from windlass.values.query import Action, Command, Where
+from windlass.values.queue import QueueChange
+from windlass.values.states import FINAL, LIVE, PENDING, Event, State
 
 ALLOWED = {
     Action.CANCEL: {*PENDING, State.ACTIVE},

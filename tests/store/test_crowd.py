@@ -11,13 +11,13 @@ import pytest
 
 from tests.store.kit import HOUR, Clock, Hand, Place, act, counted, end, fresh_id, promote_all
 from tests.store.model import Model, ModelJob, ModelKey
-from windlass.clock import SECOND
-from windlass.job import Claim, NewJob, Runtime
-from windlass.limit import Bound, LimitChange, Rate
-from windlass.query import Action
-from windlass.queue import Order, QueueChange
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim, NewJob, Runtime
+from windlass.values.limit import Bound, LimitChange, Rate
+from windlass.values.query import Action
+from windlass.values.queue import Order, QueueChange
+from windlass.values.states import Event, State
 
 ORDERS: dict[str, Order] = {"s": "strict", "f": "fair", "w": "weighted", "a": "ageing"}
 ENDS = [Event.COMPLETE] * 6 + [Event.RETRY, Event.RELEASE, Event.SNOOZE, Event.FAIL, Event.ABORT]

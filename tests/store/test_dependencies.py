@@ -19,12 +19,12 @@ from tests.store.kit import (
     state_of,
     states_of,
 )
-from windlass.clock import SECOND, moment
 from windlass.errors import UnknownParent
-from windlass.job import Edge, Enqueued, OnFailure
-from windlass.query import Action
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Edge, Enqueued, OnFailure
+from windlass.values.query import Action
+from windlass.values.states import Event, State
 
 BLOCKED, DELAYED, WAITING, COMPLETED = State.BLOCKED, State.DELAYED, State.WAITING, State.COMPLETED
 FAILED, CANCELLED = State.FAILED, State.CANCELLED

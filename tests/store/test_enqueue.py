@@ -3,12 +3,12 @@
 import pytest
 
 from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, act, counted, fresh_id, get, new, put, state_of
-from windlass.clock import SECOND, moment
 from windlass.errors import UnknownParent
-from windlass.job import Edge, Enqueued, UniqueKey
-from windlass.query import Action
-from windlass.states import State
 from windlass.store import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Edge, Enqueued, UniqueKey
+from windlass.values.query import Action
+from windlass.values.states import State
 
 
 async def test_every_field_reads_back(store: Store, clock: Clock) -> None:

@@ -4,12 +4,12 @@ import pytest
 
 from tests.store.kit import HOUR, Hand, Place, counted, new, put
 from windlass.errors import StoreUnavailable, WorkersAlive
-from windlass.job import Edge, UniqueKey
-from windlass.lease import LogLine
-from windlass.query import Swap
-from windlass.schedule import ScheduleRow
-from windlass.states import State
 from windlass.store import Store, open_store
+from windlass.values.job import Edge, UniqueKey
+from windlass.values.lease import LogLine
+from windlass.values.query import Swap
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import State
 
 
 async def test_nothing_is_left(store: Store, place: Place) -> None:

@@ -20,13 +20,13 @@ from tests.store.kit import (
     state_of,
     states_of,
 )
-from windlass.clock import SECOND, moment
-from windlass.job import ErrorInfo, UniqueKey
-from windlass.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, released
-from windlass.query import Action
-from windlass.states import Event, State
 from windlass.store import Store
 from windlass.store.protocol import MOST_FINISHED
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import ErrorInfo, UniqueKey
+from windlass.values.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, released
+from windlass.values.query import Action
+from windlass.values.states import Event, State
 
 ERROR = msgspec.json.encode(ErrorInfo(type="Boom", message="it broke", fingerprint="f" * 16)).decode()
 TAKEN, REPEAT, STALE = Verdict.ACCEPTED, Verdict.REPEAT, Verdict.STALE

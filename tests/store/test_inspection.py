@@ -18,11 +18,11 @@ from tests.store.kit import (
     new,
     put,
 )
-from windlass.clock import SECOND
-from windlass.job import Edge, NewJob, UniqueKey
-from windlass.query import Action, Where
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Edge, NewJob, UniqueKey
+from windlass.values.query import Action, Where
+from windlass.values.states import Event, State
 
 Filter = tuple[Where, Callable[[NewJob], bool]]
 

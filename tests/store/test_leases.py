@@ -3,13 +3,13 @@
 import pytest
 
 from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, act, end, fresh_id, get, new, put, state_of
-from windlass.clock import SECOND
-from windlass.job import Claim
-from windlass.lease import Held, LogLine, Progress
-from windlass.outcome import DEFAULT_RULES, RunRules, Verdict, lapsed
-from windlass.query import Action
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim
+from windlass.values.lease import Held, LogLine, Progress
+from windlass.values.outcome import DEFAULT_RULES, RunRules, Verdict, lapsed
+from windlass.values.query import Action
+from windlass.values.states import Event, State
 
 BEAT = LEASE // 3
 

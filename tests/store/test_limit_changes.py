@@ -7,13 +7,13 @@ import pytest
 
 from tests.store.kit import HOUR, T0, Clock, Hand, Place, end, new, promote_all, put
 from tests.store.limiting import change, held, ids, limit, rated, under
-from windlass.clock import SECOND
-from windlass.job import Edge
-from windlass.limit import LimitChange, Rate
-from windlass.query import Action, Command, Where
-from windlass.queue import QueueChange
-from windlass.states import Event, State
 from windlass.store import Store, open_store
+from windlass.values.clock import SECOND
+from windlass.values.job import Edge
+from windlass.values.limit import LimitChange, Rate
+from windlass.values.query import Action, Command, Where
+from windlass.values.queue import QueueChange
+from windlass.values.states import Event, State
 
 
 async def test_raised(store: Store) -> None:

@@ -6,14 +6,14 @@ import pytest
 
 from tests.store.kit import HOUR, LEASE, Clock, Hand, act, end, get, new, promote_all, put, state_of
 from tests.store.limiting import held, ids, under
-from windlass.clock import SECOND
-from windlass.job import Claim, Edge
-from windlass.limit import LimitChange
-from windlass.outcome import DEFAULT_RULES, RunRules, Verdict, lapsed
-from windlass.query import Action
-from windlass.queue import Order, QueueChange
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim, Edge
+from windlass.values.limit import LimitChange
+from windlass.values.outcome import DEFAULT_RULES, RunRules, Verdict, lapsed
+from windlass.values.query import Action
+from windlass.values.queue import Order, QueueChange
+from windlass.values.states import Event, State
 
 EVENTS = [Event.COMPLETE, Event.FAIL, Event.ABORT, Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND]
 

@@ -13,15 +13,15 @@ import pytest
 from tests.store.kit import LEASE, Clock, Hand, Place, act, counted, end, new, promote_all, put
 from tests.store.limiting import change, rated, under
 from tests.store.test_races import together
-from windlass.clock import SECOND
-from windlass.job import Claim
-from windlass.lease import Delivery, Step
-from windlass.limit import GUARD, Bound, LimitChange, Rate, Take
-from windlass.outcome import DEFAULT_RULES, lapsed
-from windlass.query import Action, Where
-from windlass.queue import Order, QueueChange
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim
+from windlass.values.lease import Delivery, Step
+from windlass.values.limit import GUARD, Bound, LimitChange, Rate, Take
+from windlass.values.outcome import DEFAULT_RULES, lapsed
+from windlass.values.query import Action, Where
+from windlass.values.queue import Order, QueueChange
+from windlass.values.states import Event, State
 
 
 class Tally:

@@ -6,15 +6,15 @@ from tests.store.conftest import Join
 from tests.store.kit import HOUR, Clock, Hand, Place, act, counted, end, new, promote_all, put, states_of
 from tests.store.limiting import change, held, ids, limit, under
 from tests.waiting import until
-from windlass.clock import SECOND
-from windlass.job import Edge
-from windlass.limit import Bound
-from windlass.outcome import Verdict
-from windlass.query import Action
-from windlass.queue import QueueChange
-from windlass.schedule import ScheduleRow
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Edge
+from windlass.values.limit import Bound
+from windlass.values.outcome import Verdict
+from windlass.values.query import Action
+from windlass.values.queue import QueueChange
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import Event, State
 
 
 async def test_no_more_than_the_limit_at_once(store: Store) -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from tests.store.kit import Hand, act, end, new, promote_all, put
 from tests.waiting import until
-from windlass.job import Edge
-from windlass.query import Action
-from windlass.queue import QueueChange
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.job import Edge
+from windlass.values.query import Action
+from windlass.values.queue import QueueChange
+from windlass.values.states import Event
 
 
 async def _enqueue(store: Store) -> None:

@@ -3,11 +3,11 @@
 import msgspec
 
 from tests.store.kit import HOUR, T0, Clock, Hand, end, new, promote_all, put
-from windlass.clock import SECOND
-from windlass.metrics import MINUTE, MetricQuery, Point, TallyKey, bucket, tally
-from windlass.outcome import Finish, Verdict, completed
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.metrics import MINUTE, MetricQuery, Point, TallyKey, bucket, tally
+from windlass.values.outcome import Finish, Verdict, completed
+from windlass.values.states import Event
 
 ALL = MetricQuery(since=T0 - HOUR, until=T0 + 10 * HOUR)
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.store.kit import Hand, Place, counted, get, new, put
 from windlass.errors import SchemaMismatch
-from windlass.states import State
 from windlass.store import Store
+from windlass.values.states import State
 
 
 async def test_an_empty_store_makes_its_schema(store: Store) -> None:

@@ -20,14 +20,14 @@ from hypothesis.stateful import (
 from tests.store.kit import LEASE, T0, Clock, Hand, act, end, fresh_id, promote_all
 from tests.store.model import Model, ModelJob, ModelKey
 from tests.store.places import chosen_engines, tidy_place_for
-from windlass.clock import SECOND
-from windlass.job import Claim, Edge, NewJob, UniqueKey
-from windlass.lease import Claimed, Step
-from windlass.limit import Bound, LimitChange, Rate
-from windlass.outcome import Finish
-from windlass.query import Action, Where
-from windlass.queue import QueueChange
-from windlass.states import PENDING, Event, State
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim, Edge, NewJob, UniqueKey
+from windlass.values.lease import Claimed, Step
+from windlass.values.limit import Bound, LimitChange, Rate
+from windlass.values.outcome import Finish
+from windlass.values.query import Action, Where
+from windlass.values.queue import QueueChange
+from windlass.values.states import PENDING, Event, State
 
 SCALE = float(os.environ.get("WINDLASS_TEST_SCALE", "1"))
 ENDS = (Event.COMPLETE, Event.FAIL, Event.ABORT, Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND)

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.store.kit import Clock, Hand, new, put
-from windlass.clock import SECOND
-from windlass.lease import ORDERS
-from windlass.query import Swap
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.lease import ORDERS
+from windlass.values.query import Swap
 
 
 async def order(store: Store, worker: str, text: str | None, ttl: int | None = None) -> None:

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, Place, act, counted, end, get, new, promote_all, put, state_of
 from tests.store.racer import race
-from windlass.job import Edge, NewJob, UniqueKey
-from windlass.outcome import Verdict
-from windlass.query import Action, Retention, Swap
-from windlass.queue import QueueChange
-from windlass.schedule import ScheduleRow
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.job import Edge, NewJob, UniqueKey
+from windlass.values.outcome import Verdict
+from windlass.values.query import Action, Retention, Swap
+from windlass.values.queue import QueueChange
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import Event, State
 
 T = TypeVar("T")
 

@@ -6,13 +6,13 @@ import pytest
 
 from tests.store.kit import HOUR, LEASE, T0, Clock, Hand, act, end, new, put
 from tests.store.limiting import change, ids, limit, rated, under
-from windlass.clock import SECOND
-from windlass.job import NewJob
-from windlass.limit import BUCKETS, EXACT, GUARD, Bound, Rate, Take
-from windlass.outcome import DEFAULT_RULES, lapsed
-from windlass.query import Action
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import NewJob
+from windlass.values.limit import BUCKETS, EXACT, GUARD, Bound, Rate, Take
+from windlass.values.outcome import DEFAULT_RULES, lapsed
+from windlass.values.query import Action
+from windlass.values.states import Event
 
 WINDOW = 10 * SECOND
 

@@ -1,9 +1,9 @@
 """Small keyed records and their compare-and-set."""
 
 from tests.store.kit import T0, Clock
-from windlass.clock import SECOND
-from windlass.query import Record, Swap
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.query import Record, Swap
 
 
 async def swap(store: Store, key: str, text: str | None, **fields: int | None) -> Record:

@@ -21,11 +21,11 @@ from tests.store.kit import (
     state_of,
 )
 from tests.store.test_unique import held_by
-from windlass.clock import SECOND, moment
-from windlass.job import Claim, Enqueued, NewJob, UniqueKey
-from windlass.query import Action, Retention
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Claim, Enqueued, NewJob, UniqueKey
+from windlass.values.query import Action, Retention
+from windlass.values.states import Event, State
 
 RERUN = UniqueKey(key="k", on_conflict="rerun")
 

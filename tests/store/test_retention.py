@@ -3,13 +3,13 @@
 import pytest
 
 from tests.store.kit import DAY, HOUR, T0, Clock, Hand, act, all_ids, counted, end, new, put, states_of
-from windlass.clock import SECOND
-from windlass.job import Edge
-from windlass.lease import LogLine
-from windlass.metrics import MetricQuery
-from windlass.query import Action, Retention, Swap, Where
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Edge
+from windlass.values.lease import LogLine
+from windlass.values.metrics import MetricQuery
+from windlass.values.query import Action, Retention, Swap, Where
+from windlass.values.states import Event, State
 
 FOREVER = Retention(completed=None, failed=None, cancelled=None, metrics=None, audit=None)
 

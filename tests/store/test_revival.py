@@ -16,10 +16,10 @@ from tests.store.kit import (
     states_of,
 )
 from tests.store.test_dependencies import after, finish_next
-from windlass.job import Edge, OnFailure, UniqueKey
-from windlass.query import Action
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.job import Edge, OnFailure, UniqueKey
+from windlass.values.query import Action
+from windlass.values.states import Event, State
 
 BLOCKED, WAITING, COMPLETED, FAILED, CANCELLED = (
     State.BLOCKED,

@@ -1,11 +1,11 @@
 """Schedules as rows: kept, listed when due, fired once."""
 
 from tests.store.kit import HOUR, T0, Clock, counted, get, new, put, state_of
-from windlass.clock import SECOND
-from windlass.job import Enqueued, UniqueKey
-from windlass.schedule import ScheduleRow
-from windlass.states import State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Enqueued, UniqueKey
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import State
 
 
 def row(key: str, due: int | None = T0, **fields: object) -> ScheduleRow:

@@ -5,13 +5,13 @@ import pytest
 from tests.store.kit import DAY, HOUR, T0, Clock, Hand, act, end, fresh_id, get, new, put, state_of
 from tests.store.standing import stand
 from tests.store.test_text import JSON_TEXTS, TEXTS
-from windlass.clock import SECOND
 from windlass.errors import LimitReached
-from windlass.job import Claim
-from windlass.lease import Delivery, Noted, Step
-from windlass.query import Action, Retention
-from windlass.states import FINAL, Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim
+from windlass.values.lease import Delivery, Noted, Step
+from windlass.values.query import Action, Retention
+from windlass.values.states import FINAL, Event, State
 
 MOST_KEPT = 1_000
 

@@ -4,15 +4,15 @@ import pytest
 
 from tests.store.kit import DAY, HOUR, T0, Clock, Hand, act, end, get, new, promote_all, put, state_of
 from tests.store.limiting import change, held, ids, limit, rated, under
-from windlass.clock import SECOND
-from windlass.job import UniqueKey
-from windlass.lease import Delivery, Noted, Step
-from windlass.limit import Bound, Rate, Take
-from windlass.query import Action, Retention
-from windlass.queue import QueueChange
-from windlass.snapshot import Snapshot
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import UniqueKey
+from windlass.values.lease import Delivery, Noted, Step
+from windlass.values.limit import Bound, Rate, Take
+from windlass.values.query import Action, Retention
+from windlass.values.queue import QueueChange
+from windlass.values.snapshot import Snapshot
+from windlass.values.states import Event, State
 
 
 async def dumped(store: Store) -> dict[str, Snapshot]:

@@ -5,13 +5,13 @@ import pytest
 from tests.store.kit import HOUR, T0, Clock, Hand, act, end, fresh_id, get, new, promote_all, put
 from tests.store.limiting import change, limit, rated, under
 from tests.store.standing import stand
-from windlass.clock import SECOND
-from windlass.job import Edge, UniqueKey
-from windlass.limit import GUARD, Bound, Rate
-from windlass.query import Action, Standing
-from windlass.queue import QueueChange
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Edge, UniqueKey
+from windlass.values.limit import GUARD, Bound, Rate
+from windlass.values.query import Action, Standing
+from windlass.values.queue import QueueChange
+from windlass.values.states import Event, State
 
 
 async def standing(store: Store, id: str) -> Standing:

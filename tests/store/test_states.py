@@ -6,12 +6,12 @@ import pytest
 
 from tests.store.kit import HOUR, LEASE, Clock, Hand, act, end, get, promote_all, state_of
 from tests.store.standing import Stood, stand
-from windlass.job import Claim
-from windlass.lease import Held
-from windlass.outcome import Finish, Verdict
-from windlass.query import Action
-from windlass.states import TRANSITIONS, Event, State, allowed
 from windlass.store import Store
+from windlass.values.job import Claim
+from windlass.values.lease import Held
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.query import Action
+from windlass.values.states import TRANSITIONS, Event, State, allowed
 
 # Events that no verb brings yet: durable waiting for signals, revival of doomed jobs, answers from a cache.
 LATER = {Event.SUSPEND, Event.SIGNAL, Event.REVIVE, Event.ANSWER}

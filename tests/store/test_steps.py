@@ -4,12 +4,12 @@ import pytest
 
 from tests.store.kit import DAY, LEASE, T0, Clock, Hand, act, end, fresh_id, get, new, promote_all, put
 from tests.store.test_text import JSON_TEXTS, TEXTS
-from windlass.clock import SECOND
-from windlass.job import Claim
-from windlass.lease import LogLine, Noted, Progress, Step, StoredStep
-from windlass.query import Action, Retention
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim
+from windlass.values.lease import LogLine, Noted, Progress, Step, StoredStep
+from windlass.values.query import Action, Retention
+from windlass.values.states import Event
 
 
 def step(claim: Claim, position: int, value: str | None = None, **fields: object) -> Step:

@@ -3,14 +3,14 @@
 import pytest
 
 from tests.store.kit import DAY, HOUR, T0, Clock, Hand, act, counted, end, get, new, promote_all, put, state_of
-from windlass.clock import SECOND, moment
-from windlass.job import Claim, Edge, Enqueued, UniqueKey
-from windlass.lease import Delivery
-from windlass.outcome import Verdict
-from windlass.query import Action
-from windlass.queue import QueueChange
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Claim, Edge, Enqueued, UniqueKey
+from windlass.values.lease import Delivery
+from windlass.values.outcome import Verdict
+from windlass.values.query import Action
+from windlass.values.queue import QueueChange
+from windlass.values.states import Event, State
 
 
 def suspend(claim: Claim, name: str = "go", delay: int = 0, **fields: object):

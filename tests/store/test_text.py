@@ -5,14 +5,14 @@ import json
 import pytest
 
 from tests.store.kit import Hand, act, end, get, new, put
-from windlass.failure import describe, safe_text
-from windlass.job import UniqueKey
-from windlass.lease import LogLine, Progress
-from windlass.outcome import DEFAULT_RULES, judge
-from windlass.query import Action, Swap
-from windlass.schedule import ScheduleRow
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.failure import describe, safe_text
+from windlass.values.job import UniqueKey
+from windlass.values.lease import LogLine, Progress
+from windlass.values.outcome import DEFAULT_RULES, judge
+from windlass.values.query import Action, Swap
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import Event
 
 TEXTS = {
     "ascii": "plain",

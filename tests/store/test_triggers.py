@@ -4,10 +4,10 @@ import pytest
 
 from tests.store.kit import Hand, act, counted, end, fresh_id, get, new, put, settle_down, state_of, states_of
 from tests.store.test_dependencies import after, finish_next
-from windlass.job import NOT_TRIGGERED, Ahead, Edge
-from windlass.query import Action
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.job import NOT_TRIGGERED, Ahead, Edge
+from windlass.values.query import Action
+from windlass.values.states import Event, State
 
 BLOCKED, WAITING, COMPLETED, FAILED, CANCELLED = (
     State.BLOCKED,

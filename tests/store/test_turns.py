@@ -8,14 +8,14 @@ import pytest
 
 from tests.store.kit import HOUR, T0, Clock, Hand, act, all_ids, end, new, promote_all, put
 from tests.store.limiting import change, ids, under
-from windlass.clock import SECOND
-from windlass.job import Claim, NewJob
-from windlass.limit import GUARD, Bound, Rate
-from windlass.priority import Priority
-from windlass.query import Action, Where
-from windlass.queue import AGEING, CLASS_WEIGHTS, Order, QueueChange
-from windlass.states import Event
 from windlass.store import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim, NewJob
+from windlass.values.limit import GUARD, Bound, Rate
+from windlass.values.priority import Priority
+from windlass.values.query import Action, Where
+from windlass.values.queue import AGEING, CLASS_WEIGHTS, Order, QueueChange
+from windlass.values.states import Event
 
 
 async def ordered(store: Store, order: Order, queue: str = "default", **fields: Any) -> None:

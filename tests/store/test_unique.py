@@ -19,13 +19,13 @@ from tests.store.kit import (
     put,
     state_of,
 )
-from windlass.clock import SECOND, moment
-from windlass.job import Edge, Enqueued, UniqueKey
-from windlass.limit import Bound
-from windlass.outcome import Verdict
-from windlass.query import Action, Retention
-from windlass.states import Event, State
 from windlass.store import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Edge, Enqueued, UniqueKey
+from windlass.values.limit import Bound
+from windlass.values.outcome import Verdict
+from windlass.values.query import Action, Retention
+from windlass.values.states import Event, State
 
 KEY = UniqueKey(key="k")
 

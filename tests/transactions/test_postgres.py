@@ -12,6 +12,7 @@ import pytest
 from tests.transactions.drivers import ASYNC, SYNC, Open, on_asyncpg, transaction, url
 from tests.waiting import until
 from windlass import JobRef, Windlass
+from windlass.declare.options import Unique
 from windlass.errors import (
     InsideLoop,
     InvalidOption,
@@ -20,8 +21,7 @@ from windlass.errors import (
     SchemaMismatch,
     StoreUnavailable,
 )
-from windlass.options import Unique
-from windlass.workflow import chain
+from windlass.workflows.workflow import chain
 
 _numbers = itertools.count(1)
 AWKWARD = "nul \x00, quote ' \" %s :name $1 {0}, 日本"

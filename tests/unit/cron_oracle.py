@@ -1,5 +1,5 @@
 """The oracle of due times: walks a zone minute by minute with zoneinfo and its own reading of cron, sharing no code with
-`windlass.cron`. Slow and plain, so that it can be believed."""
+`windlass.values.cron`. Slow and plain, so that it can be believed."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta

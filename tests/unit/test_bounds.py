@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from windlass import InvalidOption, Limit, NewJob, Windlass, result_of
-from windlass.kinds import KindInfo, describe
-from windlass.limit import Bound, Rate
+from windlass.declare.kinds import KindInfo, describe
+from windlass.values.limit import Bound, Rate
 
 SECOND = 1_000_000
 PLANS = {"free": 1, "basic": 2, "pro": 5, "enterprise": 10}

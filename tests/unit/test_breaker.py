@@ -1,7 +1,7 @@
 """The circuit breaker as a value: when it opens, what a probe does, what late news are worth."""
 
-from windlass.breaker import Breaker, Call, Numbers, after, closed, opened, pause_of
-from windlass.clock import SECOND
+from windlass.providers.breaker import Breaker, Call, Numbers, after, closed, opened, pause_of
+from windlass.values.clock import SECOND
 
 N = Numbers()
 T = 1_000_000 * SECOND

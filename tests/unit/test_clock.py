@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.clock import END_OF_TIME, FOREVER, SECOND, host_now, instant, job_time, micros, moment, seconds
 from windlass.errors import InvalidOption
+from windlass.values.clock import END_OF_TIME, FOREVER, SECOND, host_now, instant, job_time, micros, moment, seconds
 
 
 @pytest.mark.parametrize(

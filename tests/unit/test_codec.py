@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from windlass.codec import MEBIBYTE, MOST_DEPTH, decoder, encode
 from windlass.errors import InvalidArgs, TooLarge
+from windlass.values.codec import MEBIBYTE, MOST_DEPTH, decoder, encode
 
 
 def text(value: Any, limit: int = MEBIBYTE) -> str:

@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from tests.unit.cron_oracle import EXPRESSIONS, YEARS, ZONES, changes, span, walk
-from windlass.clock import SECOND, instant, moment
-from windlass.cron import due_times, read_cron, read_zone
 from windlass.errors import ScheduleError
+from windlass.values.clock import SECOND, instant, moment
+from windlass.values.cron import due_times, read_cron, read_zone
 
 WHOLE = float(os.environ.get("WINDLASS_TEST_SCALE", "1")) >= 10
 _DAY = 86_400

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from windlass.breakers import BreakerState
-from windlass.clock import SECOND, moment
-from windlass.explain import Crew, Explanation, Recent, explain
-from windlass.job import RECORD, Job, read_job
-from windlass.lease import WorkerInfo
-from windlass.limit import LimitInfo, Rate
-from windlass.query import Standing
-from windlass.queue import QueueInfo
-from windlass.states import State
+from windlass.operate.explain import Crew, Explanation, Recent, explain
+from windlass.providers.breakers import BreakerState
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import RECORD, Job, read_job
+from windlass.values.lease import WorkerInfo
+from windlass.values.limit import LimitInfo, Rate
+from windlass.values.query import Standing
+from windlass.values.queue import QueueInfo
+from windlass.values.states import State
 
 NOW = 1_800_000_000 * SECOND
 

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from windlass.failure import (
+from windlass.values.failure import (
     LONGEST_MESSAGE,
     LONGEST_TRACE,
     Category,

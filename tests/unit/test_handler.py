@@ -24,8 +24,8 @@ from windlass import (
     exponential,
     fixed,
 )
-from windlass.failure import Category
-from windlass.job import Edge, UniqueKey
+from windlass.values.failure import Category
+from windlass.values.job import Edge, UniqueKey
 
 
 @pytest.fixture

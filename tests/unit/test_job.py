@@ -5,9 +5,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from windlass.clock import SECOND, moment
-from windlass.job import MOST_TRAIL, RECORD, ErrorInfo, Job, Trail, append_trail, read_job, read_trail, trail_line
-from windlass.states import FINAL, State
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import (
+    MOST_TRAIL,
+    RECORD,
+    ErrorInfo,
+    Job,
+    Trail,
+    append_trail,
+    read_job,
+    read_trail,
+    trail_line,
+)
+from windlass.values.states import FINAL, State
 
 T0 = 1_800_000_000 * SECOND
 

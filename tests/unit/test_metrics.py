@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.metrics import TallyKey, bucket, bucket_top, percentile, tally
-from windlass.outcome import Finish
-from windlass.states import Event
+from windlass.values.metrics import TallyKey, bucket, bucket_top, percentile, tally
+from windlass.values.outcome import Finish
+from windlass.values.states import Event
 
 
 def end(event: Event, **fields: object) -> Finish:

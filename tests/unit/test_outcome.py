@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from windlass.clock import SECOND
 from windlass.errors import InvalidOption, WindlassError
-from windlass.failure import Category
-from windlass.job import Claim, ErrorInfo, Trail
-from windlass.outcome import (
+from windlass.values.clock import SECOND
+from windlass.values.failure import Category
+from windlass.values.job import Claim, ErrorInfo, Trail
+from windlass.values.outcome import (
     DEFAULT_RULES,
     Cancel,
     Fail,
@@ -26,8 +26,8 @@ from windlass.outcome import (
     lapsed,
     released,
 )
-from windlass.retry import exponential, fixed
-from windlass.states import Event
+from windlass.values.retry import exponential, fixed
+from windlass.values.states import Event
 
 RULES = RunRules(backoff=fixed("10s"))
 T0 = 1_800_000_000 * SECOND

@@ -15,13 +15,13 @@ from tests.store.kit import HOUR, LEASE, Hand, all_ids, counted, end, fresh_id, 
 from tests.store.places import postgres_server
 from tests.waiting import until
 from windlass.errors import InvalidArgs, SchemaMismatch, StoreReadOnly, StoreUnavailable
-from windlass.job import Edge, Enqueued, UniqueKey
-from windlass.lease import ClaimRequest
-from windlass.outcome import Verdict, completed
-from windlass.query import Action, Command, Retention, Where
-from windlass.states import Event, State
 from windlass.store.postgres import filters, migrate
 from windlass.store.postgres.engine import PostgresStore
+from windlass.values.job import Edge, Enqueued, UniqueKey
+from windlass.values.lease import ClaimRequest
+from windlass.values.outcome import Verdict, completed
+from windlass.values.query import Action, Command, Retention, Where
+from windlass.values.states import Event, State
 
 _numbers = itertools.count(1)
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.priority import order
 from windlass.store.postgres.floors import EVERY, EVERYTHING, SLACK, Floors
+from windlass.values.priority import order
 
 
 def covered(floors: Floors, queue: str, runtime: str, ord_: int) -> bool:

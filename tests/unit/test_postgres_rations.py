@@ -1,7 +1,7 @@
 """How far back an index by time is read."""
 
-from windlass.clock import SECOND
 from windlass.store.postgres.rations import SLACK, Ration
+from windlass.values.clock import SECOND
 
 
 class Watch:

@@ -15,9 +15,9 @@ from tests.store.places import postgres_server as postgres
 from tests.transactions.drivers import ASYNC, SYNC, on_async_psycopg, on_asyncpg, url
 from tests.waiting import until
 from windlass.errors import InvalidArgs, InvalidOption, SchemaMismatch, SettingsError, StoreUnavailable, UnknownParent
-from windlass.job import Edge, Enqueued, UniqueKey
-from windlass.states import State
 from windlass.store.postgres.engine import PostgresStore
+from windlass.values.job import Edge, Enqueued, UniqueKey
+from windlass.values.states import State
 
 _numbers = itertools.count(1)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.errors import InvalidOption
-from windlass.priority import HIGHEST, LOWEST, Priority, check_priority, order, reorder
+from windlass.values.priority import HIGHEST, LOWEST, Priority, check_priority, order, reorder
 
 PRIORITIES = st.integers(LOWEST, HIGHEST)
 SEQUENCES = st.integers(0, (1 << 45) - 1)

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from windlass.query import ACTION_EVENT, Action, Command, Commanded, Page, Retention, Where
-from windlass.states import TRANSITIONS, State
+from windlass.values.query import ACTION_EVENT, Action, Command, Commanded, Page, Retention, Where
+from windlass.values.states import TRANSITIONS, State
 
 
 def test_every_action_is_an_event_of_the_table_but_reprioritise() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from windlass.errors import InvalidOption
-from windlass.queue import LONGEST_NAME, QueueChange, QueueInfo, check_name
+from windlass.values.queue import LONGEST_NAME, QueueChange, QueueInfo, check_name
 
 
 @pytest.mark.parametrize("name", ["a", "email-sending", "mail.send", "A_b:c@d/e+f", "0", "x" * LONGEST_NAME])

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from windlass import InvalidOption, Priority, PriorityRule, Windlass
-from windlass.ranking import BY_PLAN, BY_TAG, rank, read_rules
+from windlass import BY_PLAN, BY_TAG, InvalidOption, Priority, PriorityRule, Windlass
+from windlass.declare.ranking import rank, read_rules
 
 
 def is_recent(at: str) -> bool:

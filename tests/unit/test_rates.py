@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass import InvalidOption
-from windlass.limit import Rate
-from windlass.rates import MOST, read_rate, write_rate
+from windlass.declare.rates import MOST, read_rate, write_rate
+from windlass.values.limit import Rate
 
 SECOND = 1_000_000
 

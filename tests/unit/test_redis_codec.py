@@ -7,10 +7,10 @@ import pytest
 
 from tests.store.kit import new
 from windlass.errors import InvalidOption
-from windlass.job import RECORD, UniqueKey
-from windlass.states import State
 from windlass.store.redis import codec
 from windlass.store.redis.scripts import load_all, script
+from windlass.values.job import RECORD, UniqueKey
+from windlass.values.states import State
 
 PRELUDE = resources.files("windlass.store.redis").joinpath("prelude.lua").read_text("utf-8")
 ENDS = resources.files("windlass.store.redis").joinpath("ends.lua").read_text("utf-8")

@@ -9,15 +9,15 @@ from redis import exceptions as redis_errors
 from tests.servers import RedisServer
 from tests.store.kit import HOUR, Hand, counted, end, get, new, put
 from tests.waiting import until
-from windlass.clock import SECOND
 from windlass.errors import SchemaMismatch, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
-from windlass.outcome import Verdict, completed
-from windlass.query import Retention, Where
-from windlass.schedule import ScheduleRow
-from windlass.states import Event, State
 from windlass.store.redis.engine import RedisStore
 from windlass.store.redis.faults import translate
 from windlass.store.redis.migrate import STEPS, known
+from windlass.values.clock import SECOND
+from windlass.values.outcome import Verdict, completed
+from windlass.values.query import Retention, Where
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import Event, State
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import redis
 
 from tests.servers import RedisServer
 from tests.store.kit import HOUR, new
-from windlass.job import NewJob
-from windlass.query import Action, Command, Where
-from windlass.states import State
 from windlass.store.redis.engine import RedisStore
 from windlass.store.redis.reading import SCANNED
+from windlass.values.job import NewJob
+from windlass.values.query import Action, Command, Where
+from windlass.values.states import State
 
 OTHERS, ASKED, EACH = SCANNED + 1_000, 1_000, 100
 

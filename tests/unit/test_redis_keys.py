@@ -9,17 +9,17 @@ import redis
 
 from tests.servers import RedisServer
 from tests.store.kit import HOUR, LEASE, T0, Hand, act, end, new, put
-from windlass.clock import SECOND
 from windlass.errors import InvalidOption, WorkersAlive
-from windlass.job import Ahead, Edge, UniqueKey
-from windlass.lease import LogLine, Progress, Step
-from windlass.limit import Bound, LimitChange, Rate, Take
-from windlass.query import Action, Retention, Swap
-from windlass.queue import QueueChange
-from windlass.schedule import ScheduleRow
-from windlass.states import Event
 from windlass.store.redis.engine import RedisStore
 from windlass.store.redis.produce import CHUNK_JOBS
+from windlass.values.clock import SECOND
+from windlass.values.job import Ahead, Edge, UniqueKey
+from windlass.values.lease import LogLine, Progress, Step
+from windlass.values.limit import Bound, LimitChange, Rate, Take
+from windlass.values.query import Action, Retention, Swap
+from windlass.values.queue import QueueChange
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import Event
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "design" / "redis.md"
 ROW = re.compile(r"^\| `([^`]+)` \| (\w+) \|", re.MULTILINE)

@@ -16,10 +16,10 @@ from tests.servers.redis import find_redis
 from tests.store.kit import Hand, counted, new, put
 from tests.waiting import until
 from windlass.errors import InvalidOption, SettingsError, StoreUnavailable
-from windlass.states import State
 from windlass.store import open_store
 from windlass.store.redis.address import read_address
 from windlass.store.redis.engine import RedisStore
+from windlass.values.states import State
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ import pytest
 
 from tests.servers import RedisServer
 from tests.store.kit import HOUR, T0, Hand, act, all_ids, counted, end, get, new, put
-from windlass.clock import SECOND
 from windlass.errors import InvalidOption
-from windlass.job import Edge, NewJob, UniqueKey
-from windlass.lease import ORDERS, Progress
-from windlass.query import Action, Swap, Where
-from windlass.states import Event, State
 from windlass.store.moving import digest, move
 from windlass.store.redis import reading
 from windlass.store.redis.codec import id_bytes, id_text
 from windlass.store.redis.engine import RedisStore
+from windlass.values.clock import SECOND
+from windlass.values.job import Edge, NewJob, UniqueKey
+from windlass.values.lease import ORDERS, Progress
+from windlass.values.query import Action, Swap, Where
+from windlass.values.states import Event, State
 
 
 @pytest.fixture(scope="module")

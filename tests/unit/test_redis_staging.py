@@ -10,13 +10,13 @@ import redis
 from tests.servers import RedisServer
 from tests.store.kit import Hand, counted, new, promote_all, put
 from windlass.errors import BatchTooLarge, StoreUnavailable
-from windlass.job import Edge, Enqueued, NewJob, UniqueKey
-from windlass.query import Retention
-from windlass.states import State
 from windlass.store.protocol import MOST_ENQUEUED
 from windlass.store.redis import produce
 from windlass.store.redis.connection import Link
 from windlass.store.redis.engine import RedisStore
+from windlass.values.job import Edge, Enqueued, NewJob, UniqueKey
+from windlass.values.query import Retention
+from windlass.values.states import State
 
 SOME = 2 * produce.CHUNK_JOBS + 100
 

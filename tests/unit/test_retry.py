@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.errors import InvalidOption
-from windlass.retry import (
+from windlass.values.retry import (
     DEFAULT_BACKOFF,
     LONGEST_DELAY,
     Backoff,

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from windlass.clock import SECOND, instant, moment
 from windlass.errors import InvalidOption, ScheduleError
-from windlass.job import Edge, NewJob
-from windlass.queue import check_name
-from windlass.schedule import (
+from windlass.schedules.timing import make_rule, read_key
+from windlass.schedules.view import describe
+from windlass.values.clock import SECOND, instant, moment
+from windlass.values.job import Edge, NewJob
+from windlass.values.queue import check_name
+from windlass.values.schedule import (
     LATE,
     Rule,
     Step,
@@ -22,8 +24,6 @@ from windlass.schedule import (
     read_rule,
     write_rule,
 )
-from windlass.schedules import describe
-from windlass.timing import make_rule, read_key
 
 JOB: NewJob[Any] = NewJob(id="", kind="report", queue="reports", args='{"a":1}', tags=("x",))
 MINUTE = 60 * SECOND

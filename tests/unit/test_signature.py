@@ -15,9 +15,9 @@ import msgspec
 import pydantic
 import pytest
 
-from windlass.context import Context
+from windlass.declare.signature import Binder, read_hints, read_parameters
 from windlass.errors import InvalidArgs, InvalidOption
-from windlass.signature import Binder, read_hints, read_parameters
+from windlass.running.context import Context
 
 
 def binder(fn: Callable[..., Any]) -> Binder:

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.store.kit import Hand, counted, end, new, put, states_of
-from windlass.query import Action, Command, Retention, Where
-from windlass.states import Event, State
 from windlass.store.sqlite.engine import SqliteStore
+from windlass.values.query import Action, Command, Retention, Where
+from windlass.values.states import Event, State
 
 
 @asynccontextmanager

@@ -21,10 +21,10 @@ from windlass.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from windlass.outcome import Verdict
-from windlass.states import Event, State
 from windlass.store.sqlite.address import read_url
 from windlass.store.sqlite.engine import SqliteStore
+from windlass.values.outcome import Verdict
+from windlass.values.states import Event, State
 
 
 def url(path: Path) -> str:

@@ -150,7 +150,7 @@ async def test_a_blocked_loop_does_not_keep_other_threads_out(tmp_path: Path) ->
 
 async def test_processes_that_open_a_new_file_at_once(tmp_path: Path) -> None:
     program = (
-        "import asyncio, sys\nfrom windlass.store import open_store\nfrom windlass.job import NewJob\n"
+        "import asyncio, sys\nfrom windlass.store import open_store\nfrom windlass.values.job import NewJob\n"
         "async def main():\n store = open_store(sys.argv[1]); await store.open()\n"
         " await store.enqueue([NewJob(id=sys.argv[2], kind='k')]); await store.close()\n"
         "asyncio.run(main())"
@@ -174,7 +174,7 @@ async def test_hearing_of_another_process(tmp_path: Path) -> None:
     heard: list[str] = []
     stops = [store.listen([topic], lambda topic=topic: heard.append(topic)) for topic in ("ready", "done")]
     program = (
-        "import asyncio, sys\nfrom windlass.store import open_store\nfrom windlass.job import NewJob\n"
+        "import asyncio, sys\nfrom windlass.store import open_store\nfrom windlass.values.job import NewJob\n"
         "async def main():\n store = open_store(sys.argv[1]); await store.open()\n"
         " await store.enqueue([NewJob(id='x', kind='k')]); await store.close()\n"
         "asyncio.run(main())"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from windlass.states import FINAL, LIVE, PENDING, TRANSITIONS, Event, State, allowed, render
+from windlass.values.states import FINAL, LIVE, PENDING, TRANSITIONS, Event, State, allowed, render
 
 
 def test_every_event_has_its_row_and_only_known_states() -> None:

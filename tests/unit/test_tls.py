@@ -11,8 +11,8 @@ from tests.store.kit import Hand, new
 from tests.tls import Authority, tls_front
 from tests.waiting import until
 from windlass.errors import StoreUnavailable
-from windlass.states import State
 from windlass.store import Store, open_store
+from windlass.values.states import State
 
 
 async def works(store: Store) -> None:

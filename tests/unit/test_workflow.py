@@ -16,9 +16,9 @@ from windlass import (
     group,
     result_of,
 )
-from windlass.job import Edge, NewJob
-from windlass.outcome import RunOptions
-from windlass.workflow import HEAD, Workflow, assemble, chunks, parents_first
+from windlass.values.job import Edge, NewJob
+from windlass.values.outcome import RunOptions
+from windlass.workflows.workflow import HEAD, Workflow, assemble, chunks, parents_first
 
 
 @pytest.fixture

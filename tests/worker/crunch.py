@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from windlass.app import Windlass
-from windlass.context import Context
 from windlass.errors import SignalTimeout
-from windlass.outcome import Fail
-from windlass.retry import fixed
+from windlass.running.context import Context
+from windlass.values.outcome import Fail
+from windlass.values.retry import fixed
 
 app = Windlass("sqlite://:memory:")
 

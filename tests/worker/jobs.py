@@ -13,7 +13,7 @@ import sys
 import time
 
 from windlass.app import Windlass
-from windlass.context import Context
+from windlass.running.context import Context
 from windlass.worker.process import is_supervised, run_worker
 from windlass.worker.worker import Worker
 

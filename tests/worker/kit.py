@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.waiting import until
 from windlass.app import Windlass
-from windlass.job import Job
+from windlass.values.job import Job
 from windlass.worker.worker import Worker
 
 

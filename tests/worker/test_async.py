@@ -11,9 +11,9 @@ import pytest
 from tests.waiting import until
 from tests.worker.kit import ended, state, working
 from windlass.app import Windlass
-from windlass.context import Context
-from windlass.outcome import Cancel, Fail, RateLimited, Retry, Snooze
-from windlass.retry import fixed
+from windlass.running.context import Context
+from windlass.values.outcome import Cancel, Fail, RateLimited, Retry, Snooze
+from windlass.values.retry import fixed
 from windlass.worker import run, slots
 from windlass.worker.worker import Worker
 

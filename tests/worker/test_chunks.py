@@ -10,10 +10,10 @@ import pytest
 from tests.waiting import until
 from tests.worker.kit import ended, state, working
 from windlass.app import Windlass
-from windlass.chunk import Chunk
 from windlass.errors import InvalidArgs, InvalidOption, InvalidStep
-from windlass.outcome import Fail, Snooze
-from windlass.retry import fixed
+from windlass.running.chunk import Chunk
+from windlass.values.outcome import Fail, Snooze
+from windlass.values.retry import fixed
 
 
 class Row(NamedTuple):

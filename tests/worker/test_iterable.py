@@ -11,11 +11,11 @@ import pytest
 from tests.waiting import until
 from tests.worker import crunch
 from tests.worker.kit import ended, working
-from windlass import iterable
 from windlass.app import Windlass
-from windlass.context import Context
 from windlass.errors import InvalidOption
-from windlass.retry import fixed
+from windlass.running import iterable
+from windlass.running.context import Context
+from windlass.values.retry import fixed
 
 
 async def test_it_runs_to_its_end(app: Windlass) -> None:

@@ -10,10 +10,10 @@ from tests.store.kit import Hand
 from tests.waiting import until
 from tests.worker.kit import ended, state, working
 from windlass.app import Windlass
-from windlass.clock import SECOND
 from windlass.errors import StoreUnavailable
-from windlass.job import Claim
-from windlass.outcome import completed
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim
+from windlass.values.outcome import completed
 from windlass.worker.upkeep import Upkeep
 from windlass.worker.worker import RECYCLE, Worker
 

@@ -9,9 +9,9 @@ import pytest
 from tests.waiting import until
 from tests.worker.kit import ended, is_gone, lines, working
 from windlass.app import Windlass
-from windlass.capture import LONGEST_LINE, MOST_LINES
-from windlass.context import Context
 from windlass.errors import InvalidOption
+from windlass.running.capture import LONGEST_LINE, MOST_LINES
+from windlass.running.context import Context
 
 
 async def test_progress_is_visible_while_the_job_runs(app: Windlass) -> None:

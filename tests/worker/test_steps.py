@@ -8,9 +8,9 @@ import pytest
 from tests.waiting import until
 from tests.worker.kit import ended, lines, state, working
 from windlass.app import Windlass
-from windlass.context import Context
 from windlass.errors import InvalidOption, JobNotFound, SignalTimeout
-from windlass.retry import fixed
+from windlass.running.context import Context
+from windlass.values.retry import fixed
 
 
 async def test_steps_on_record_are_not_done_again(app: Windlass) -> None:
@@ -437,8 +437,8 @@ async def test_a_lost_lease_ends_the_attempt_at_its_next_step(app: Windlass) -> 
         return "second"
 
     async def steal(store: Any, id: str) -> None:
-        from windlass.outcome import Finish
-        from windlass.states import Event
+        from windlass.values.outcome import Finish
+        from windlass.values.states import Event
 
         job = await app.jobs.get(id)
         assert job.lease is not None

@@ -10,7 +10,7 @@ import pytest
 from tests.waiting import until
 from tests.worker.kit import ended, is_gone, lines, working
 from windlass.app import Windlass
-from windlass.context import Context
+from windlass.running.context import Context
 from windlass.worker import threads
 from windlass.worker.worker import RECYCLE, Worker
 

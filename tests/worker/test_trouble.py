@@ -12,9 +12,9 @@ import pytest
 from tests.waiting import until
 from tests.worker.kit import ended, working
 from windlass.app import Windlass
-from windlass.context import Context
 from windlass.errors import StoreFull, StoreUnavailable
-from windlass.lease import Step
+from windlass.running.context import Context
+from windlass.values.lease import Step
 
 
 async def test_finishes_are_retried_when_the_store_comes_back(app: Windlass, monkeypatch: pytest.MonkeyPatch) -> None:

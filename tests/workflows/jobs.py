@@ -6,8 +6,8 @@ import sys
 from tests.worker import jobs as worker_jobs
 from tests.worker.jobs import effect
 from windlass.app import Windlass
-from windlass.context import Context
-from windlass.outcome import Fail, Retry
+from windlass.running.context import Context
+from windlass.values.outcome import Fail, Retry
 
 app: Windlass = worker_jobs.app
 

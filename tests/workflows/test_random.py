@@ -20,9 +20,9 @@ from tests.waiting import until
 from tests.worker.crew import ROOT, Crew, Effect, Process
 from tests.workflows import jobs
 from windlass import Windlass, batch, group
-from windlass.job import NOT_TRIGGERED, Job, NewJob, OnFailure
-from windlass.states import State
-from windlass.workflow import Workflow, assemble
+from windlass.values.job import NOT_TRIGGERED, Job, NewJob, OnFailure
+from windlass.values.states import State
+from windlass.workflows.workflow import Workflow, assemble
 
 SCALE = float(os.environ.get("WINDLASS_TEST_SCALE", "1"))
 DAGS, SIZE, MEMBERS = max(2, round(10 * SCALE)), 100, 20

@@ -16,7 +16,7 @@ from windlass import (
     group,
     result_of,
 )
-from windlass.job import NOT_TRIGGERED, OnFailure
+from windlass.values.job import NOT_TRIGGERED, OnFailure
 
 
 def ran_in(app: Windlass) -> list[str]:

@@ -16,13 +16,13 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.api.caller import Reach
-from windlass.clock import SECOND, Micros, instant, moment
 from windlass.errors import StoreError, WindlassError
-from windlass.ids import new_id
-from windlass.query import Command, Record, Swap, Where
-from windlass.search import read_search, scan
+from windlass.operate.search import read_search, scan
+from windlass.operate.views import act_on
+from windlass.produce.ids import new_id
 from windlass.store.protocol import Store
-from windlass.views import act_on
+from windlass.values.clock import SECOND, Micros, instant, moment
+from windlass.values.query import Command, Record, Swap, Where
 
 if TYPE_CHECKING:
     from windlass.app import Windlass

@@ -5,8 +5,8 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
-from windlass.job import Job
-from windlass.query import Where
+from windlass.values.job import Job
+from windlass.values.query import Where
 
 
 class Role(StrEnum):

@@ -13,10 +13,10 @@ import msgspec
 
 from windlass.api.caller import Caller
 from windlass.api.problems import Problem
-from windlass.clock import SECOND
-from windlass.ids import new_id
-from windlass.query import Swap
+from windlass.produce.ids import new_id
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND
+from windlass.values.query import Swap
 
 SPACE = "api-idempotency"
 KEPT = 24 * 3_600

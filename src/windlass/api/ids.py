@@ -5,7 +5,7 @@ from hashlib import blake2b
 from itertools import count
 from uuid import UUID
 
-from windlass.ids import new_id
+from windlass.produce.ids import new_id
 
 
 def seeded(seed: str | None) -> Iterator[str]:

@@ -12,8 +12,8 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.api.caller import Caller, Role
-from windlass.query import Record, Swap
 from windlass.store.protocol import Store
+from windlass.values.query import Record, Swap
 
 SPACE = "api-key"
 MARK = "wl_"

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from windlass import errors
-from windlass.codec import complaint
 from windlass.errors import WindlassError
+from windlass.values.codec import complaint
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:windlass:problem:"

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from windlass.clock import Duration, seconds
+from windlass.declare.suggest import did_you_mean
 from windlass.errors import InvalidOption, SettingsError
-from windlass.suggest import did_you_mean
+from windlass.values.clock import Duration, seconds
 
 PREFIX = "WINDLASS_API_"
 SHORTEST_SECRET = 32

@@ -12,17 +12,17 @@ from msgspec.structs import replace
 
 from windlass.api.operation import Call
 from windlass.api.problems import Flaw, Problem, problem_of
+from windlass.declare.handler import Handler
+from windlass.declare.kinds import BUILT_IN
+from windlass.declare.signature import REST
+from windlass.declare.unique import LONGEST_KEY, Unique
 from windlass.errors import InvalidArgs, UnknownKind, UnknownParent, WindlassError
-from windlass.handler import Handler
-from windlass.inputs import result_of
-from windlass.job import NewJob
-from windlass.kinds import BUILT_IN
-from windlass.ref import JobRef
-from windlass.retry import exponential, fixed, linear
-from windlass.schedule import DUE, TAG
-from windlass.signature import REST
-from windlass.unique import LONGEST_KEY, Unique
-from windlass.workflow import HEAD
+from windlass.produce.ref import JobRef
+from windlass.values.job import NewJob
+from windlass.values.retry import exponential, fixed, linear
+from windlass.values.schedule import DUE, TAG
+from windlass.workflows.inputs import result_of
+from windlass.workflows.workflow import HEAD
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:@/+\-]+$", min_length=1, max_length=200)]
 JobId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z\-]+$", min_length=1, max_length=64)]

@@ -20,7 +20,7 @@ from windlass.api.jwks import KeySet
 from windlass.api.permissions import Permission
 from windlass.api.settings import ApiSettings
 from windlass.errors import InvalidOption, SettingsError
-from windlass.queue import check_name
+from windlass.values.queue import check_name
 
 Algorithm: TypeAlias = Literal["HS256", "RS256", "ES256", "EdDSA"]
 ALGORITHMS: tuple[Algorithm, ...] = ("HS256", "RS256", "ES256", "EdDSA")

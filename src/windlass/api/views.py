@@ -8,9 +8,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from windlass.api.problems import Flaw, Problem
-from windlass.job import Attempt, ErrorInfo, Job
 from windlass.secrecy.veil import shown_job
-from windlass.states import State
+from windlass.values.job import Attempt, ErrorInfo, Job
+from windlass.values.states import State
 
 PARTS = ("args", "result", "attempts", "options", "traceback")
 """What `include` adds to a job."""

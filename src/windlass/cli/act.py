@@ -9,9 +9,9 @@ import typer
 from windlass.cli.options import Form
 from windlass.cli.show import clean, emit_json, emit_lines, note
 from windlass.errors import InvalidOption
-from windlass.query import Action, Command, Commanded, Where
-from windlass.states import State
 from windlass.store.protocol import Store
+from windlass.values.query import Action, Command, Commanded, Where
+from windlass.values.states import State
 
 CHUNK = 500
 _DONE = {

@@ -7,9 +7,9 @@ from windlass.cli.act import actor
 from windlass.cli.complaint import LimitNotFound
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, emit_facts, emit_json, emit_lines, emit_table, note
-from windlass.limits import KeyLimit
-from windlass.query import AuditEntry
-from windlass.suggest import did_you_mean
+from windlass.declare.suggest import did_you_mean
+from windlass.flowcontrol.limits import KeyLimit
+from windlass.values.query import AuditEntry
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -98,7 +98,7 @@ def emit_detail(detail: Detail, form: Form) -> None:
         ]
     )
     if detail.acts:
-        from windlass.clock import moment
+        from windlass.values.clock import moment
 
         print()
         emit_table(

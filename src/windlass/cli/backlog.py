@@ -6,16 +6,16 @@ from typing import cast
 
 import msgspec
 
-from windlass.capacity import read_order
 from windlass.cli.act import actor
 from windlass.cli.complaint import QueueNotFound
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note, span
-from windlass.clock import SECOND
-from windlass.queue import Order, QueueChange, QueueInfo, check_name
-from windlass.states import State
+from windlass.flowcontrol.capacity import read_order
+from windlass.operate.views import Queues
 from windlass.store.protocol import Store
-from windlass.views import Queues
+from windlass.values.clock import SECOND
+from windlass.values.queue import Order, QueueChange, QueueInfo, check_name
+from windlass.values.states import State
 
 SHOWN: tuple[State, ...] = (
     State.WAITING,

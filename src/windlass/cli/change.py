@@ -9,9 +9,9 @@ from windlass.cli.act import Portion, act, confirm, report
 from windlass.cli.filters import read_ids
 from windlass.cli.options import Form
 from windlass.cli.target import Target, with_store
-from windlass.priority import check_priority
-from windlass.query import Action, Command, Commanded, Where
-from windlass.states import State
+from windlass.values.priority import check_priority
+from windlass.values.query import Action, Command, Commanded, Where
+from windlass.values.states import State
 
 _QUESTION = {
     Action.CANCEL: "cancel every job with {filter}",

@@ -11,13 +11,13 @@ import msgspec
 from windlass.cli.options import Plain
 from windlass.cli.show import COLOURS, clean, emit_facts, emit_json, emit_wrapped, size, span
 from windlass.cli.target import Target
-from windlass.clock import SECOND, Micros, host_now
 from windlass.errors import SchemaMismatch, StoreError, StoreUnavailable
-from windlass.lease import WorkerInfo
 from windlass.observe.health import read_health
-from windlass.query import Where
-from windlass.states import State
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Micros, host_now
+from windlass.values.lease import WorkerInfo
+from windlass.values.query import Where
+from windlass.values.states import State
 
 SAMPLE = 1_000
 SKEW = 2 * SECOND

@@ -7,9 +7,9 @@ import msgspec
 
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note, size, span
-from windlass.clock import SECOND, Micros, moment
-from windlass.lease import WorkerInfo
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Micros, moment
+from windlass.values.lease import WorkerInfo
 
 
 async def gather(store: Store) -> tuple[list[WorkerInfo], Micros]:

@@ -53,7 +53,7 @@ def retry(
     from windlass.cli.change import change, dead_selection
     from windlass.cli.filters import where
     from windlass.cli.target import Target
-    from windlass.query import Action, Command
+    from windlass.values.query import Action, Command
 
     wanted = where(queue=queue, kind=kind, user=user, tag=tag)
     chosen = dead_selection(ids, wanted, limit, everything)
@@ -79,7 +79,7 @@ def purge(
     from windlass.cli.change import change, dead_selection
     from windlass.cli.filters import where
     from windlass.cli.target import Target
-    from windlass.query import Action, Command
+    from windlass.values.query import Action, Command
 
     wanted = where(queue=queue, kind=kind, user=user, tag=tag)
     chosen = dead_selection(ids, wanted, limit, everything)

@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from windlass.cli.listing import as_json
 from windlass.cli.options import Form
 from windlass.cli.show import ago, emit_facts, emit_json, emit_lines, note, span
-from windlass.clock import moment
-from windlass.job import Attempt, Job
-from windlass.lease import StoredLine
-from windlass.query import AuditEntry
+from windlass.running.steps import StepRecord, read_record
 from windlass.secrecy.marks import shown, shown_text
 from windlass.secrecy.veil import shown_job
-from windlass.steps import StepRecord, read_record
 from windlass.store.protocol import Store
+from windlass.values.clock import moment
+from windlass.values.job import Attempt, Job
+from windlass.values.lease import StoredLine
+from windlass.values.query import AuditEntry
 
 
 class Detail(NamedTuple):

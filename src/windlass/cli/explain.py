@@ -10,7 +10,7 @@ import typer
 from windlass.cli.options import Form
 from windlass.cli.show import clean, emit_json, emit_lines, note, span
 from windlass.errors import JobNotFound
-from windlass.explain import Explanation, Reason, explain_job
+from windlass.operate.explain import Explanation, Reason, explain_job
 from windlass.store.protocol import Store
 
 _WIDEST = 80

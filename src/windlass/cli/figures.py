@@ -9,9 +9,9 @@ from windlass.cli.backlog import QueueRow, emit_queues
 from windlass.cli.backlog import gather as gather_queues
 from windlass.cli.options import Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, span
-from windlass.clock import SECOND, Micros
-from windlass.metrics import MINUTE, MetricQuery, Point, percentile
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.metrics import MINUTE, MetricQuery, Point, percentile
 
 ENDS = ("complete", "fail", "retry", "rescue", "abort")
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from windlass.errors import InvalidOption
-from windlass.query import Where
-from windlass.states import State
+from windlass.values.query import Where
+from windlass.values.states import State
 
 
 def where(

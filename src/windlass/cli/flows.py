@@ -7,11 +7,11 @@ from typing import NamedTuple, TypeVar
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target
-from windlass.flow import FlowGraph, FlowNode
-from windlass.query import Page
-from windlass.states import State
-from windlass.views import Acted
-from windlass.workflows import FlowInfo, Workflows
+from windlass.operate.views import Acted
+from windlass.values.query import Page
+from windlass.values.states import State
+from windlass.workflows.flow import FlowGraph, FlowNode
+from windlass.workflows.view import FlowInfo, Workflows
 
 T = TypeVar("T")
 

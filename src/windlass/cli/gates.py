@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from windlass.breakers import BreakerInfo
 from windlass.cli.complaint import ProviderNotFound
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target
-from windlass.queue import check_name
-from windlass.suggest import did_you_mean
+from windlass.declare.suggest import did_you_mean
+from windlass.providers.breakers import BreakerInfo
+from windlass.values.queue import check_name
 
 if TYPE_CHECKING:
     from windlass.app import Windlass

@@ -95,7 +95,7 @@ def run_now(
     from windlass.cli.change import Selection, change
     from windlass.cli.filters import where
     from windlass.cli.target import Target
-    from windlass.query import Action, Command
+    from windlass.values.query import Action, Command
 
     wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
     command = Command(action=Action.RUN_NOW)
@@ -121,7 +121,7 @@ def reprioritise(
     from windlass.cli.change import Selection, change, read_priority
     from windlass.cli.filters import where
     from windlass.cli.target import Target
-    from windlass.query import Action, Command
+    from windlass.values.query import Action, Command
 
     wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
     command = Command(action=Action.REPRIORITISE, priority=read_priority(priority))
@@ -164,7 +164,7 @@ def retry(
     from windlass.cli.change import Selection, change
     from windlass.cli.filters import where
     from windlass.cli.target import Target
-    from windlass.query import Action, Command
+    from windlass.values.query import Action, Command
 
     wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
     command = Command(action=Action.REQUEUE, keep_attempts=keep_attempts)
@@ -191,7 +191,7 @@ def cancel(
     from windlass.cli.change import Selection, change
     from windlass.cli.filters import where
     from windlass.cli.target import Target
-    from windlass.query import Action, Command
+    from windlass.values.query import Action, Command
 
     wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
     command = Command(action=Action.CANCEL, reason=reason)
@@ -217,7 +217,7 @@ def rm(
     from windlass.cli.change import Selection, change
     from windlass.cli.filters import where
     from windlass.cli.target import Target
-    from windlass.query import Action, Command
+    from windlass.values.query import Action, Command
 
     wanted = where(state=state, queue=queue, kind=kind, user=user, tag=tag)
     change(

@@ -10,10 +10,10 @@ from windlass.cli.options import Form, Plain
 from windlass.cli.serving import require_api
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target, with_store
-from windlass.clock import seconds
 from windlass.errors import InvalidOption
-from windlass.queue import check_name
 from windlass.store.protocol import Store
+from windlass.values.clock import seconds
+from windlass.values.queue import check_name
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from windlass.cli.options import Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target
-from windlass.kinds import KindInfo, Param
+from windlass.declare.kinds import KindInfo, Param
 
 
 def gather(target: Target) -> list[KindInfo]:

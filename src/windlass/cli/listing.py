@@ -5,11 +5,11 @@ from typing import Any
 
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
-from windlass.job import Job
-from windlass.query import Page, Where, check_cursor
-from windlass.search import read_search, scan
+from windlass.operate.search import read_search, scan
 from windlass.secrecy.veil import shown_job
 from windlass.store.protocol import Store
+from windlass.values.job import Job
+from windlass.values.query import Page, Where, check_cursor
 
 MOST = 1_000
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import typer
 
-from windlass.capacity import DECLARED, PINNED
 from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Chosen, Plain
 from windlass.cli.show import emit_facts, emit_json, note
 from windlass.errors import InvalidOption
+from windlass.flowcontrol.capacity import DECLARED, PINNED
 from windlass.store import open_store
 from windlass.store.moving import Moved, Plan, move, plan
 from windlass.store.protocol import Store

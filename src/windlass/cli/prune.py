@@ -26,9 +26,9 @@ def prune(
     """Delete finished jobs that are old enough (workers do it too), with their logs and metrics."""
     from windlass.cli.show import emit_json
     from windlass.cli.target import Target, with_store
-    from windlass.clock import micros
-    from windlass.query import Retention
     from windlass.store.protocol import Store
+    from windlass.values.clock import micros
+    from windlass.values.query import Retention
 
     def age(text: str, field: str) -> int | None:
         return None if text == "ever" else micros(text, field)

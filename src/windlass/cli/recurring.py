@@ -10,12 +10,12 @@ from windlass.cli.listing import as_json, job_row
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, emit_facts, emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target
-from windlass.clock import instant
-from windlass.job import Job, NewJob
-from windlass.schedule import Occurrence
-from windlass.schedule import preview as preview_rule
-from windlass.schedules import Schedule, Schedules
-from windlass.timing import make_rule
+from windlass.schedules.timing import make_rule
+from windlass.schedules.view import Schedule, Schedules
+from windlass.values.clock import instant
+from windlass.values.job import Job, NewJob
+from windlass.values.schedule import Occurrence
+from windlass.values.schedule import preview as preview_rule
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from windlass.cli.options import Plain
 from windlass.cli.show import emit_json, note
 from windlass.cli.target import Target, with_store
 from windlass.errors import InvalidArgs
-from windlass.lease import Delivery
+from windlass.operate.views import Jobs
 from windlass.store.protocol import Store
-from windlass.views import Jobs
+from windlass.values.lease import Delivery
 
 _SAID = {
     Delivery.WOKEN: "the job goes on",

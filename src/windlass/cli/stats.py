@@ -23,7 +23,7 @@ def stats(
     """Counts per queue, and rates and latencies per kind."""
     from windlass.cli.figures import emit_figures, gather
     from windlass.cli.target import Target, with_store
-    from windlass.clock import micros
+    from windlass.values.clock import micros
 
     back = micros(last, "last", minimum=60)
     emit_figures(with_store(Target(url, app_ref, namespace), lambda store: gather(store, back)), output)

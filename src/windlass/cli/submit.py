@@ -11,7 +11,7 @@ from windlass.cli.options import Form
 from windlass.cli.show import emit_json, note
 from windlass.cli.target import Target
 from windlass.errors import InvalidArgs
-from windlass.priority import check_priority
+from windlass.values.priority import check_priority
 
 _JSON: dict[Any, str] = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 

@@ -6,19 +6,19 @@ from datetime import datetime
 from typing import Any, cast
 
 from windlass.app import Windlass
-from windlass.clock import moment
 from windlass.compat.wording import Wish, read_moment, read_wish
+from windlass.declare.handler import Handler
+from windlass.declare.rates import read_rate
+from windlass.declare.refusal import refusal
 from windlass.errors import InvalidArgs, InvalidOption, JobNotFound, UnknownKind
-from windlass.flow import WorkflowRef
-from windlass.handler import Handler
-from windlass.job import NewJob
-from windlass.limit import Rate, Take
-from windlass.limits import RateStatus
-from windlass.quota import exceeded, quota_key
-from windlass.rates import read_rate
-from windlass.ref import JobRef
-from windlass.refusal import refusal
-from windlass.workflow import Node, batch, chain, chunks
+from windlass.flowcontrol.limits import RateStatus
+from windlass.flowcontrol.quota import exceeded, quota_key
+from windlass.produce.ref import JobRef
+from windlass.values.clock import moment
+from windlass.values.job import NewJob
+from windlass.values.limit import Rate, Take
+from windlass.workflows.flow import WorkflowRef
+from windlass.workflows.workflow import Node, batch, chain, chunks
 
 
 async def find_handler(app: Windlass, queue: str, name: str | None = None) -> Handler[..., Any]:

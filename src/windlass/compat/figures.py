@@ -8,15 +8,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from windlass.app import Windlass
-from windlass.clock import micros, moment
 from windlass.compat.shapes import add_up, counts_shape
-from windlass.job import Job
-from windlass.maintenance import prune_all
+from windlass.declare.refusal import refusal
 from windlass.observe.figures import Figures, Metrics, Times, read_metrics
-from windlass.priority import Priority
-from windlass.query import Where
-from windlass.refusal import refusal
-from windlass.states import LIVE, PENDING, State
+from windlass.schedules.maintenance import prune_all
+from windlass.values.clock import micros, moment
+from windlass.values.job import Job
+from windlass.values.priority import Priority
+from windlass.values.query import Where
+from windlass.values.states import LIVE, PENDING, State
 
 RANGES: Mapping[str, timedelta] = {
     "1h": timedelta(hours=1),

@@ -8,16 +8,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from windlass.app import Windlass
-from windlass.clock import SECOND, micros, moment
 from windlass.compat.shapes import can_retry, letter_shape, next_retry
 from windlass.compat.wording import read_days
+from windlass.declare.refusal import refusal
 from windlass.errors import JobNotFound
-from windlass.job import Job
-from windlass.query import Action, Command, Swap, Where
-from windlass.ref import JobRef
-from windlass.refusal import refusal
-from windlass.states import State
-from windlass.views import Acted, act_on
+from windlass.operate.views import Acted, act_on
+from windlass.produce.ref import JobRef
+from windlass.values.clock import SECOND, micros, moment
+from windlass.values.job import Job
+from windlass.values.query import Action, Command, Swap, Where
+from windlass.values.states import State
 
 TRIED = "dead-letter-retries"
 """The space of records that say how often a dead letter was tried again by itself."""

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from windlass.app import Windlass
-from windlass.context import Ack, Context
-from windlass.refusal import refusal
-from windlass.timetable import Deployed
+from windlass.declare.refusal import refusal
+from windlass.running.context import Ack, Context
+from windlass.schedules.timetable import Deployed
 
 if TYPE_CHECKING:
     from windlass.worker.worker import Worker

@@ -6,8 +6,8 @@ from typing import Any
 from windlass.app import Windlass
 from windlass.compat.adding import add_email_job, add_job, chain_jobs, check_file
 from windlass.compat.letters import dead_letters
-from windlass.ref import JobRef
-from windlass.refusal import refusal
+from windlass.declare.refusal import refusal
+from windlass.produce.ref import JobRef
 
 _STEPS = (("scanForViruses", "virus_scan"), ("optimizeImage", "image_optimization"), ("generateThumbnail", "thumbnail"))
 _PERIODS = ("hourly", "daily", "weekly", "monthly", "custom")

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from windlass.handler import Handler
-from windlass.job import Job
-from windlass.retry import DEFAULT_BACKOFF, Backoff
+from windlass.declare.handler import Handler
 from windlass.secrecy.veil import shown_job
-from windlass.states import State
+from windlass.values.job import Job
+from windlass.values.retry import DEFAULT_BACKOFF, Backoff
+from windlass.values.states import State
 
 FIVE = (State.WAITING, State.ACTIVE, State.COMPLETED, State.FAILED, State.DELAYED)
 """The states that the documents know. A job between two attempts is `delayed` to them; `blocked` and `cancelled` stand beside."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from windlass.app import Windlass
 from windlass.compat.shapes import job_shape
-from windlass.results import not_found
+from windlass.produce.results import not_found
 
 
 async def get_job_status(app: Windlass, queue: str, id: str) -> dict[str, Any]:

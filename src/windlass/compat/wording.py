@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
+from windlass.declare.refusal import refusal
+from windlass.declare.unique import Unique
 from windlass.errors import InvalidOption
-from windlass.queue import check_name
-from windlass.refusal import refusal
-from windlass.retry import RetryPolicy, read_policy
-from windlass.unique import Unique
+from windlass.values.queue import check_name
+from windlass.values.retry import RetryPolicy, read_policy
 
 CONTROL = frozenset(
     {

@@ -6,9 +6,9 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from windlass.job import NewJob
-from windlass.options import run_text
-from windlass.outcome import RunOptions
+from windlass.declare.options import run_text
+from windlass.values.job import NewJob
+from windlass.values.outcome import RunOptions
 
 _RUN = msgspec.json.Decoder(RunOptions)
 

@@ -6,19 +6,19 @@ from uuid import UUID
 
 import msgspec
 
-from windlass.breakers import BreakerState, states
-from windlass.clock import SECOND, Micros, instant
-from windlass.explain import Crew, Explanation, Recent, explain
-from windlass.job import Job
-from windlass.lease import WorkerInfo
-from windlass.limit import PROVIDER, LimitInfo
-from windlass.metrics import MINUTE, MetricQuery, Point
 from windlass.observe.figures import percentiles
 from windlass.observe.frames import DAY, HOUR, Frame, frames, together
-from windlass.query import Standing, Where
-from windlass.queue import QueueInfo
-from windlass.states import State
+from windlass.operate.explain import Crew, Explanation, Recent, explain
+from windlass.providers.breakers import BreakerState, states
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Micros, instant
+from windlass.values.job import Job
+from windlass.values.lease import WorkerInfo
+from windlass.values.limit import PROVIDER, LimitInfo
+from windlass.values.metrics import MINUTE, MetricQuery, Point
+from windlass.values.query import Standing, Where
+from windlass.values.queue import QueueInfo
+from windlass.values.states import State
 
 WINDOW = 15 * MINUTE
 """How far back failures are counted."""

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from windlass.clock import SECOND, Duration, Micros, instant, micros, moment
 from windlass.errors import InvalidOption
-from windlass.metrics import MINUTE
 from windlass.observe.frames import DAY, HOUR, KEEP_DAYS, WIDTH, Cells, Frame, Step, Sums, finer, frames, together
-from windlass.queue import check_name
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Duration, Micros, instant, micros, moment
+from windlass.values.metrics import MINUTE
+from windlass.values.queue import check_name
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
 

@@ -12,11 +12,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from windlass.clock import Micros
 from windlass.errors import StoreError
-from windlass.metrics import MINUTE, MetricQuery, Point
-from windlass.query import Swap
 from windlass.store.protocol import Store
+from windlass.values.clock import Micros
+from windlass.values.metrics import MINUTE, MetricQuery, Point
+from windlass.values.query import Swap
 
 HOUR: Micros = 60 * MINUTE
 DAY: Micros = 24 * HOUR

@@ -6,15 +6,15 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from windlass.clock import SECOND, host_now, moment
 from windlass.errors import StoreError
-from windlass.explain import Reason
-from windlass.lease import WorkerInfo
-from windlass.limit import PROVIDER
 from windlass.observe.census import Census, Ward, take_census
-from windlass.queue import check_name
-from windlass.states import State
+from windlass.operate.explain import Reason
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, host_now, moment
+from windlass.values.lease import WorkerInfo
+from windlass.values.limit import PROVIDER
+from windlass.values.queue import check_name
+from windlass.values.states import State
 
 Status: TypeAlias = Literal["healthy", "degraded", "unhealthy", "error"]
 Level: TypeAlias = Literal["note", "degraded", "unhealthy", "error"]

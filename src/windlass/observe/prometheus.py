@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from windlass.breakers import states
-from windlass.clock import SECOND, Micros
 from windlass.errors import SettingsError, StoreError
-from windlass.limit import PROVIDER
-from windlass.metrics import MINUTE, bucket
 from windlass.observe.frames import CLOSED, DAY, HOUR, Cells, Sums, frames, read_cells, text_of, together
-from windlass.query import Swap
-from windlass.states import State
+from windlass.providers.breakers import states
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.limit import PROVIDER
+from windlass.values.metrics import MINUTE, bucket
+from windlass.values.query import Swap
+from windlass.values.states import State
 
 try:
     from prometheus_client import CollectorRegistry, generate_latest

@@ -6,10 +6,10 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from windlass.context import Context
 from windlass.errors import SettingsError
 from windlass.observe.carrying import carried, carrying
-from windlass.outcome import Cancel, RateLimited, Snooze
+from windlass.running.context import Context
+from windlass.values.outcome import Cancel, RateLimited, Snooze
 
 try:
     from opentelemetry.propagate import extract, inject

@@ -6,8 +6,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from windlass.app import Windlass
+from windlass.declare.handler import Handler
 from windlass.errors import InvalidOption
-from windlass.handler import Handler
 from windlass.presets.work import Preset, Recurring, Work
 from windlass.settings import Settings
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from windlass.bounds import Limit
+from windlass.declare.bounds import Limit
+from windlass.declare.ranking import BY_PLAN, PriorityRule
 from windlass.presets.numbers import PLANS, TYPES
 from windlass.presets.work import Keep, Preset, Recurring, Work
-from windlass.priority import Priority
-from windlass.ranking import BY_PLAN, PriorityRule
-from windlass.retry import exponential, linear
+from windlass.values.priority import Priority
+from windlass.values.retry import exponential, linear
 
 SHORT_TEXT = 500
 RECENT = timedelta(minutes=5)

@@ -3,8 +3,8 @@
 from types import MappingProxyType
 from typing import Any
 
-from windlass.priority import Priority
-from windlass.queue import CLASS_WEIGHTS
+from windlass.values.priority import Priority
+from windlass.values.queue import CLASS_WEIGHTS
 
 JOB_PRIORITY = Priority
 """`JOB_PRIORITY.HIGH`: critical 10, high 5, normal 0, low -5."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from windlass.bounds import Limit
-from windlass.options import HandlerOptions
-from windlass.queue import Order
-from windlass.ranking import PriorityRule
-from windlass.retry import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, Backoff
+from windlass.declare.bounds import Limit
+from windlass.declare.options import HandlerOptions
+from windlass.declare.ranking import PriorityRule
+from windlass.values.queue import Order
+from windlass.values.retry import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, Backoff
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from windlass.clock import SECOND, moment
-from windlass.job import Job, NewJob
-from windlass.lease import StoredLine
-from windlass.query import Swap, Where
+from windlass.running.steps import SIGNAL, StepRecord, read_record
 from windlass.secrecy.marks import MARK, TEXT_MARK, any_sealed, is_sealed
 from windlass.secrecy.notes import step_purpose
 from windlass.secrecy.ring import Keys, missing, read_token
@@ -27,9 +24,12 @@ from windlass.secrecy.veil import (
     open_value,
     opened_job,
 )
-from windlass.states import FINAL, State
-from windlass.steps import SIGNAL, StepRecord, read_record
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, moment
+from windlass.values.job import Job, NewJob
+from windlass.values.lease import StoredLine
+from windlass.values.query import Swap, Where
+from windlass.values.states import FINAL, State
 
 log = logging.getLogger("windlass.secrecy")
 

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from windlass.capture import LONGEST_LINE
-from windlass.job import Claim
-from windlass.lease import Noted, Step, StoredStep
+from windlass.running.capture import LONGEST_LINE
+from windlass.running.steps import SIGNAL, SLEEP, Book
 from windlass.secrecy.marks import SHOWN
 from windlass.secrecy.veil import LOG, Veil, blot, open_value
-from windlass.steps import SIGNAL, SLEEP, Book
 from windlass.store.protocol import Store
+from windlass.values.job import Claim
+from windlass.values.lease import Noted, Step, StoredStep
 
 if TYPE_CHECKING:
-    from windlass.context import Ack
+    from windlass.running.context import Ack
     from windlass.worker.run import Notes
 
 _ROOM = LONGEST_LINE * 3 // 4 - 300

@@ -7,8 +7,6 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from windlass.job import Claim, ErrorInfo, Job, NewJob, Trail
-from windlass.outcome import DEADLINE, RATE_LIMITED, Finish
 from windlass.secrecy.marks import (
     MARK,
     SHOWN,
@@ -22,6 +20,8 @@ from windlass.secrecy.marks import (
     texts_of,
 )
 from windlass.secrecy.ring import SHARED, Keys, missing, read_token, subject_of
+from windlass.values.job import Claim, ErrorInfo, Job, NewJob, Trail
+from windlass.values.outcome import DEADLINE, RATE_LIMITED, Finish
 
 ARGS, RESULT, ERROR, LOG = "args", "result", "error", "log"
 

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 import msgspec
 
-from windlass.clock import Micros
 from windlass.errors import StoreError, WorkersAlive
-from windlass.limit import KIND, QUEUE, LimitChange, LimitInfo
-from windlass.query import Count, Swap
-from windlass.queue import QueueChange, QueueInfo
-from windlass.snapshot import Snapshot
-from windlass.states import LIVE, State
 from windlass.store.protocol import Store
+from windlass.values.clock import Micros
+from windlass.values.limit import KIND, QUEUE, LimitChange, LimitInfo
+from windlass.values.query import Count, Swap
+from windlass.values.queue import QueueChange, QueueInfo
+from windlass.values.snapshot import Snapshot
+from windlass.values.states import LIVE, State
 
 PAGE = 500
 _MOST_LIMITS = 1_000_000

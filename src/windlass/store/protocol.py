@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from windlass.clock import Micros
-from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import (
+from windlass.values.clock import Micros
+from windlass.values.job import Claim, Enqueued, Job, NewJob
+from windlass.values.lease import (
     Beat,
     Claimed,
     ClaimRequest,
@@ -28,13 +28,13 @@ from windlass.lease import (
     StoredStep,
     WorkerInfo,
 )
-from windlass.limit import LimitChange, LimitInfo, Take, Taken
-from windlass.metrics import MetricQuery, Point
-from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
-from windlass.queue import QueueChange, QueueInfo
-from windlass.schedule import ScheduleRow
-from windlass.snapshot import Snapshot
+from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
+from windlass.values.metrics import MetricQuery, Point
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
+from windlass.values.queue import QueueChange, QueueInfo
+from windlass.values.schedule import ScheduleRow
+from windlass.values.snapshot import Snapshot
 
 MOST_CLAIMED = 200
 MOST_FINISHED = 200

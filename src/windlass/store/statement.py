@@ -8,7 +8,7 @@ import re
 from functools import cache
 from importlib import resources
 
-from windlass.states import render
+from windlass.values.states import render
 
 _PART = re.compile(r"^-- name: (\w+)[^\n]*\n", re.MULTILINE)
 

@@ -12,18 +12,18 @@ from typing import Any, Protocol
 
 import msgspec
 
-from windlass import cache
-from windlass.breaker import Call
-from windlass.breakers import Desk, NumbersOf
-from windlass.cache import CacheRule
+from windlass.declare.handler import Effective, Handler
 from windlass.errors import StoreError
-from windlass.failure import Category
-from windlass.handler import Effective, Handler
-from windlass.job import Claim, ErrorInfo, Trail
-from windlass.outcome import Finish
-from windlass.query import Swap
-from windlass.states import Event
+from windlass.flowcontrol import cache
+from windlass.flowcontrol.cache import CacheRule
+from windlass.providers.breaker import Call
+from windlass.providers.breakers import Desk, NumbersOf
 from windlass.store.protocol import Store
+from windlass.values.failure import Category
+from windlass.values.job import Claim, ErrorInfo, Trail
+from windlass.values.outcome import Finish
+from windlass.values.query import Swap
+from windlass.values.states import Event
 from windlass.worker.every import Backoff
 
 log = logging.getLogger("windlass.worker")

@@ -5,11 +5,11 @@ import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from windlass.clock import Micros
 from windlass.errors import StoreError
-from windlass.job import Claim
-from windlass.lease import Noted, Step, StoredStep
 from windlass.store.protocol import Store
+from windlass.values.clock import Micros
+from windlass.values.job import Claim
+from windlass.values.lease import Noted, Step, StoredStep
 from windlass.worker.every import Backoff
 
 T = TypeVar("T")

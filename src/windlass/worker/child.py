@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from windlass.capture import capturing
-from windlass.context import Ack, Context
+from windlass.declare.handler import Handler
 from windlass.errors import InvalidArgs
-from windlass.handler import Handler
-from windlass.job import Claim
-from windlass.lease import Noted, Step, StoredStep
-from windlass.outcome import DEFAULT_RULES, Finish, judge
-from windlass.parents import Parents
+from windlass.running.capture import capturing
+from windlass.running.context import Ack, Context
 from windlass.secrecy.veil import discreet
+from windlass.values.job import Claim
+from windlass.values.lease import Noted, Step, StoredStep
+from windlass.values.outcome import DEFAULT_RULES, Finish, judge
 from windlass.worker import wire
 from windlass.worker.lifeline import die_with
 from windlass.worker.plain import PlainCall
 from windlass.worker.resources import opened
 from windlass.worker.run import Run, Stopped, Why, raised_end
+from windlass.workflows.parents import Parents
 
 if TYPE_CHECKING:
     from windlass.app import Windlass

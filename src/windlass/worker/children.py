@@ -13,12 +13,12 @@ from multiprocessing import spawn
 from time import monotonic
 from typing import Any
 
-from windlass.handler import Handler
-from windlass.outcome import Finish, judge
-from windlass.parents import NO_PARENTS
-from windlass.steps import Book
+from windlass.declare.handler import Handler
+from windlass.running.steps import Book
+from windlass.values.outcome import Finish, judge
 from windlass.worker import wire
 from windlass.worker.run import STOP_GRACE, Ended, Run, Why, late_end, stopped_end
+from windlass.workflows.parents import NO_PARENTS
 
 log = logging.getLogger("windlass.worker")
 

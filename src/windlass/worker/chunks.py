@@ -9,12 +9,12 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from windlass.chunk import Chunk, Item, missing, take_results
-from windlass.context import Ack, Context
-from windlass.handler import Effective, Handler
-from windlass.ids import new_id
-from windlass.job import Claim, Runtime
-from windlass.outcome import Finish, judge, released
+from windlass.declare.handler import Effective, Handler
+from windlass.produce.ids import new_id
+from windlass.running.chunk import Chunk, Item, missing, take_results
+from windlass.running.context import Ack, Context
+from windlass.values.job import Claim, Runtime
+from windlass.values.outcome import Finish, judge, released
 from windlass.worker.run import Ended, Lane, Notes, Run, Why
 
 Open = Callable[[Run], Context]

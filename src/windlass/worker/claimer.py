@@ -9,11 +9,11 @@ from time import monotonic
 
 import msgspec
 
-from windlass.clock import SECOND, Micros
 from windlass.errors import StoreError
-from windlass.job import Claim, Runtime
-from windlass.lease import Claimed, ClaimRequest
 from windlass.store.protocol import MOST_CLAIMED, Store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.job import Claim, Runtime
+from windlass.values.lease import Claimed, ClaimRequest
 from windlass.worker.every import Backoff
 from windlass.worker.runner import Runner
 

@@ -6,14 +6,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from windlass.errors import InvalidArgs, WindlassError
-from windlass.inputs import fill
-from windlass.job import Job
-from windlass.parents import MOST_PARENTS, Parents
-from windlass.query import Where
-from windlass.results import value_of
+from windlass.produce.results import value_of
 from windlass.secrecy.marks import is_sealed
 from windlass.store.protocol import Store
+from windlass.values.job import Job
+from windlass.values.query import Where
 from windlass.worker.run import Run
+from windlass.workflows.inputs import fill
+from windlass.workflows.parents import MOST_PARENTS, Parents
 
 _PAGE = 200
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from windlass.errors import InvalidArgs, StoreError
-from windlass.outcome import Finish, Verdict
-from windlass.states import Event
 from windlass.store.protocol import MOST_FINISHED, Store
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.states import Event
 from windlass.worker.every import Backoff
 from windlass.worker.reporter import Reporter
 

@@ -5,14 +5,14 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from windlass.clock import SECOND, Micros
 from windlass.errors import StoreError, WindlassError
-from windlass.ids import new_id
-from windlass.job import NewJob
-from windlass.producer import Observer
-from windlass.query import Action, Command, Where
-from windlass.schedule import Rule, ScheduleRow, job_for, plan, read_rule
+from windlass.produce.ids import new_id
+from windlass.produce.producer import Observer
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.job import NewJob
+from windlass.values.query import Action, Command, Where
+from windlass.values.schedule import Rule, ScheduleRow, job_for, plan, read_rule
 from windlass.worker.every import Every
 
 log = logging.getLogger("windlass.worker")

@@ -4,9 +4,9 @@ import contextvars
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from windlass.capture import CURRENT, flush_partial
-from windlass.context import Context
-from windlass.outcome import Finish
+from windlass.running.capture import CURRENT, flush_partial
+from windlass.running.context import Context
+from windlass.values.outcome import Finish
 from windlass.worker.run import Run, raised_end
 
 Open = Callable[[Run], Context]

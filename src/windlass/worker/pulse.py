@@ -17,8 +17,8 @@ import msgspec
 import psutil
 
 from windlass.errors import StoreError, StoreFull, StoreReadOnly
-from windlass.lease import Beat, Held, Pulse, WorkerInfo
 from windlass.store.protocol import Store
+from windlass.values.lease import Beat, Held, Pulse, WorkerInfo
 from windlass.worker.every import Backoff
 from windlass.worker.run import Run
 from windlass.worker.runner import Runner

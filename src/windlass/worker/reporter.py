@@ -6,12 +6,12 @@ import logging
 from collections import deque
 from time import monotonic
 
-from windlass.context import Ack
 from windlass.errors import StoreError
-from windlass.job import Claim
-from windlass.lease import LogLine, Note, Noted, Progress, Step
-from windlass.steps import Book
+from windlass.running.context import Ack
+from windlass.running.steps import Book
 from windlass.store.protocol import Store
+from windlass.values.job import Claim
+from windlass.values.lease import LogLine, Note, Noted, Progress, Step
 from windlass.worker.books import LoopBook, ThreadBook
 from windlass.worker.every import Backoff
 

@@ -10,19 +10,29 @@ from typing import Any, Protocol, cast
 
 from msgspec.structs import replace
 
-from windlass import iterable
-from windlass.capture import MOST_LINES, fit
-from windlass.clock import SECOND
-from windlass.context import Ack
+from windlass.declare.handler import Effective, Handler
 from windlass.errors import BatchTooLarge
-from windlass.handler import Effective, Handler
-from windlass.job import Claim, NewJob
-from windlass.limit import GUARD
-from windlass.outcome import Finish, Membership, Signal, aborted, completed, judge, paused, released, within_deadline
-from windlass.parents import NO_PARENTS
-from windlass.states import Event
-from windlass.steps import Book, Paused, Unwind
+from windlass.running import iterable
+from windlass.running.capture import MOST_LINES, fit
+from windlass.running.context import Ack
+from windlass.running.steps import Book, Paused, Unwind
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND
+from windlass.values.job import Claim, NewJob
+from windlass.values.limit import GUARD
+from windlass.values.outcome import (
+    Finish,
+    Membership,
+    Signal,
+    aborted,
+    completed,
+    judge,
+    paused,
+    released,
+    within_deadline,
+)
+from windlass.values.states import Event
+from windlass.workflows.parents import NO_PARENTS
 
 STOP_GRACE = 5.0
 """Seconds an attempt has to unwind after it was told to stop; then it is abandoned or killed."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
+from windlass.declare.handler import Handler
 from windlass.errors import StoreError
-from windlass.handler import Handler
-from windlass.job import GATE, Claim, Runtime
-from windlass.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, overdue, released
 from windlass.secrecy.notes import VeiledNotes
-from windlass.states import Event
+from windlass.values.job import GATE, Claim, Runtime
+from windlass.values.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, overdue, released
+from windlass.values.states import Event
 from windlass.worker.aftermath import Aftermath
 from windlass.worker.chunks import Gatherer, Member
 from windlass.worker.family import fill_inputs, read_parents, wants_parents

@@ -16,9 +16,9 @@ from collections.abc import Callable, Generator, Sequence
 from time import monotonic
 from typing import Any
 
-from windlass.capture import CURRENT, flush_partial
-from windlass.context import Context
-from windlass.outcome import Finish
+from windlass.running.capture import CURRENT, flush_partial
+from windlass.running.context import Context
+from windlass.values.outcome import Finish
 from windlass.worker.run import STOP_GRACE, Ended, Run, Why, late_end, raised_end, stopped_end
 
 log = logging.getLogger("windlass.worker")

@@ -8,10 +8,10 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
-from windlass.clock import Duration, seconds
 from windlass.errors import InvalidOption, StoreError
-from windlass.states import State
 from windlass.store.protocol import Store
+from windlass.values.clock import Duration, seconds
+from windlass.values.states import State
 from windlass.worker.lifeline import stop_signals
 from windlass.worker.process import RECYCLE, SUPERVISOR
 

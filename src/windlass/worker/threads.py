@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from time import monotonic
 
-from windlass.outcome import Finish
+from windlass.values.outcome import Finish
 from windlass.worker.plain import Around, Open, PlainCall
 from windlass.worker.run import STOP_GRACE, Ended, Run, Stopped, Why, late_end, raised_end, stopped_end
 

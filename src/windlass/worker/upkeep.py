@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from windlass.clock import SECOND, Micros
-from windlass.handler import Handler
-from windlass.job import Claim
-from windlass.outcome import DEFAULT_RULES, Finish, RunRules, lapsed
-from windlass.query import Retention
+from windlass.declare.handler import Handler
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, Micros
+from windlass.values.job import Claim
+from windlass.values.outcome import DEFAULT_RULES, Finish, RunRules, lapsed
+from windlass.values.query import Retention
 from windlass.worker.every import Every
 
 STEP = 500

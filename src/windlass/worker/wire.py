@@ -4,9 +4,9 @@ import struct
 
 import msgspec
 
-from windlass.job import Claim, Job
-from windlass.lease import Noted, Step, StoredStep
-from windlass.outcome import Finish
+from windlass.values.job import Claim, Job
+from windlass.values.lease import Noted, Step, StoredStep
+from windlass.values.outcome import Finish
 
 LENGTH = struct.Struct(">I")
 

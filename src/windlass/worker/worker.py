@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import msgspec
 
-from windlass import maintenance
-from windlass.capture import capturing
-from windlass.clock import Duration, host_now, micros, seconds
-from windlass.context import Context
 from windlass.errors import InvalidOption, WindlassError
-from windlass.job import Runtime
-from windlass.lease import ClaimRequest, Pulse, WorkerInfo
-from windlass.outcome import Finish
+from windlass.running.capture import capturing
+from windlass.running.context import Context
+from windlass.schedules import maintenance
 from windlass.store.protocol import Store
+from windlass.values.clock import Duration, host_now, micros, seconds
+from windlass.values.job import Runtime
+from windlass.values.lease import ClaimRequest, Pulse, WorkerInfo
+from windlass.values.outcome import Finish
 from windlass.worker import child
 from windlass.worker.aftermath import Aftermath
 from windlass.worker.children import ProcessLane

@@ -14,10 +14,10 @@ from windlass.api.routes.acts import Again, Why, cancel_job, delete_job, retry_j
 from windlass.api.routes.closeup import Wait, get_job_progress, get_job_result, one_job
 from windlass.api.routes.schedules import delete_schedule
 from windlass.compat.shapes import fold, job_shape
-from windlass.job import Job
-from windlass.query import Where
-from windlass.results import not_found
-from windlass.states import State
+from windlass.produce.results import not_found
+from windlass.values.job import Job
+from windlass.values.query import Where
+from windlass.values.states import State
 
 Body = dict[str, Any]
 _MOST_AT_ONCE = 500

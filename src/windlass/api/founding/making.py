@@ -13,9 +13,9 @@ from windlass.api.routes.jobs import store_one
 from windlass.api.specs import BackoffSpec, JobOptionsSpec, JobSpec, Maker, UniqueSpec
 from windlass.compat.adding import find_handler
 from windlass.compat.wording import RESERVED, Wish, read_milliseconds, read_wish
-from windlass.ids import new_id
-from windlass.retry import Backoff
-from windlass.unique import Unique
+from windlass.declare.unique import Unique
+from windlass.produce.ids import new_id
+from windlass.values.retry import Backoff
 
 MISSING: Mapping[str, str] = {
     "removeOnComplete": "retention of a single job; WINDLASS_KEEP_COMPLETED_COUNT is the installation's",

@@ -16,9 +16,9 @@ from windlass.api.routes.queues import get_queue, pause_queue, resume_queue
 from windlass.compat import figures, letters
 from windlass.compat.services import health_shape
 from windlass.compat.shapes import add_up, counts_shape
-from windlass.query import Action, Command, Where
-from windlass.states import PENDING, State
-from windlass.views import act_on
+from windlass.operate.views import act_on
+from windlass.values.query import Action, Command, Where
+from windlass.values.states import PENDING, State
 
 Body = dict[str, Any]
 

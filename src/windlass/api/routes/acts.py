@@ -11,10 +11,10 @@ from windlass.api.routes.closeup import one_job
 from windlass.api.routes.jobs import Created, store_one
 from windlass.api.specs import Duration, JobSpec, Maker, Name, Priority
 from windlass.api.views import Acted, JobView, view
-from windlass.lease import Delivery
-from windlass.priority import check_priority
-from windlass.results import not_found
-from windlass.views import Acted as Done
+from windlass.operate.views import Acted as Done
+from windlass.produce.results import not_found
+from windlass.values.lease import Delivery
+from windlass.values.priority import check_priority
 
 routes = Routes("jobs", "Create jobs, look at them, act on them.")
 

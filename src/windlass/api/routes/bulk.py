@@ -15,12 +15,12 @@ from windlass.api.permissions import Permission, may
 from windlass.api.problems import Flaw, Problem
 from windlass.api.specs import Duration, JobId, Priority
 from windlass.api.views import JobView, view
-from windlass.clock import instant, moment, seconds
-from windlass.ids import new_id
-from windlass.priority import check_priority
-from windlass.query import Action, Command, Page, Where, actionable
-from windlass.search import Search, read_search, scan
-from windlass.states import State
+from windlass.operate.search import Search, read_search, scan
+from windlass.produce.ids import new_id
+from windlass.values.clock import instant, moment, seconds
+from windlass.values.priority import check_priority
+from windlass.values.query import Action, Command, Page, Where, actionable
+from windlass.values.states import State
 
 routes = Routes("bulk", "Act on many jobs: by ids or by a filter, as an object that can be watched and stopped.")
 

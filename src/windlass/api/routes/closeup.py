@@ -10,16 +10,16 @@ from msgspec.structs import replace
 
 from windlass.api.operation import Call, Reply, Routes
 from windlass.api.views import AttemptView, ErrorView, JobView, read_include, view
-from windlass.clock import moment, seconds
 from windlass.errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout
-from windlass.explain import Explanation
-from windlass.job import Job
-from windlass.lease import StoredLine
-from windlass.query import AuditEntry
-from windlass.results import not_found
+from windlass.operate.explain import Explanation
+from windlass.produce.results import not_found
+from windlass.running.steps import StepRecord
 from windlass.secrecy.marks import shown, shown_text
-from windlass.states import State
-from windlass.steps import StepRecord
+from windlass.values.clock import moment, seconds
+from windlass.values.job import Job
+from windlass.values.lease import StoredLine
+from windlass.values.query import AuditEntry
+from windlass.values.states import State
 
 routes = Routes("jobs", "Create jobs, look at them, act on them.")
 

@@ -7,9 +7,9 @@ from windlass.api.routes.acts import Again, delete_job, retry_job
 from windlass.api.routes.closeup import one_job
 from windlass.api.routes.jobs import JobFilter, find_jobs
 from windlass.api.views import Acted, JobView, view
-from windlass.job import Job
-from windlass.query import Where
-from windlass.states import State
+from windlass.values.job import Job
+from windlass.values.query import Where
+from windlass.values.states import State
 
 routes = Routes("dead-letters", "Jobs that gave up. `POST /bulk` acts on many of them at once.")
 

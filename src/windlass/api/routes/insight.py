@@ -10,11 +10,11 @@ from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Listing, whole
 from windlass.api.problems import Problem
 from windlass.api.routes.closeup import ActView, act_view
-from windlass.clock import moment
-from windlass.kinds import KindInfo, Param, describe
-from windlass.lease import WorkerInfo
+from windlass.declare.kinds import KindInfo, Param, describe
 from windlass.observe.figures import Metrics
 from windlass.observe.health import Health, QueueHealth
+from windlass.values.clock import moment
+from windlass.values.lease import WorkerInfo
 
 routes = Routes("insight", "Kinds, workers, metrics, audit and health.")
 

@@ -14,9 +14,9 @@ from windlass.api.problems import Flaw, Problem
 from windlass.api.specs import JobSpec, Maker, Name, check_parents, placed
 from windlass.api.views import JobView, read_include, view
 from windlass.errors import WindlassError
-from windlass.job import Enqueued, Job, NewJob
-from windlass.producer import MOST_JOBS
-from windlass.query import Page, Where
+from windlass.produce.producer import MOST_JOBS
+from windlass.values.job import Enqueued, Job, NewJob
+from windlass.values.query import Page, Where
 
 routes = Routes("jobs", "Create jobs, look at them, act on them.")
 

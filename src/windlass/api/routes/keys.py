@@ -13,7 +13,7 @@ from windlass.api.paging import Listing, whole
 from windlass.api.permissions import Permission, may
 from windlass.api.problems import Flaw, Problem
 from windlass.api.specs import Duration, Name
-from windlass.clock import seconds
+from windlass.values.clock import seconds
 
 routes = Routes("keys", "API keys: made, shown once, revoked.")
 

@@ -9,8 +9,8 @@ from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Listing, whole
 from windlass.api.problems import Problem
 from windlass.api.specs import Duration
-from windlass.breakers import BreakerInfo
-from windlass.limits import KeyLimit
+from windlass.flowcontrol.limits import KeyLimit
+from windlass.providers.breakers import BreakerInfo
 
 routes = Routes("limits", "Concurrency limits, rates, and the circuit breakers of providers.")
 

@@ -11,8 +11,8 @@ from windlass.api.paging import Listing, whole
 from windlass.api.problems import Problem
 from windlass.api.specs import Duration
 from windlass.api.views import Count
-from windlass.clock import SECOND, moment
-from windlass.queue import QueueInfo
+from windlass.values.clock import SECOND, moment
+from windlass.values.queue import QueueInfo
 
 routes = Routes("queues", "What waits where. Queues are everybody's, so callers bound to a project do not see them.")
 

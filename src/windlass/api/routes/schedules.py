@@ -11,12 +11,12 @@ from windlass.api.problems import Flaw, Problem
 from windlass.api.routes.jobs import Created
 from windlass.api.specs import Duration, Instant, JobOptionsSpec, Maker
 from windlass.api.views import JobView, read_include, view
-from windlass.clock import instant
 from windlass.errors import ScheduleNotFound
-from windlass.job import NewJob
-from windlass.schedule import Occurrence, preview
-from windlass.schedules import Schedule
-from windlass.timing import make_rule
+from windlass.schedules.timing import make_rule
+from windlass.schedules.view import Schedule
+from windlass.values.clock import instant
+from windlass.values.job import NewJob
+from windlass.values.schedule import Occurrence, preview
 
 routes = Routes("schedules", "Recurring jobs. Any worker fires them, each due time once.")
 

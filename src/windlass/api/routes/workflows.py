@@ -12,11 +12,11 @@ from windlass.api.paging import Cursor, Limit, Listing, listing, read_cursor
 from windlass.api.problems import Flaw, Problem
 from windlass.api.specs import JobOptionsSpec, JobSpec, Maker, Name, check_parents, placed
 from windlass.errors import JobNotFound, WindlassError
-from windlass.flow import FlowGraph, FlowState, graph_of
-from windlass.job import Job, NewJob
-from windlass.producer import MOST_JOBS
-from windlass.workflow import Node, batch, group
-from windlass.workflows import FlowInfo
+from windlass.produce.producer import MOST_JOBS
+from windlass.values.job import Job, NewJob
+from windlass.workflows.flow import FlowGraph, FlowState, graph_of
+from windlass.workflows.view import FlowInfo
+from windlass.workflows.workflow import Node, batch, group
 
 routes = Routes("workflows", "Graphs of jobs, stored in one call.")
 

@@ -11,12 +11,12 @@ from windlass.cli.bench.crew import crew
 from windlass.cli.bench.jobs import build, item, padded
 from windlass.cli.bench.place import Place, choose, sweep, workplace
 from windlass.cli.machine import filesystem
-from windlass.clock import SECOND, instant
-from windlass.job import Job
-from windlass.query import Where
-from windlass.queue import QueueChange
-from windlass.states import State
 from windlass.store.protocol import Store
+from windlass.values.clock import SECOND, instant
+from windlass.values.job import Job
+from windlass.values.query import Where
+from windlass.values.queue import QueueChange
+from windlass.values.states import State
 
 CHUNK = 1_000
 """Jobs per bulk call."""

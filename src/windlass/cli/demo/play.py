@@ -17,11 +17,11 @@ from windlass.cli.demo.verdict import Story, conclude
 from windlass.cli.options import Plain
 from windlass.demo import app
 from windlass.errors import InvalidOption
-from windlass.lease import WorkerInfo
-from windlass.query import Swap, Where
-from windlass.states import FINAL, State
 from windlass.store.protocol import Store
 from windlass.stores import Stores
+from windlass.values.lease import WorkerInfo
+from windlass.values.query import Swap, Where
+from windlass.values.states import FINAL, State
 from windlass.worker.process import SUPERVISOR
 
 LEASE = "2s"

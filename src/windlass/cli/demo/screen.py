@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from windlass.states import FINAL, State
+from windlass.values.states import FINAL, State
 
 
 class Screen(Protocol):

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from windlass.demo import Facts, arriving, checksum, facts, parse, survey, syntax, unsteady
 from windlass.errors import InvalidOption
-from windlass.job import NewJob
-from windlass.priority import Priority
+from windlass.values.job import NewJob
+from windlass.values.priority import Priority
 
 BIG = 60_000
 LATE = "late.py"

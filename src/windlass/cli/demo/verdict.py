@@ -13,10 +13,10 @@ from windlass.cli.listing import collect
 from windlass.cli.options import Plain
 from windlass.cli.show import emit_facts, emit_json, span
 from windlass.demo import Facts
-from windlass.job import Job
-from windlass.query import Where
-from windlass.states import State
 from windlass.store.protocol import Store
+from windlass.values.job import Job
+from windlass.values.query import Where
+from windlass.values.states import State
 
 
 class Story(NamedTuple):

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from windlass.errors import StoreError
-from windlass.job import NewJob
-from windlass.metrics import MINUTE, TallyKey, tally
-from windlass.outcome import Finish, Verdict
-from windlass.states import Event
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.faults import PARTLY
 from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
 from windlass.store.protocol import MOST_FINISHED
+from windlass.values.job import NewJob
+from windlass.values.metrics import MINUTE, TallyKey, tally
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.states import Event
 
 _BACK = (Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND)
 

@@ -4,29 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from windlass.clock import Micros
 from windlass.errors import InvalidOption, StoreUnavailable, WorkersAlive
-from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import (
-    Beat,
-    Claimed,
-    ClaimRequest,
-    Delivery,
-    Note,
-    Noted,
-    Promoted,
-    Pulse,
-    StoredLine,
-    StoredStep,
-    WorkerInfo,
-)
-from windlass.limit import LimitChange, LimitInfo, Take, Taken
-from windlass.metrics import MetricQuery, Point
-from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
-from windlass.queue import QueueChange, QueueInfo
-from windlass.schedule import ScheduleRow
-from windlass.snapshot import Snapshot
 from windlass.store.postgres import migrate
 from windlass.store.postgres.address import check_namespace, read_url
 from windlass.store.postgres.database import Database
@@ -41,6 +19,28 @@ from windlass.store.postgres.produce import Producer
 from windlass.store.postgres.transactional import Home, Joiner
 from windlass.store.postgres.upkeep import Upkeep
 from windlass.store.protocol import Store, Transaction
+from windlass.values.clock import Micros
+from windlass.values.job import Claim, Enqueued, Job, NewJob
+from windlass.values.lease import (
+    Beat,
+    Claimed,
+    ClaimRequest,
+    Delivery,
+    Note,
+    Noted,
+    Promoted,
+    Pulse,
+    StoredLine,
+    StoredStep,
+    WorkerInfo,
+)
+from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
+from windlass.values.metrics import MetricQuery, Point
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
+from windlass.values.queue import QueueChange, QueueInfo
+from windlass.values.schedule import ScheduleRow
+from windlass.values.snapshot import Snapshot
 
 
 class _Opened:

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from windlass.query import Where
-from windlass.states import State, render
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
+from windlass.values.query import Where
+from windlass.values.states import State, render
 
 SCANNED = 5_000
 """Jobs that one page looks at when its filter has no index of its own; the page may be short."""

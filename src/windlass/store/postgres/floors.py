@@ -10,7 +10,7 @@ the time at most, because under an old snapshot a sweep is what is dear) and bef
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from windlass.priority import order, reorder
+from windlass.values.priority import order, reorder
 
 EVERY = 0.25
 SHARE = 20

@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 
-from windlass.job import Job, read_job
-from windlass.lease import StoredLine, WorkerInfo
-from windlass.metrics import MetricQuery, Point
-from windlass.query import AuditEntry, Count, Page, Where
-from windlass.queue import QueueInfo
-from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.filters import Pager
+from windlass.values.job import Job, read_job
+from windlass.values.lease import StoredLine, WorkerInfo
+from windlass.values.metrics import MetricQuery, Point
+from windlass.values.query import AuditEntry, Count, Page, Where
+from windlass.values.queue import QueueInfo
+from windlass.values.states import State
 
 MOST_JOBS = 1_000
 _WORKER = msgspec.json.Decoder(WorkerInfo)

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import msgspec
 
-from windlass.clock import SECOND, Micros
-from windlass.job import Claim, Runtime
-from windlass.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.floors import EVERYTHING, Floors, Ranges
 from windlass.store.postgres.rations import Ration
 from windlass.store.protocol import MOST_CLAIMED
+from windlass.values.clock import SECOND, Micros
+from windlass.values.job import Claim, Runtime
+from windlass.values.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse
 
 _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 

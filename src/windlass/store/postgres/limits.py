@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 
-from windlass.job import read_job
-from windlass.limit import KIND, QUEUE, LimitChange, LimitInfo, Rate, Take, Taken
-from windlass.query import Standing
-from windlass.queue import QueueInfo
-from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.operating import audit
 from windlass.store.postgres.upkeep import NOWHERE
+from windlass.values.job import read_job
+from windlass.values.limit import KIND, QUEUE, LimitChange, LimitInfo, Rate, Take, Taken
+from windlass.values.query import Standing
+from windlass.values.queue import QueueInfo
+from windlass.values.states import State
 
 STEP = 2_000
 """Jobs that one step of putting a line under a new key looks at."""

@@ -5,16 +5,16 @@ from typing import Any
 
 import msgspec
 
-from windlass.job import RECORD, Edge, UniqueKey
-from windlass.lease import StoredStep
-from windlass.limit import Bound, Rate
-from windlass.priority import order
-from windlass.query import Page
-from windlass.snapshot import Snapshot
-from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.produce import bound_columns
+from windlass.values.job import RECORD, Edge, UniqueKey
+from windlass.values.lease import StoredStep
+from windlass.values.limit import Bound, Rate
+from windlass.values.priority import order
+from windlass.values.query import Page
+from windlass.values.snapshot import Snapshot
+from windlass.values.states import State
 
 _LOADED = (
     "id", "kind", "queue", "state", "runtime", "priority", "args", "result", "error", "reason", "attempt", "max_attempts",

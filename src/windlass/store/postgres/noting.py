@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from windlass.errors import LimitReached
-from windlass.lease import Delivery, LogLine, Note, Noted, Progress, Step, StoredStep
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.operating import audit
+from windlass.values.lease import Delivery, LogLine, Note, Noted, Progress, Step, StoredStep
 
 MOST_SIGNALS = 1_000
 """Signals that a job's box keeps."""

@@ -5,18 +5,18 @@ from typing import Any
 
 import msgspec
 
-from windlass.clock import Micros
-from windlass.job import Enqueued, NewJob
-from windlass.priority import check_priority
-from windlass.query import Action, Command, Commanded, Record, Swap, Where, actionable
-from windlass.queue import QueueChange, QueueInfo
-from windlass.schedule import ScheduleRow
-from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.filters import Pager, Terms, literal
 from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
+from windlass.values.clock import Micros
+from windlass.values.job import Enqueued, NewJob
+from windlass.values.priority import check_priority
+from windlass.values.query import Action, Command, Commanded, Record, Swap, Where, actionable
+from windlass.values.queue import QueueChange, QueueInfo
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import State
 
 _MOST_REACHED = 100
 

@@ -8,11 +8,11 @@ import asyncpg
 import msgspec
 
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
-from windlass.job import Enqueued, NewJob
-from windlass.limit import Bound
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.protocol import MOST_ENQUEUED
+from windlass.values.job import Enqueued, NewJob
+from windlass.values.limit import Bound
 
 STEP = 1_000
 """Plain jobs of one statement; a larger call is a transaction of several."""

@@ -8,7 +8,7 @@ late, but for no more than a twentieth of the time.
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from windlass.clock import SECOND, Micros
+from windlass.values.clock import SECOND, Micros
 
 SHARE = 20
 SLACK: Micros = 10 * SECOND

@@ -2,14 +2,14 @@
 
 from functools import cache
 
-from windlass.clock import END_OF_TIME
-from windlass.job import MOST_TRAIL, NOT_TRIGGERED
-from windlass.limit import BUCKETS, EXACT, GUARD
-from windlass.priority import order
-from windlass.queue import AGEING, CLASS_WEIGHTS
-from windlass.states import render
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.statement import fill, load, parts
+from windlass.values.clock import END_OF_TIME
+from windlass.values.job import MOST_TRAIL, NOT_TRIGGERED
+from windlass.values.limit import BUCKETS, EXACT, GUARD
+from windlass.values.priority import order
+from windlass.values.queue import AGEING, CLASS_WEIGHTS
+from windlass.values.states import render
 
 PACKAGE = "windlass.store.postgres"
 VERBS = (

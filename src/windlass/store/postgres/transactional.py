@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from windlass.errors import InvalidArgs, InvalidOption, SchemaMismatch, SettingsError, WindlassError
-from windlass.job import Enqueued, NewJob
 from windlass.store.postgres.address import check_namespace
 from windlass.store.postgres.bell import channel
 from windlass.store.postgres.faults import translate
 from windlass.store.postgres.produce import TYPES, answers, arrays, check_size
 from windlass.store.postgres.statements import quoted
+from windlass.values.job import Enqueued, NewJob
 
 _PLACE = "the transaction's database"
 _KNOWN = "asyncpg, psycopg, psycopg2, SQLAlchemy or Django"

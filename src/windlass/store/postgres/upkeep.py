@@ -3,12 +3,12 @@
 import time
 from typing import Any
 
-from windlass.clock import Micros
-from windlass.lease import Promoted
-from windlass.query import Retention
-from windlass.states import State
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
+from windlass.values.clock import Micros
+from windlass.values.lease import Promoted
+from windlass.values.query import Retention
+from windlass.values.states import State
 
 NOWHERE = "00000000-0000-0000-0000-000000000000"
 """Before the first lane."""

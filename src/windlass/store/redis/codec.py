@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from windlass.clock import Micros
 from windlass.errors import InvalidOption
-from windlass.job import RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
-from windlass.limit import Bound, Rate
-from windlass.states import State
+from windlass.values.clock import Micros
+from windlass.values.job import RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
+from windlass.values.limit import Bound, Rate
+from windlass.values.states import State
 
 STATES = tuple(State)
 NUMBER = {state: number for number, state in enumerate(STATES, 1)}

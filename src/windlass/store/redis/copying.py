@@ -5,11 +5,6 @@ from typing import Any
 
 import msgspec
 
-from windlass.job import Edge, NewJob, UniqueKey
-from windlass.lease import StoredStep
-from windlass.query import Page
-from windlass.snapshot import Snapshot
-from windlass.states import State
 from windlass.store.redis.codec import (
     CANCELLING,
     MODES,
@@ -32,6 +27,11 @@ from windlass.store.redis.codec import (
 from windlass.store.redis.connection import Link
 from windlass.store.redis.noting import read_step, write_step
 from windlass.store.redis.reading import next_segment, read_cursor, segment_of
+from windlass.values.job import Edge, NewJob, UniqueKey
+from windlass.values.lease import StoredStep
+from windlass.values.query import Page
+from windlass.values.snapshot import Snapshot
+from windlass.values.states import State
 
 _STEP = 200
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from windlass.clock import Micros
 from windlass.errors import InvalidOption, WorkersAlive
-from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import (
+from windlass.store.redis import condition, copying, leasing, limiting, migrate, noting, operating, produce, reading
+from windlass.store.redis.connection import Link
+from windlass.values.clock import Micros
+from windlass.values.job import Claim, Enqueued, Job, NewJob
+from windlass.values.lease import (
     Beat,
     Claimed,
     ClaimRequest,
@@ -20,15 +22,13 @@ from windlass.lease import (
     StoredStep,
     WorkerInfo,
 )
-from windlass.limit import LimitChange, LimitInfo, Take, Taken
-from windlass.metrics import MetricQuery, Point
-from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
-from windlass.queue import QueueChange, QueueInfo, check_name
-from windlass.schedule import ScheduleRow
-from windlass.snapshot import Snapshot
-from windlass.store.redis import condition, copying, leasing, limiting, migrate, noting, operating, produce, reading
-from windlass.store.redis.connection import Link
+from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
+from windlass.values.metrics import MetricQuery, Point
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
+from windlass.values.queue import QueueChange, QueueInfo, check_name
+from windlass.values.schedule import ScheduleRow
+from windlass.values.snapshot import Snapshot
 
 
 class RedisStore:

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from windlass.query import Action, Command, Where, actionable
-from windlass.states import State
 from windlass.store.redis.codec import NUMBER, need_id, pack
 from windlass.store.redis.connection import Link
 from windlass.store.redis.reading import SCANNED, matcher, read, walk
+from windlass.values.query import Action, Command, Where, actionable
+from windlass.values.states import State
 
 _STEP = 1_000
 _REMEMBERED = 64

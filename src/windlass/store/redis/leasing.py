@@ -7,12 +7,6 @@ from typing import Any
 
 import msgspec
 
-from windlass.clock import Micros
-from windlass.job import RUNTIMES, Claim, NewJob
-from windlass.lease import Beat, Claimed, ClaimRequest, Promoted, Pulse
-from windlass.metrics import TallyKey, tally
-from windlass.outcome import Finish, Verdict
-from windlass.states import TRANSITIONS, Event
 from windlass.store.protocol import MOST_CLAIMED, MOST_FINISHED
 from windlass.store.redis.codec import (
     NUMBER,
@@ -25,6 +19,12 @@ from windlass.store.redis.codec import (
 )
 from windlass.store.redis.connection import Link
 from windlass.store.redis.produce import parents_of, unknown_parent
+from windlass.values.clock import Micros
+from windlass.values.job import RUNTIMES, Claim, NewJob
+from windlass.values.lease import Beat, Claimed, ClaimRequest, Promoted, Pulse
+from windlass.values.metrics import TallyKey, tally
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.states import TRANSITIONS, Event
 
 MOST_UNPARKED = 500
 _TARGET: dict[Event, int] = {

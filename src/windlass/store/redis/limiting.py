@@ -6,10 +6,6 @@ from typing import Any
 
 import msgspec
 
-from windlass.job import read_job
-from windlass.limit import LimitChange, LimitInfo, Take, Taken
-from windlass.query import Standing
-from windlass.states import State
 from windlass.store.redis.codec import (
     STATES,
     binary,
@@ -23,6 +19,10 @@ from windlass.store.redis.codec import (
 )
 from windlass.store.redis.connection import Link
 from windlass.store.redis.reading import queue_info
+from windlass.values.job import read_job
+from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
+from windlass.values.query import Standing
+from windlass.values.states import State
 
 _AT_ONCE = 500
 _FARTHEST, _SHOWN = 10_000, 20

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from windlass.errors import LimitReached
-from windlass.failure import safe_text
-from windlass.lease import Delivery, LogLine, Note, Noted, Progress, StoredLine, StoredStep
 from windlass.store.redis.codec import binary, id_bytes, pack, progress_text, unpack
 from windlass.store.redis.connection import Link
+from windlass.values.failure import safe_text
+from windlass.values.lease import Delivery, LogLine, Note, Noted, Progress, StoredLine, StoredStep
 
 MOST_SIGNALS = 1_000
 _LONGEST_TEXT = 64_000

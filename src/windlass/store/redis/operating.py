@@ -5,16 +5,16 @@ from typing import Any
 
 import msgspec
 
-from windlass.clock import Micros
-from windlass.priority import check_priority
-from windlass.query import Action, Command, Commanded, Record, Retention, Swap, Where, actionable
-from windlass.queue import QueueChange, QueueInfo
-from windlass.schedule import ScheduleRow
-from windlass.states import State
 from windlass.store.redis.codec import NUMBER, id_bytes, id_text, pack
 from windlass.store.redis.connection import Link
 from windlass.store.redis.finding import find
 from windlass.store.redis.reading import queue_info, read, scan
+from windlass.values.clock import Micros
+from windlass.values.priority import check_priority
+from windlass.values.query import Action, Command, Commanded, Record, Retention, Swap, Where, actionable
+from windlass.values.queue import QueueChange, QueueInfo
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import State
 
 MOST_COMMANDED = 1_000
 """Jobs that one command changes: one script, so one transaction, of some 15 ms. `Commanded.more` says there are others."""

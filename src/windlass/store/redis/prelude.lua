@@ -35,7 +35,7 @@ local function due_key(member) return P .. 'later:' .. member end
 local function blocked_key(queue) return P .. 'blocked:' .. queue end
 local function channel(topic) return P .. '!' .. topic end
 
--- States are numbers here, in the order of `windlass.states.State`.
+-- States are numbers here, in the order of `windlass.values.states.State`.
 local BLOCKED, DELAYED, WAITING, ACTIVE, RETRYING, COMPLETED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6, 7, 8
 local END_OF_TIME = {end_of_time}
 
@@ -68,7 +68,7 @@ local function next_seq()
   seq = seq + 1
   return seq
 end
-local PRIORITY = 35184372088832 -- 2^45: see windlass.priority.order
+local PRIORITY = 35184372088832 -- 2^45: see windlass.values.priority.order
 local function order(priority) return (100 - priority) * PRIORITY + next_seq() end
 -- A token is never given twice, even if a crash of the server took the last second of its counter along: it is no smaller
 -- than the time.

@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from windlass.clock import Micros
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
-from windlass.job import Enqueued, NewJob
 from windlass.store.protocol import MOST_ENQUEUED
 from windlass.store.redis.codec import batch, id_bytes, id_text, need_id, plain_batch
 from windlass.store.redis.connection import Link
+from windlass.values.clock import Micros
+from windlass.values.job import Enqueued, NewJob
 
 CHUNK_JOBS, CHUNK_BYTES = 500, 1_000_000
 _STAGING = 4

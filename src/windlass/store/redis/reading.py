@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 
 from windlass.errors import InvalidOption
-from windlass.job import Job, read_job
-from windlass.lease import WorkerInfo
-from windlass.metrics import MINUTE, MetricQuery, Point
-from windlass.query import AuditEntry, Count, Page, Where
-from windlass.queue import AGEING, ORDERS, Order, QueueInfo
-from windlass.states import FINAL
 from windlass.store.redis.codec import NUMBER, STATES, id_bytes, id_text, known_ids, pack, record_of, unpack
 from windlass.store.redis.connection import Link
+from windlass.values.job import Job, read_job
+from windlass.values.lease import WorkerInfo
+from windlass.values.metrics import MINUTE, MetricQuery, Point
+from windlass.values.query import AuditEntry, Count, Page, Where
+from windlass.values.queue import AGEING, ORDERS, Order, QueueInfo
+from windlass.values.states import FINAL
 
 MOST_PAGE = 1_000
 SCANNED = 5_000

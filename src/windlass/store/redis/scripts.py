@@ -8,12 +8,12 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from windlass.clock import END_OF_TIME
-from windlass.job import NOT_TRIGGERED
-from windlass.lease import ORDERS
-from windlass.limit import BUCKETS, EXACT, GUARD
-from windlass.queue import AGEING
 from windlass.store.statement import fill, load
+from windlass.values.clock import END_OF_TIME
+from windlass.values.job import NOT_TRIGGERED
+from windlass.values.lease import ORDERS
+from windlass.values.limit import BUCKETS, EXACT, GUARD
+from windlass.values.queue import AGEING
 
 _LAZY = {"open_lines = function()": ("limit.lua", "lines.lua"), "if stirred then": ("turns.lua",)}
 """Parts that a script makes only when it needs them, with what is written around them: Redis makes functions anew each time."""

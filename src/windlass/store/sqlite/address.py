@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from windlass.errors import InvalidOption, SettingsError
-from windlass.failure import is_text
+from windlass.values.failure import is_text
 
 TABLES = (
     "job", "tag", "edge", "adrift", "settle", "uniq", "log", "queue", "count", "counter", "worker", "schedule", "audit", "tally",

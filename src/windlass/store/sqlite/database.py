@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Any
 
-from windlass.clock import Micros, host_now
 from windlass.errors import StoreUnavailable
 from windlass.store.sqlite.address import Address
 from windlass.store.sqlite.checkpoint import Checkpointer
 from windlass.store.sqlite.connection import Connection, connect
 from windlass.store.sqlite.line import Line
+from windlass.values.clock import Micros, host_now
 
 
 class Listener:

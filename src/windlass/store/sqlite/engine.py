@@ -9,29 +9,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from windlass.clock import Micros
 from windlass.errors import BatchTooLarge, InvalidOption, StoreReadOnly, StoreUnavailable, WorkersAlive
-from windlass.job import Claim, Enqueued, Job, NewJob
-from windlass.lease import (
-    Beat,
-    Claimed,
-    ClaimRequest,
-    Delivery,
-    Note,
-    Noted,
-    Promoted,
-    Pulse,
-    StoredLine,
-    StoredStep,
-    WorkerInfo,
-)
-from windlass.limit import LimitChange, LimitInfo, Take, Taken
-from windlass.metrics import MetricQuery, Point
-from windlass.outcome import Finish, Verdict
-from windlass.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
-from windlass.queue import QueueChange, QueueInfo
-from windlass.schedule import ScheduleRow
-from windlass.snapshot import Snapshot
 from windlass.store.protocol import MOST_ENQUEUED, Store
 from windlass.store.sqlite import (
     block,
@@ -58,6 +36,28 @@ from windlass.store.sqlite.statements import checks, statements
 from windlass.store.sqlite.transaction import Tx, Uneven, View
 from windlass.store.sqlite.watch import Watch
 from windlass.store.sqlite.writer import Writer
+from windlass.values.clock import Micros
+from windlass.values.job import Claim, Enqueued, Job, NewJob
+from windlass.values.lease import (
+    Beat,
+    Claimed,
+    ClaimRequest,
+    Delivery,
+    Note,
+    Noted,
+    Promoted,
+    Pulse,
+    StoredLine,
+    StoredStep,
+    WorkerInfo,
+)
+from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
+from windlass.values.metrics import MetricQuery, Point
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
+from windlass.values.queue import QueueChange, QueueInfo
+from windlass.values.schedule import ScheduleRow
+from windlass.values.snapshot import Snapshot
 
 T = TypeVar("T")
 RELINED = 500

@@ -3,12 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from windlass.clock import END_OF_TIME
-from windlass.failure import safe_text
-from windlass.job import NewJob, append_trail, trail_line
-from windlass.metrics import MINUTE, tally
-from windlass.outcome import Finish, Verdict
-from windlass.states import FINAL, TRANSITIONS, Event, State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.keys import give_back
 from windlass.store.sqlite.lines import enter
@@ -17,6 +11,12 @@ from windlass.store.sqlite.produce import enqueue
 from windlass.store.sqlite.settle import Ended, leave
 from windlass.store.sqlite.transaction import Tx, Uneven, packed
 from windlass.store.sqlite.uniqueness import free_keys
+from windlass.values.clock import END_OF_TIME
+from windlass.values.failure import safe_text
+from windlass.values.job import NewJob, append_trail, trail_line
+from windlass.values.metrics import MINUTE, tally
+from windlass.values.outcome import Finish, Verdict
+from windlass.values.states import FINAL, TRANSITIONS, Event, State
 
 _LONGEST = 2_000_000
 _TARGETS = {event: move.target for event, move in TRANSITIONS.items() if move.target is not None}

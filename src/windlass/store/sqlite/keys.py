@@ -5,10 +5,10 @@ from typing import Any
 
 from msgspec import UNSET
 
-from windlass.clock import Micros
-from windlass.limit import GUARD, KIND, QUEUE, Bound, LimitChange, LimitInfo, Rate, Take, Taken
 from windlass.store.sqlite.meters import Meter, forget, reshape
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
+from windlass.values.clock import Micros
+from windlass.values.limit import GUARD, KIND, QUEUE, Bound, LimitChange, LimitInfo, Rate, Take, Taken
 
 UNLIMITED = 1 << 60
 

@@ -6,15 +6,15 @@ from typing import TypeAlias
 
 import msgspec
 
-from windlass.clock import Micros
-from windlass.job import Claim
-from windlass.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse, WorkerInfo
-from windlass.states import State
 from windlass.store.protocol import MOST_CLAIMED
 from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.store.sqlite.turns import Turns
 from windlass.store.sqlite.uniqueness import free_started
+from windlass.values.clock import Micros
+from windlass.values.job import Claim
+from windlass.values.lease import ORDERS, Beat, Claimed, ClaimRequest, Pulse, WorkerInfo
+from windlass.values.states import State
 
 MOST_UNPARKED = 500
 REMEMBERED_LEASES = 10

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from windlass.clock import Micros
-from windlass.job import NewJob
-from windlass.limit import KIND, QUEUE, Bound, Rate
-from windlass.queue import AGEING, CLASS_WEIGHTS
 from windlass.store.sqlite.keys import bind, is_broad, numbers
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
+from windlass.values.clock import Micros
+from windlass.values.job import NewJob
+from windlass.values.limit import KIND, QUEUE, Bound, Rate
+from windlass.values.queue import AGEING, CLASS_WEIGHTS
 
 FULL_TURN = 1_000_000
 """What one job of a group of weight 1 adds to its pass."""

@@ -3,9 +3,9 @@
 A meter is known by a limit's number, or by the text of a `Take`, so the two never share one.
 """
 
-from windlass.clock import Micros
-from windlass.limit import BUCKETS, EXACT, Rate
 from windlass.store.sqlite.transaction import Tx, View
+from windlass.values.clock import Micros
+from windlass.values.limit import BUCKETS, EXACT, Rate
 
 MeterId = int | str
 

@@ -5,12 +5,12 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from windlass.clock import host_now
 from windlass.errors import SchemaMismatch
 from windlass.store.sqlite.address import TABLES, names
 from windlass.store.sqlite.connection import Connection
 from windlass.store.sqlite.statements import PACKAGE
 from windlass.store.statement import fill, load
+from windlass.values.clock import host_now
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
-from windlass.job import RECORD, Edge, UniqueKey
-from windlass.lease import StoredStep
-from windlass.query import Page
-from windlass.snapshot import Snapshot
-from windlass.states import FINAL, State
 from windlass.store.sqlite.lines import BOUNDS, enter, lines_of
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.store.sqlite.uniqueness import holding
+from windlass.values.job import RECORD, Edge, UniqueKey
+from windlass.values.lease import StoredStep
+from windlass.values.query import Page
+from windlass.values.snapshot import Snapshot
+from windlass.values.states import FINAL, State
 
 MOST_DUMPED = 1_000
 _PLACE = (1 << 45) - 1

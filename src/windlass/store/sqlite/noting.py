@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from windlass.errors import LimitReached
-from windlass.failure import safe_text
-from windlass.lease import Delivery, LogLine, Note, Noted, Progress, Step, StoredStep
-from windlass.priority import order
-from windlass.states import FINAL, State
 from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Tx, View
+from windlass.values.failure import safe_text
+from windlass.values.lease import Delivery, LogLine, Note, Noted, Progress, Step, StoredStep
+from windlass.values.priority import order
+from windlass.values.states import FINAL, State
 
 MOST_LINES = 1_000
 MOST_SIGNALS = 1_000

@@ -3,13 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from windlass.clock import Micros
-from windlass.job import Enqueued, NewJob
-from windlass.priority import check_priority, order, reorder
-from windlass.query import Action, Command, Commanded, Record, Swap, Where, actionable
-from windlass.queue import AGEING, QueueChange, QueueInfo
-from windlass.schedule import ScheduleRow
-from windlass.states import State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.lines import enter, sort_afresh
 from windlass.store.sqlite.noting import forget
@@ -19,6 +12,13 @@ from windlass.store.sqlite.revival import again
 from windlass.store.sqlite.settle import end_pending, remove
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.store.sqlite.uniqueness import take_again
+from windlass.values.clock import Micros
+from windlass.values.job import Enqueued, NewJob
+from windlass.values.priority import check_priority, order, reorder
+from windlass.values.query import Action, Command, Commanded, Record, Swap, Where, actionable
+from windlass.values.queue import AGEING, QueueChange, QueueInfo
+from windlass.values.schedule import ScheduleRow
+from windlass.values.states import State
 
 
 class Chosen(NamedTuple):

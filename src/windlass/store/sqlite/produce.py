@@ -6,15 +6,15 @@ from typing import Any, TypeAlias
 import apsw
 import msgspec
 
-from windlass.clock import Micros
 from windlass.errors import InvalidArgs, UnknownParent
-from windlass.job import Edge, Enqueued, NewJob
-from windlass.priority import order, reorder
-from windlass.states import FINAL, State
 from windlass.store.sqlite.lines import enter, flows, lines_of, of_new
 from windlass.store.sqlite.settle import UNBOUNDED, Ended, cascade
 from windlass.store.sqlite.transaction import Row, Tx, Uneven, packed
 from windlass.store.sqlite.uniqueness import Holding, follow, holding, take
+from windlass.values.clock import Micros
+from windlass.values.job import Edge, Enqueued, NewJob
+from windlass.values.priority import order, reorder
+from windlass.values.states import FINAL, State
 
 STEP = 500
 Steps: TypeAlias = Generator[None, None, list[Enqueued]]

@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 
-from windlass.clock import Micros
-from windlass.job import RECORD, Job, read_job
-from windlass.lease import StoredLine, WorkerInfo
-from windlass.metrics import MetricQuery, Point
-from windlass.query import AuditEntry, Count, Page, Where
-from windlass.queue import AGEING, QueueInfo
-from windlass.states import State
 from windlass.store.sqlite.statements import RECORD_COLUMNS
 from windlass.store.sqlite.transaction import Row, View, packed
+from windlass.values.clock import Micros
+from windlass.values.job import RECORD, Job, read_job
+from windlass.values.lease import StoredLine, WorkerInfo
+from windlass.values.metrics import MetricQuery, Point
+from windlass.values.query import AuditEntry, Count, Page, Where
+from windlass.values.queue import AGEING, QueueInfo
+from windlass.values.states import State
 
 MOST_JOBS = 1_000
 SCANNED = 5_000

@@ -3,13 +3,13 @@
 from collections import deque
 from collections.abc import Sequence
 
-from windlass.priority import order
-from windlass.states import FINAL, State
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.noting import forget
 from windlass.store.sqlite.transaction import Row, Tx, packed
 from windlass.store.sqlite.uniqueness import take_again
+from windlass.values.priority import order
+from windlass.values.states import FINAL, State
 
 
 def again(tx: Tx, requeued: Sequence[int], *, revive: bool) -> None:

@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from windlass.job import NOT_TRIGGERED
-from windlass.states import State
 from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Row, Tx, packed
 from windlass.store.sqlite.uniqueness import free_keys
+from windlass.values.job import NOT_TRIGGERED
+from windlass.values.states import State
 
 UNBOUNDED = 1 << 60
 

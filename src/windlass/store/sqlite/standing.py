@@ -1,14 +1,14 @@
 """Where a job stands and what holds it back, told by what a claim looks at."""
 
-from windlass.job import RECORD, read_job
-from windlass.limit import KIND, QUEUE
-from windlass.query import Standing
-from windlass.queue import AGEING, QueueInfo
-from windlass.states import State
 from windlass.store.sqlite.keys import Key, info, numbers
 from windlass.store.sqlite.lines import BOUNDS
 from windlass.store.sqlite.transaction import View, packed
 from windlass.store.sqlite.uniqueness import key_holder
+from windlass.values.job import RECORD, read_job
+from windlass.values.limit import KIND, QUEUE
+from windlass.values.query import Standing
+from windlass.values.queue import AGEING, QueueInfo
+from windlass.values.states import State
 
 MOST_AHEAD = 10_000
 SHOWN_HOLDERS = 20

@@ -7,10 +7,10 @@ beside an `order by`: a statement whose plan depends on a value is prepared anew
 from functools import cache
 from importlib import resources
 
-from windlass.clock import END_OF_TIME
-from windlass.job import RECORD
 from windlass.store.sqlite.address import names
 from windlass.store.statement import fill, load, parts
+from windlass.values.clock import END_OF_TIME
+from windlass.values.job import RECORD
 
 PACKAGE = "windlass.store.sqlite"
 _SELDOM = "expires_at, user, project, grp, name, tags, cancelling, ukey, line"

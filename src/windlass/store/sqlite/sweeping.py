@@ -1,8 +1,8 @@
 """Taking away lines, limits and meters that nothing uses any more."""
 
-from windlass.clock import Micros
 from windlass.store.sqlite.meters import forget
 from windlass.store.sqlite.transaction import Tx, packed
+from windlass.values.clock import Micros
 
 MOST_SWEPT = 5_000
 """Of each kind, in one call."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from windlass.clock import Micros
-from windlass.states import State
 from windlass.store.sqlite.connection import Connection, Cursor, Row
+from windlass.values.clock import Micros
+from windlass.values.states import State
 
 _encode = msgspec.json.encode
 

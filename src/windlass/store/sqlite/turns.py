@@ -9,13 +9,13 @@ import heapq
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from windlass.clock import Micros
-from windlass.job import Runtime
-from windlass.lease import ClaimRequest
-from windlass.priority import HIGHEST
 from windlass.store.sqlite.keys import Key, numbers
 from windlass.store.sqlite.lines import BOUNDS, FULL_TURN, Sort
 from windlass.store.sqlite.transaction import Row, Tx, packed
+from windlass.values.clock import Micros
+from windlass.values.job import Runtime
+from windlass.values.lease import ClaimRequest
+from windlass.values.priority import HIGHEST
 
 MOST_TOUCHED = 64
 """Lines that one claim looks at for nothing, and lines that it wakes."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from windlass.clock import Micros
-from windlass.job import UniqueKey
 from windlass.store.sqlite.transaction import Tx, View, packed
+from windlass.values.clock import Micros
+from windlass.values.job import UniqueKey
 
 
 class Holding(NamedTuple):

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 
-from windlass.clock import Micros
-from windlass.lease import Promoted
-from windlass.metrics import MINUTE
-from windlass.priority import order
-from windlass.query import Retention
-from windlass.states import State
 from windlass.store.sqlite.leasing import next_due
 from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.revival import revive_left
 from windlass.store.sqlite.settle import Ended, cascade, end_pending, remove
 from windlass.store.sqlite.sweeping import sweep
 from windlass.store.sqlite.transaction import Row, Tx, View
+from windlass.values.clock import Micros
+from windlass.values.lease import Promoted
+from windlass.values.metrics import MINUTE
+from windlass.values.priority import order
+from windlass.values.query import Retention
+from windlass.values.states import State
 
 _FORGET_WORKERS: Micros = 86_400_000_000
 

@@ -1,0 +1,1 @@
+"""What `@app.job(...)` declares: handlers, their options, limits, keys and ranking, read and checked once."""

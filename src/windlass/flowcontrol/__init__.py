@@ -1,0 +1,1 @@
+"""Limits, quotas and cached results, as an app sees and sets them."""

@@ -1,0 +1,1 @@
+"""Storing jobs, and waiting for what becomes of them."""

@@ -1,0 +1,66 @@
+"""The built-in jobs that keep a store tidy, and their schedules: ordinary ones, visible and pausable like any other."""
+
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
+
+from windlass.observe.frames import DAY, fold
+from windlass.schedules.timetable import Deployed, reconcile
+from windlass.schedules.timing import make_rule
+from windlass.store.protocol import Store
+from windlass.values.query import Retention
+from windlass.values.schedule import Rule
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
+
+OWNER = "windlass"
+QUEUE = "windlass"
+PRUNE = "windlass.prune"
+_STEP = 500
+_LONGEST_FOLD = 7 * DAY
+"""How far back hours are added up where minutes are kept for ever."""
+
+What = Literal["jobs", "metrics"]
+
+
+def install(app: "Windlass") -> None:
+    """Give the app the built-in handlers, so that any of its workers can run what is scheduled."""
+    if PRUNE in app.handlers:
+        return
+
+    async def prune(what: What) -> int:
+        """Delete what retention no longer keeps; how many jobs that were."""
+        if what == "metrics":  # added up by hour and day before the minutes go
+            await fold(await app.store(), app.settings.retention.metrics or _LONGEST_FOLD)
+        return await prune_all(await app.store(), _share(app.settings.retention, what))
+
+    app.job(kind=PRUNE, queue=QUEUE, max_attempts=1, timeout="1h")(prune)
+
+
+async def deploy(app: "Windlass", store: Store) -> Deployed:
+    """Write the maintenance schedules, or remove them if the app's settings say `maintenance=False`."""
+    return await reconcile(store, OWNER, _rules(app) if app.settings.maintenance else {})
+
+
+async def prune_all(store: Store, retention: Retention) -> int:
+    """Prune until nothing is left to prune, in bounded steps."""
+    total = 0
+    while pruned := await store.prune(retention, _STEP):
+        total += pruned
+    return total
+
+
+def _rules(app: "Windlass") -> dict[str, Rule]:
+    """Old jobs and audit entries go at two in the morning, old metrics every hour (UTC both)."""
+    prune = app.handlers[PRUNE]
+    return {
+        "windlass.prune-jobs": make_rule(prune.job("jobs"), {"cron": "0 2 * * *"}),
+        "windlass.prune-metrics": make_rule(prune.job("metrics"), {"cron": "@hourly"}),
+    }
+
+
+def _share(retention: Retention, what: What) -> Retention:
+    if what == "jobs":
+        return replace(retention, metrics=None)
+    return Retention(completed=None, failed=None, cancelled=None, metrics=retention.metrics, audit=None)

@@ -1,0 +1,1 @@
+"""Work that has a shape: chains, groups, batches, any graph of jobs."""
