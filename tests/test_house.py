@@ -12,7 +12,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 STATEMENTS = sorted([*SOURCE.rglob("*.sql"), *SOURCE.rglob("*.lua")])
 
 ENGINES = {"sqlite", "redis", "postgres"}
-DOORS = {"api", "cli", "catalogue"}
+DOORS = {"api", "cli", "catalogue", "dashboard"}
 ENGINE_WORDS = ("redis", "postgres", "sqlite")
 FORBIDDEN_NAMES = ("util", "helper", "manager", "service", "common", "base")
 

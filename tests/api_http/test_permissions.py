@@ -75,7 +75,7 @@ async def test_a_project_closes_what_all_share(memory: Place) -> None:
 
 
 async def test_nothing_else_is_open(memory: Place) -> None:
-    """Routes that are no operations: only health answers to nobody."""
+    """Routes that are no operations: to nobody answer only health, the dashboard's files, and whether one is signed in."""
     async with opened(memory) as door:
         client = await door.client()
 
@@ -90,7 +90,10 @@ async def test_nothing_else_is_open(memory: Place) -> None:
             assert set(answer.json()) == {"status"}
         for path in ("/openapi.json", "/docs", f"{PREFIX}/self"):
             problem(await client.get(path), 401, "unauthenticated")
-        for path in ("/", "/docs/", "/redoc", "/metrics", "/jobs", f"{PREFIX}", "/api", f"{PREFIX}/jobs/"):
+        assert (await client.get(f"{PREFIX}/session")).json() == {
+            "signed_in": False, "by": None, "csrf": None, "read_only": False, "me": None,
+        }  # fmt: skip
+        for path in ("/docs/", "/redoc", "/metrics", f"{PREFIX}", "/api", f"{PREFIX}/jobs/"):
             assert (await client.get(path)).status_code in (401, 404), path
 
 

@@ -11,6 +11,7 @@ from tests.api_python.held import held
 from tests.waiting import until
 from tests.worker.kit import working
 from windlass import InvalidOption, Limit, State, Windlass
+from windlass.values.query import AuditQuery
 from windlass.worker.worker import Worker
 
 PLANS = {"free": 1, "basic": 2, "pro": 5}
@@ -183,7 +184,7 @@ async def test_changes_hold_at_once(app: Windlass) -> None:
         assert await app.limits.get("queue:slow") is None
         assert not await app.limits.clear("queue:slow")
         gate.open()
-    entries = await (await app.store()).audit("limit:queue:slow")
+    entries = await (await app.store()).audit(AuditQuery(target="limit:queue:slow"))
     assert [entry.actor for entry in entries] == ["app", "app", "ada"]
     await app.close()
 

@@ -8,6 +8,7 @@ from tests.store.kit import Place
 from tests.waiting import until
 from windlass import InvalidOption, Limit, Windlass
 from windlass.values.limit import Rate
+from windlass.values.query import AuditQuery
 
 
 def shop(url: str, namespace: str, **queues: dict[str, object]) -> Windlass:
@@ -83,8 +84,8 @@ async def test_nothing_is_written_twice(app: Windlass) -> None:
         for _ in range(3):
             await app.drain()
         store = await app.store()
-        assert len(await store.audit("limit:queue:mail")) == 1
-        assert len(await store.audit("queue:mail")) == 1
+        assert len(await store.audit(AuditQuery(target="limit:queue:mail"))) == 1
+        assert len(await store.audit(AuditQuery(target="queue:mail"))) == 1
 
 
 async def test_operators_settings_stay(app: Windlass) -> None:

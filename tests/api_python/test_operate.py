@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from windlass import Context, InvalidOption, JobNotFound, Windlass
+from windlass.values.query import AuditQuery
 
 
 def declared(app: Windlass) -> Any:
@@ -80,7 +81,7 @@ async def test_dead_letters_are_requeued_by_default(app: Windlass) -> None:
         assert (acted, acted.ids) == (1, (bad.id,))
         assert await app.jobs.requeue(ids=[good, bad]) == 1
         store = await app.store()
-        audit = await store.audit()
+        audit = await store.audit(AuditQuery())
         assert {entry.actor for entry in audit} == {"ada", "app"}
 
 
@@ -142,7 +143,7 @@ async def test_a_list_that_is_empty_never_means_every_job(app: Windlass) -> None
                 with pytest.raises(InvalidOption, match="leave it out"):
                     await act(**{"queue": "default", **empty})
         assert [(await ref.job()).state for ref in (good, bad, waiting)] == ["completed", "failed", "waiting"]
-        assert await (await app.store()).audit() == []
+        assert await (await app.store()).audit(AuditQuery()) == []
 
 
 async def test_queues(app: Windlass) -> None:

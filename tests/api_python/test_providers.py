@@ -12,7 +12,7 @@ from windlass import Context, Fail, InvalidOption, Provider, RateLimited, Snooze
 from windlass.providers.breaker import Breaker
 from windlass.providers.provider import Chain
 from windlass.values.limit import LimitChange
-from windlass.values.query import Swap
+from windlass.values.query import AuditQuery, Swap
 
 SECOND = 1_000_000
 START = 1_800_000_000 * SECOND
@@ -161,7 +161,7 @@ async def test_operators_open_and_reset(app: Windlass) -> None:
         assert (await app.breakers.reset("shop", actor="ada")).state == "closed"
         await app.drain()
         assert await ref.result(timeout=5) == 3
-        audit = await (await app.store()).audit("limit:provider:shop")
+        audit = await (await app.store()).audit(AuditQuery(target="limit:provider:shop"))
         assert [entry.actor for entry in audit] == ["ada", "ada"]
         for act in (app.breakers.open, app.breakers.reset, app.breakers.get):
             with pytest.raises(InvalidOption):

@@ -11,6 +11,7 @@ from windlass.app import Windlass
 from windlass.errors import InvalidArgs, InvalidOption, ScheduleError, ScheduleNotFound
 from windlass.schedules.maintenance import install
 from windlass.values.clock import moment
+from windlass.values.query import AuditQuery
 from windlass.values.schedule import ScheduleRow
 from windlass.values.states import State
 
@@ -44,7 +45,7 @@ async def test_put_get_list_remove(app: Windlass) -> None:
         assert made.next_at == datetime(2027, 1, 16, 5, 0, tzinfo=UTC)
         await app.schedules.put("beat", report.job("now"), every="30s")
         assert [each.key for each in await app.schedules.list()] == ["beat", "daily"]
-        assert (await (await app.store()).audit("schedule:daily"))[0].actor == "ada"
+        assert (await (await app.store()).audit(AuditQuery(target="schedule:daily")))[0].actor == "ada"
         assert await app.schedules.remove("daily")
         assert not await app.schedules.remove("daily")
         with pytest.raises(ScheduleNotFound, match="'beat'"):
@@ -123,7 +124,7 @@ async def test_pause_resume_and_trigger(app: Windlass) -> None:
         assert [job.kind for job in history] == ["tick", "tick"]
         assert history[1].id == ref.id
         assert all("schedule:tick" in job.tags for job in history)
-        actors = [entry.actor for entry in await (await app.store()).audit("schedule:tick")]
+        actors = [entry.actor for entry in await (await app.store()).audit(AuditQuery(target="schedule:tick"))]
         assert actors == ["ada", "ada", "app"]
 
 

@@ -21,6 +21,7 @@ from windlass.running.context import Context
 from windlass.store import Store
 from windlass.values.clock import SECOND, moment
 from windlass.values.job import NewJob
+from windlass.values.query import AuditQuery
 from windlass.values.schedule import Rule, ScheduleRow, jitter, job_for, plan, read_rule
 from windlass.values.states import State
 from windlass.worker.firing import Firing
@@ -179,7 +180,7 @@ async def test_cancel_previous_stops_the_run_before(app: Windlass) -> None:
 
             await until(stopped, "the first run to be stopped")
             assert (await app.jobs.get(second)).state is State.ACTIVE
-            assert [entry.actor for entry in await store.audit(first)] == ["schedule:slow"]
+            assert [entry.actor for entry in await store.audit(AuditQuery(target=first))] == ["schedule:slow"]
 
 
 async def test_jitter_delays_the_job_not_the_schedule(app: Windlass) -> None:

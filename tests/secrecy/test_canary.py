@@ -15,6 +15,7 @@ from tests.api_http.kit import SECRET, token
 from tests.secrecy.kit import CANARY, FIRST, make_app, raw_bytes
 from tests.store.kit import Place
 from windlass import Windlass
+from windlass.values.query import AuditQuery
 
 CORE = "canary-7f3a"
 """The part of the secret that no escaping changes."""
@@ -68,7 +69,11 @@ async def test_nothing_of_it_is_in_the_store(place: Place, logged: io.StringIO) 
         store = await app.store()
         seen = [repr(await app.jobs.get(id)) + repr(await app.jobs.explain(id)) for id in ids.values()]
         seen += [repr(await store.log(id, 1_000)) + repr(await store.steps(id)) for id in ids.values()]
-        seen += [repr(await store.audit(limit=1_000)), repr(await store.schedules()), repr(await app.jobs.list())]
+        seen += [
+            repr(await store.audit(AuditQuery(limit=1_000))),
+            repr(await store.schedules()),
+            repr(await app.jobs.list()),
+        ]
         seen += [repr(app.kind("pay").job(CANARY)), repr(app.kind("login").job("x", CANARY)), repr(app.secrecy.keys)]
         raw = raw_bytes(place)
         told = "".join(seen)

@@ -25,7 +25,7 @@ from windlass.values.clock import SECOND, moment
 from windlass.values.job import Edge, UniqueKey
 from windlass.values.lease import LogLine, Progress
 from windlass.values.outcome import Verdict
-from windlass.values.query import Action, Command, Where
+from windlass.values.query import Action, AuditQuery, Command, Where
 from windlass.values.queue import QueueChange
 from windlass.values.states import FINAL, LIVE, PENDING, Event, State
 
@@ -55,10 +55,10 @@ async def test_each_action_in_each_state(store: Store, clock: Clock, action: Act
     if state not in ALLOWED[action]:
         assert (answer.done, answer.flagged, dict(answer.refused)) == ((), (), {stood.id: f"is {state}"})
         assert await get(store, stood.id) == before
-        assert await store.audit(stood.id) == []
+        assert await store.audit(AuditQuery(target=stood.id)) == []
         return
     assert (answer.refused, answer.more) == ({}, False)
-    (entry,) = await store.audit(stood.id)
+    (entry,) = await store.audit(AuditQuery(target=stood.id))
     assert (entry.actor, entry.action, entry.target, entry.at) == ("ops", str(action), stood.id, clock.at)
     if (action, state) == (Action.CANCEL, State.ACTIVE):
         assert (answer.done, answer.flagged) == ((), (stood.id,))
@@ -74,7 +74,7 @@ async def test_unknown_jobs_are_refused(store: Store) -> None:
     for action in Action:
         answer = await act(store, action, id, priority=1)
         assert dict(answer.refused) == {id: "not found"}
-    assert await store.audit() == []
+    assert await store.audit(AuditQuery()) == []
 
 
 async def test_some_are_done_and_some_refused(store: Store) -> None:
@@ -84,7 +84,7 @@ async def test_some_are_done_and_some_refused(store: Store) -> None:
     answer = await act(store, Action.DELETE, one, running, missing, two)
     assert sorted(answer.done) == sorted([one, two])
     assert dict(answer.refused) == {running: "is active", missing: "not found"}
-    (entry,) = await store.audit()
+    (entry,) = await store.audit(AuditQuery())
     assert entry.target == "jobs"
     assert msgspec.json.decode(entry.detail)["count"] == 2
 
@@ -203,7 +203,7 @@ async def test_by_filter_only_what_may_change(store: Store) -> None:
     assert sorted(answer.done) == sorted(waiting)
     assert (answer.refused, answer.flagged, answer.more) == ({}, (), False)
     assert await states_of(store, running, other) == [State.ACTIVE, State.WAITING]
-    (entry,) = await store.audit("jobs")
+    (entry,) = await store.audit(AuditQuery(target="jobs"))
     detail = msgspec.json.decode(entry.detail)
     assert detail["count"] == 2
     assert "a" in str(detail["where"])
@@ -213,7 +213,7 @@ async def test_a_filter_that_finds_nothing_leaves_no_trace(store: Store) -> None
     await put(store, new())
     answer = await store.command(Command(action=Action.CANCEL), Where(queues=("none",)), 100, "ops")
     assert (answer.done, answer.flagged, answer.refused, answer.more) == ((), (), {}, False)
-    assert await store.audit() == []
+    assert await store.audit(AuditQuery()) == []
 
 
 @pytest.mark.parametrize("action", [Action.CANCEL, Action.DELETE, Action.FAIL, Action.REQUEUE, Action.RUN_NOW])
@@ -305,7 +305,7 @@ async def test_queue_changes_are_audited(store: Store, clock: Clock) -> None:
     info = await store.put_queue("mail", QueueChange(paused=False), "carl")
     assert (info.paused, info.paused_at) == (False, None)
     assert await store.queues() == [info]
-    actors = [entry.actor for entry in await store.audit("queue:mail")]
+    actors = [entry.actor for entry in await store.audit(AuditQuery(target="queue:mail"))]
     assert actors[0] == "carl"
     assert actors[-1] == "anna"
 
@@ -315,6 +315,6 @@ async def test_the_audit_is_newest_first_and_bounded(store: Store, clock: Clock)
     for n, id in enumerate(ids):
         await clock.forward(SECOND)
         await act(store, Action.CANCEL, id, actor=f"actor-{n}")
-    assert [entry.actor for entry in await store.audit()] == [f"actor-{n}" for n in (4, 3, 2, 1, 0)]
-    assert [entry.target for entry in await store.audit(limit=2)] == [ids[4], ids[3]]
-    assert [entry.actor for entry in await store.audit(ids[1])] == ["actor-1"]
+    assert [entry.actor for entry in await store.audit(AuditQuery())] == [f"actor-{n}" for n in (4, 3, 2, 1, 0)]
+    assert [entry.target for entry in await store.audit(AuditQuery(limit=2))] == [ids[4], ids[3]]
+    assert [entry.actor for entry in await store.audit(AuditQuery(target=ids[1]))] == ["actor-1"]

@@ -7,7 +7,7 @@ from windlass.errors import StoreUnavailable, WorkersAlive
 from windlass.store import Store, open_store
 from windlass.values.job import Edge, UniqueKey
 from windlass.values.lease import LogLine
-from windlass.values.query import Swap
+from windlass.values.query import AuditQuery, Swap
 from windlass.values.schedule import ScheduleRow
 from windlass.values.states import State
 
@@ -25,7 +25,9 @@ async def test_nothing_is_left(store: Store, place: Place) -> None:
     with pytest.raises(StoreUnavailable):
         await store.counts()
     await store.open()
-    assert await store.counts() == await store.queues() == await store.schedules() == await store.audit() == []
+    assert (
+        await store.counts() == await store.queues() == await store.schedules() == await store.audit(AuditQuery()) == []
+    )
     assert await store.records("kind") == []
     assert await store.job(first.id) is None
     assert (await store.enqueue([new(unique=UniqueKey(key="k"))]))[0].created

@@ -11,7 +11,7 @@ from windlass.store import Store, open_store
 from windlass.values.clock import SECOND
 from windlass.values.job import Edge
 from windlass.values.limit import LimitChange, Rate
-from windlass.values.query import Action, Command, Where
+from windlass.values.query import Action, AuditQuery, Command, Where
 from windlass.values.queue import QueueChange
 from windlass.values.states import Event, State
 
@@ -115,10 +115,10 @@ async def test_several_changes_of_one_call(store: Store) -> None:
 async def test_a_change_is_audited_unless_the_house_makes_it(store: Store, clock: Clock) -> None:
     await clock.forward(SECOND)
     await store.put_limits([LimitChange(key="k", concurrency=2)], "anna")
-    (entry,) = await store.audit("limit:k")
+    (entry,) = await store.audit(AuditQuery(target="limit:k"))
     assert (entry.at, entry.actor, entry.target) == (T0 + SECOND, "anna", "limit:k")
     await store.put_limits([LimitChange(key="k", concurrency=3), LimitChange(key="other", concurrency=1)], None)
-    assert len(await store.audit()) == 1
+    assert len(await store.audit(AuditQuery())) == 1
 
 
 # keys of whole queues and kinds

@@ -8,7 +8,7 @@ from windlass.values.clock import SECOND
 from windlass.values.job import Edge
 from windlass.values.lease import LogLine
 from windlass.values.metrics import MetricQuery
-from windlass.values.query import Action, Retention, Swap, Where
+from windlass.values.query import Action, AuditQuery, Retention, Swap, Where
 from windlass.values.states import Event, State
 
 FOREVER = Retention(completed=None, failed=None, cancelled=None, metrics=None, audit=None)
@@ -143,11 +143,11 @@ async def test_old_tallies_and_audit_go(store: Store, clock: Clock) -> None:
     await act(store, Action.DELETE, id)
     await store.prune(Retention(completed=None, cancelled=None, metrics=7 * DAY, audit=7 * DAY), 100)
     assert {point.minute > T0 + DAY for point in await store.metrics(every)} == {True}
-    assert [entry.action for entry in await store.audit()] == ["delete"]
+    assert [entry.action for entry in await store.audit(AuditQuery())] == ["delete"]
     await clock.forward(50 * DAY)
     await store.prune(FOREVER, 100)
     assert await store.metrics(every) != []
-    assert len(await store.audit()) == 1
+    assert len(await store.audit(AuditQuery())) == 1
 
 
 async def test_expired_records_go_and_others_stay(store: Store, clock: Clock) -> None:

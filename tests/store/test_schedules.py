@@ -4,6 +4,7 @@ from tests.store.kit import HOUR, T0, Clock, counted, get, new, put, state_of
 from windlass.store import Store
 from windlass.values.clock import SECOND
 from windlass.values.job import Enqueued, UniqueKey
+from windlass.values.query import AuditQuery
 from windlass.values.schedule import ScheduleRow
 from windlass.values.states import State
 
@@ -106,9 +107,9 @@ async def test_changes_are_audited(store: Store, clock: Clock) -> None:
     await store.put_schedules([row("a"), row("b")], "anna")
     await clock.forward(SECOND)
     await store.drop_schedules(["a"], "ben")
-    entries = await store.audit("schedule:a")
+    entries = await store.audit(AuditQuery(target="schedule:a"))
     assert [(e.at, e.actor, e.target) for e in entries] == [
         (T0 + SECOND, "ben", "schedule:a"),
         (T0, "anna", "schedule:a"),
     ]
-    assert len(await store.audit("schedule:b")) == 1
+    assert len(await store.audit(AuditQuery(target="schedule:b"))) == 1

@@ -10,7 +10,7 @@ from windlass.store import Store
 from windlass.values.clock import SECOND
 from windlass.values.job import Claim
 from windlass.values.lease import Delivery, Noted, Step
-from windlass.values.query import Action, Retention
+from windlass.values.query import Action, AuditQuery, Retention
 from windlass.values.states import FINAL, Event, State
 
 MOST_KEPT = 1_000
@@ -174,7 +174,7 @@ async def test_a_signal_is_audited(store: Store, clock: Clock) -> None:
     (id,) = await put(store, new())
     await clock.forward(SECOND)
     await store.signal(id, "approve", "1", "anna")
-    (entry,) = await store.audit(id)
+    (entry,) = await store.audit(AuditQuery(target=id))
     assert (entry.at, entry.actor, entry.action, entry.target) == (T0 + SECOND, "anna", "signal", id)
     assert "approve" in entry.detail
 

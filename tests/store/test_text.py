@@ -10,7 +10,7 @@ from windlass.values.failure import describe, safe_text
 from windlass.values.job import UniqueKey
 from windlass.values.lease import LogLine, Progress
 from windlass.values.outcome import DEFAULT_RULES, judge
-from windlass.values.query import Action, Swap
+from windlass.values.query import Action, AuditQuery, Swap
 from windlass.values.schedule import ScheduleRow
 from windlass.values.states import Event
 
@@ -128,7 +128,7 @@ async def test_texts_of_operators(store: Store, name: str) -> None:
     (id,) = await put(store, new())
     await act(store, Action.CANCEL, id, actor=text, reason=text or "none")
     assert (await get(store, id)).reason == (text or "none")
-    assert [entry.actor for entry in await store.audit()] == [text]
+    assert [entry.actor for entry in await store.audit(AuditQuery())] == [text]
     await store.exchange([Swap(space="s", key=text or "k", text=text)])
     assert [(record.key, record.text) for record in await store.records("s")] == [(text or "k", text)]
     row = ScheduleRow(key="k", spec=text, owner=text or None)

@@ -13,7 +13,7 @@ from windlass.values.clock import SECOND
 from windlass.values.job import Claim, NewJob
 from windlass.values.limit import GUARD, Bound, Rate
 from windlass.values.priority import Priority
-from windlass.values.query import Action, Where
+from windlass.values.query import Action, AuditQuery, Where
 from windlass.values.queue import AGEING, CLASS_WEIGHTS, Order, QueueChange
 from windlass.values.states import Event
 
@@ -48,7 +48,7 @@ async def test_a_queue_is_strict_unless_told_otherwise(store: Store) -> None:
     assert (info.order, info.ageing, info.paused) == ("ageing", 5 * SECOND, False)
     info = await store.put_queue("a", QueueChange(paused=True), "ops")
     assert (info.order, info.ageing, info.paused) == ("ageing", 5 * SECOND, True)
-    entry = (await store.audit("queue:a"))[-1]
+    entry = (await store.audit(AuditQuery(target="queue:a")))[-1]
     assert (entry.actor, json.loads(entry.detail)["order"]) == ("ops", "ageing")
 
 

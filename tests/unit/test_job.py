@@ -7,6 +7,7 @@ import pytest
 
 from windlass.values.clock import SECOND, moment
 from windlass.values.job import (
+    LEDGER,
     MOST_TRAIL,
     RECORD,
     ErrorInfo,
@@ -49,8 +50,8 @@ def test_a_plain_row() -> None:
 
 def test_every_column_has_its_field() -> None:
     fields = set(Job.__struct_fields__)
-    assert {*RECORD} - {"trail", "note"} <= fields
-    assert fields - {*RECORD} == {"attempts", "progress_note"}
+    assert {*RECORD, *LEDGER} - {"trail", "note"} <= fields
+    assert fields - {*RECORD, *LEDGER} == {"attempts", "progress_note"}
 
 
 def test_a_running_attempt_counts() -> None:

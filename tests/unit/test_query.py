@@ -7,7 +7,7 @@ from windlass.values.states import TRANSITIONS, State
 
 
 def test_every_action_is_an_event_of_the_table_but_reprioritise() -> None:
-    assert {*Action} - set(ACTION_EVENT) == {Action.REPRIORITISE}
+    assert {*Action} - set(ACTION_EVENT) == {Action.REPRIORITISE, Action.EDIT}
     assert set(ACTION_EVENT.values()) <= set(TRANSITIONS)
 
 

@@ -117,6 +117,7 @@ async def test_a_blocked_loop_does_not_keep_other_threads_out(tmp_path: Path) ->
     store = await opened(tmp_path / "jobs.db")
     sibling = store.sibling()
     other = apsw.Connection(str(tmp_path / "jobs.db"))
+    other.set_busy_timeout(5_000)  # the heartbeats write as well
     beats: list[float] = []
 
     async def beat() -> None:

@@ -9,7 +9,7 @@ from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, emit_facts, emit_json, emit_lines, emit_table, note
 from windlass.declare.suggest import did_you_mean
 from windlass.flowcontrol.limits import KeyLimit
-from windlass.values.query import AuditEntry
+from windlass.values.query import AuditEntry, AuditQuery
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -29,7 +29,7 @@ async def gather(app: "Windlass", key: str) -> Detail:
     found = await app.limits.get(key)
     if found is None:
         raise await _unknown(app, key)
-    return Detail(found, await (await app.store()).audit(f"limit:{key}", _ACTS))
+    return Detail(found, await (await app.store()).audit(AuditQuery(target=f"limit:{key}", limit=_ACTS)))
 
 
 async def put(

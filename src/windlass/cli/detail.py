@@ -17,7 +17,7 @@ from windlass.store.protocol import Store
 from windlass.values.clock import moment
 from windlass.values.job import Attempt, Job
 from windlass.values.lease import StoredLine
-from windlass.values.query import AuditEntry
+from windlass.values.query import AuditEntry, AuditQuery
 
 
 class Detail(NamedTuple):
@@ -38,7 +38,7 @@ async def gather(store: Store, ids: Sequence[str]) -> list[Detail]:
             steps = [read_record(step) for step in await store.steps(id)]
             steps = [replace(step, result=shown(step.result)) for step in steps]
             log = [replace(line, text=shown_text(line.text)) for line in await store.log(id)]
-            found.append(Detail(shown_job(job), log, await store.audit(id), steps))
+            found.append(Detail(shown_job(job), log, await store.audit(AuditQuery(target=id)), steps))
     return found
 
 

@@ -31,7 +31,21 @@ from windlass.values.lease import (
 from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
 from windlass.values.metrics import MetricQuery, Point
 from windlass.values.outcome import Finish, Verdict
-from windlass.values.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
+from windlass.values.query import (
+    AuditEntry,
+    AuditQuery,
+    Command,
+    Commanded,
+    Count,
+    ErrorGroup,
+    Feed,
+    Page,
+    Record,
+    Retention,
+    Standing,
+    Swap,
+    Where,
+)
 from windlass.values.queue import QueueChange, QueueInfo
 from windlass.values.schedule import ScheduleRow
 from windlass.values.snapshot import Snapshot
@@ -188,7 +202,8 @@ class Store(Protocol):
     async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
         """Act on up to `limit` matching jobs whose state allows it, and write the audit entry, in one transaction. Cancel
         on a running job sets a flag that its heartbeat brings back. Ends by command free keys and settle dependents.
-        Requeue drops an expiry that has passed, or the job would expire again at once. With `revive`, a requeued job whose
+        Requeue drops an expiry that has passed, or the job would expire again at once, and forgets `next_retry_at`. Edit changes
+        what the command gives and keeps state and place in line, but for `run_at`. With `revive`, a requeued job whose
         edges were cut (it ended while blocked) is blocked again on those parents that have not completed, and every job
         that its failure or cancellation had ended by an edge is revived the same way, down the subtree: up to 256 jobs in
         the call, the rest by `promote`. A parent that is failed or cancelled and not requeued holds its child."""
@@ -208,6 +223,10 @@ class Store(Protocol):
         """Create or change limits, audited unless `actor` is None (target `limit:<key>`). Holds for every claim that begins
         after it returned: of a `queue:` or `kind:` key that is new, all waiting jobs concerned have been put into lines
         that know it by then. Jobs that run already are not stopped; nothing more starts until they are below the limit."""
+        ...
+
+    async def note_acts(self, acts: Sequence[AuditEntry]) -> None:
+        """Write audit entries of acts that no other verb writes; their `at` is the store's now."""
         ...
 
     async def take(self, takes: Sequence[Take]) -> list[Taken]:
@@ -256,8 +275,21 @@ class Store(Protocol):
         """A job's log lines, oldest first."""
         ...
 
-    async def audit(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
-        """Operators' acts, newest first; `target` is a job id, or `queue:<name>`, `schedule:<key>`."""
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """Operators' acts, newest first; a target is a job id, `jobs`, or `queue:<name>`, `schedule:<key>` and the like."""
+        ...
+
+    async def count(self, wheres: Sequence[Where], cap: int) -> list[int]:
+        """How many jobs match each filter, counted up to `cap` (10,000 at most) each."""
+        ...
+
+    async def error_groups(self, limit: int = 1000) -> list[ErrorGroup]:
+        """The dead letters by fingerprint, the largest groups first."""
+        ...
+
+    async def feed(self, cursor: str | None, limit: int = 500) -> Feed:
+        """News since `cursor` (None: since now), see `docs/design/operations.md`. Asking keeps the journal awake for five
+        minutes; while it sleeps nothing is written."""
         ...
 
     async def metrics(self, query: MetricQuery) -> list[Point]:
@@ -275,7 +307,8 @@ class Store(Protocol):
         ...
 
     async def prune(self, retention: Retention, limit: int) -> int:
-        """Delete what retention no longer keeps, at most `limit` jobs; how many. Never a job that others wait for."""
+        """Delete what retention no longer keeps, at most `limit` jobs, and drop log lines, steps and results of as many; how many
+        jobs were touched. Never deletes a job that others wait for."""
         ...
 
     async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:

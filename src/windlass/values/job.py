@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -163,7 +164,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A stored job as readers see it. `args` is one object by parameter name; `attempt` counts attempts made (a running
-    one included), `attempts` lists them. `archived`: a dead letter past automatic retry. Times are aware UTC."""
+    one included), `attempts` lists them. `cost`: US dollars over all attempts. `revivals`: automatic retries that a dead letter
+    had; `next_retry_at`: when its next one is due, None if none will come. Times are aware UTC."""
 
     id: str
     kind: str
@@ -198,6 +200,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[str, ...]
     options: dict[str, Any]
     cancelling: bool
+    cost: Decimal = Decimal(0)
+    revivals: int = 0
+    next_retry_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:
@@ -304,6 +309,9 @@ def read_job(row: Mapping[str, Any]) -> Job:
         parents=tuple(_value(row["parents"]) or ()),
         options=_object(row["options"]),
         cancelling=bool(row["cancelling"]),
+        cost=Decimal(row.get("cost") or 0) / MILLION,
+        revivals=row.get("revivals") or 0,
+        next_retry_at=_moment(row.get("next_retry_at")),
     )
 
 
@@ -343,6 +351,16 @@ RECORD = (
     "cancelling",
 )
 """The names of a raw record: `tags` and `parents` are JSON lists as text, `trail` is lines, times are microseconds."""
+
+LEDGER = ("cost", "revivals", "next_retry_at")
+"""The same for what operations add to it: an integer of millionths of a dollar, a count, an instant or None."""
+
+MILLION = Decimal(1_000_000)
+
+
+def fingerprint_of(error: str | None) -> str | None:
+    """The fingerprint in an error's stored text: what groups dead letters, also of jobs that were moved here."""
+    return (_ERROR.decode(error).fingerprint or None) if error else None
 
 
 def _last_attempt(row: Mapping[str, Any], state: State, number: int) -> Attempt:

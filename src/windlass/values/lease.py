@@ -38,7 +38,7 @@ class Claimed(msgspec.Struct, frozen=True, gc=False):
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A worker process as it describes itself. `claimed_at`: its last claim that brought jobs (health is "claims lately").
-    `quiet`: an operator asked it to stop claiming. `seen_at`, `claimed_at` are the store's."""
+    `done`: attempts that ended, `failed`: those of them that failed. `seen_at`, `claimed_at` are the store's."""
 
     id: str
     session: str
@@ -52,6 +52,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     lease: Micros
     running: int = 0
     done: int = 0
+    failed: int = 0
     rss: int = 0
     cpu: float = 0.0
     state: str = "running"

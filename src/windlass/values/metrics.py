@@ -2,7 +2,11 @@
 
 A tally is (queue, kind, name, bucket) -> number, added up per minute by the store. Names: the outcomes (`complete`,
 `retry`, `snooze`, `release`, `fail`, `abort`, `rescue`) with bucket 0; `took` and `waited` as histograms, whose bucket b holds
-durations in (1.02**(b-1), 1.02**b] microseconds, so a percentile is within 2 %; `took_sum`, `waited_sum` in microseconds.
+durations in (1.02**(b-1), 1.02**b] microseconds, so a percentile is within 2 %; `took_sum`, `waited_sum` in microseconds;
+`cost` in millionths of a dollar; `cpu_sum` in microseconds; `memory`: bucket 0 the sum of peaks in bytes, bucket 1 how many runs
+told theirs. `user:<user>` counts per user, bucket by `USER` below. `error:<fingerprint>` counts errors, bucket 0 of attempts that
+are made again, 1 of jobs that failed for good. `cancel`, `expire`, `doom` and `fail-by-command` are jobs that the engine ended by
+itself: by command, by expiry, by an edge, by command to the dead letters; bucket 0.
 """
 
 import math
@@ -18,6 +22,10 @@ from windlass.values.states import Event
 
 _GROWTH = math.log(1.02)
 MINUTE: Micros = 60_000_000
+
+USER = ("complete", "fail", "abort", "retry", "took_sum", "cost", "memory", "memory_runs")
+"""What the buckets of `user:<user>` count, by number."""
+_USER_ENDS = {Event.COMPLETE: 0, Event.FAIL: 1, Event.ABORT: 2, Event.RETRY: 3}
 
 
 class TallyKey(NamedTuple):
@@ -39,7 +47,8 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class MetricQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tallies: instants [`since`, `until`), of these queues, kinds and names; empty means all."""
+    """Which tallies: instants [`since`, `until`), of these queues, kinds and names; empty means all, but no names with a colon:
+    those (`user:42`, `user:*`) are given where they come of use. A name may end in `*`."""
 
     since: Micros
     until: Micros
@@ -75,7 +84,31 @@ def tally(finishes: Iterable[Finish]) -> dict[TallyKey, int]:
             for number, count in Counter(map(bucket, durations)).items():
                 key = TallyKey(queue, kind, name, number)
                 sums[key] = sums.get(key, 0) + count
+        for end in ends:
+            if end.user is not None or end.spent or end.memory or end.cpu or end.fingerprint:
+                _tally_rest(sums, end)
     return sums
+
+
+def _tally_rest(sums: dict[TallyKey, int], end: Finish) -> None:
+    """What few ends have: a user, costs, measured resources, an error."""
+    queue, kind = end.queue, end.kind
+
+    def add(name: str, number: int, value: int) -> None:
+        if value:
+            key = TallyKey(queue, kind, name, number)
+            sums[key] = sums.get(key, 0) + value
+
+    add("cost", 0, end.spent)
+    add("cpu_sum", 0, end.cpu)
+    add("memory", 0, end.memory)
+    add("memory", 1, end.memory > 0)
+    if end.fingerprint:
+        add(f"error:{end.fingerprint}", end.event is Event.FAIL, 1)
+    if end.user is not None and (ended := _USER_ENDS.get(end.event)) is not None:
+        measures = (end.took, end.spent, end.memory, int(end.memory > 0))
+        for number, value in ((ended, 1), *enumerate(measures, USER.index("took_sum"))):
+            add(f"user:{end.user}", number, value)
 
 
 def percentile(histogram: Iterable[tuple[int, int]], share: float) -> float | None:

@@ -141,7 +141,10 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     counts. `rescued`: adds one to the job's rescues (only a judged lapse does). `park`: keep the released job out of reach
     until a worker that serves the key comes (`kind:<name>`). `took`, `waited`: microseconds of run and of waiting, for the
     tallies. `follow`: jobs to enqueue in the same transaction. `signal`: what a suspended job waits for; if it has come
-    already, the job is waiting at once.
+    already, the job is waiting at once. `user`: the job's, for the tallies. `spent`: millionths of a dollar, added to the job's
+    `cost`. `cpu`: microseconds, `memory`: bytes at the highest, both 0 where they are not known. `fingerprint`: the error's
+    (retry, fail). `ladder`: of a failed job that may be retried by itself later, the waits (microseconds) before the first,
+    second, third automatic retry: the store takes the one behind the retries that it had (`Job.revivals`).
     """
 
     id: str
@@ -159,8 +162,14 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     park: str | None = None
     took: Micros = 0
     waited: Micros = 0
+    user: str | None = None
     follow: tuple[NewJob[Any], ...] = ()
     signal: str | None = None
+    spent: int = 0
+    cpu: Micros = 0
+    memory: int = 0
+    fingerprint: str = ""
+    ladder: tuple[Micros, ...] = ()
 
 
 class Verdict(StrEnum):
@@ -189,6 +198,7 @@ def completed(claim: Claim, result: str | None, took: Micros) -> Finish:
         None,
         took,
         claim.claimed_at - claim.ready_at,
+        claim.user,
     )
 
 
@@ -328,6 +338,8 @@ class _Ended(msgspec.Struct, frozen=True):
             park=park,
             took=self.took,
             waited=claim.claimed_at - claim.ready_at,
+            user=claim.user,
+            fingerprint=error.fingerprint if error else "",
         )
 
 

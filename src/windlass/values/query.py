@@ -21,6 +21,8 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs: every given field must match; inside a field any value matches. Empty means all.
 
     `created_from`/`created_to`, `finished_from`/`finished_to`: instants, from inclusive, to exclusive. `kinds` may end in `*`.
+    `fingerprints`: dead letters (state failed) of these error groups. `retry_before`: dead letters whose automatic retry is due
+    before this instant. Both imply the state, and both are answered by an index.
     """
 
     ids: tuple[str, ...] = ()
@@ -37,6 +39,8 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     created_to: Micros | None = None
     finished_from: Micros | None = None
     finished_to: Micros | None = None
+    fingerprints: tuple[str, ...] = ()
+    retry_before: Micros | None = None
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -80,6 +84,7 @@ class Action(StrEnum):
     FAIL = "fail"
     DELETE = "delete"
     REPRIORITISE = "reprioritise"
+    EDIT = "edit"
 
 
 ACTION_EVENT: Mapping[Action, Event] = {
@@ -95,6 +100,8 @@ def actionable(action: Action) -> tuple[State, ...]:
     """The states in which a job can be acted on; cancel reaches running jobs too, by a flag."""
     if action is Action.REPRIORITISE:
         return LIVE
+    if action is Action.EDIT:
+        return (State.BLOCKED, State.DELAYED, State.WAITING, State.RETRYING, State.FAILED)
     states = TRANSITIONS[ACTION_EVENT[action]].sources
     if action is Action.CANCEL:
         return (*states, State.ACTIVE)
@@ -106,13 +113,19 @@ def actionable(action: Action) -> tuple[State, ...]:
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """An act on jobs. `reason` is kept on cancelled and failed jobs; `priority` is for reprioritise; `keep_attempts`
     makes requeue go on counting instead of starting at zero; `revive` makes it wait for parents again and bring back what
-    the jobs' failure ended."""
+    the jobs' failure ended. `args`: new arguments (JSON text of an object), for edit and requeue of exactly one job, given by
+    id; a job with a unique key keeps the key. `max_attempts`: likewise. `run_at`: edit moves a delayed or retrying job to this
+    instant. `scheduled`: a requeue that is a dead letter's automatic retry: `revivals` grows by one, else it goes back to 0."""
 
     action: Action
     reason: str | None = None
     priority: int | None = None
     keep_attempts: bool = False
     revive: bool = False
+    args: str | None = None
+    max_attempts: int | None = None
+    run_at: Micros | None = None
+    scheduled: bool = False
 
 
 class Commanded(msgspec.Struct, frozen=True):
@@ -126,13 +139,59 @@ class Commanded(msgspec.Struct, frozen=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """An operator's act, written in its own transaction: who, what, to what, with what detail (JSON text)."""
+    """An operator's act, written in its own transaction: who, what, to what, with what detail (JSON text). `id` orders entries
+    and pages through them; it is opaque, and empty in an entry that is yet to be written."""
 
     at: Micros
     actor: str
     action: str
     target: str
     detail: str = "{}"
+    id: str = ""
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which acts, newest first, all that is given must match. `target` and `action` may end in `*`. `since` inclusive, `until`
+    exclusive; `before`: the `id` of the last entry of the page before."""
+
+    target: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: Micros | None = None
+    until: Micros | None = None
+    before: str | None = None
+    limit: int = 100
+
+
+class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The dead letters that share a fingerprint: how many, when the first and the last of them failed, and the id of one of the
+    newest. Dead letters without an error have the fingerprint `""`."""
+
+    fingerprint: str
+    n: int
+    first: Micros
+    last: Micros
+    sample: str
+
+
+class Happening(msgspec.Struct, frozen=True, gc=False):
+    """One verb call's news: `event` is the state that jobs came into (`waiting active completed failed cancelled delayed
+    retrying blocked`), `progress`, `edited`, `deleted`, or what else changed: `queue`, `schedule`, `limit` (`ids` are names
+    then). `ids`: up to 100 of them; `n`: how many there were."""
+
+    at: Micros
+    event: str
+    ids: tuple[str, ...]
+    n: int
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """News in the order in which they were committed. `cursor` goes on behind them. `reset`: what followed the cursor given is
+    no longer known (or the journal was asleep): read anew what is shown, then go on from here."""
+
+    entries: list[Happening]
+    cursor: str
+    reset: bool = False
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,14 +215,25 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     unique_holder: str | None = None
 
 
-class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How long final jobs stay, in microseconds per state; None keeps them. `keep` is a count bound per queue and state."""
+class Keep(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a queue's final jobs stay, in microseconds per state; None keeps them. `keep_...`: how many of a state at most."""
 
     completed: Micros | None = 24 * 3_600 * 1_000_000
     failed: Micros | None = 90 * 86_400 * 1_000_000
     cancelled: Micros | None = 7 * 86_400 * 1_000_000
     keep_completed: int | None = None
     keep_failed: int | None = None
+
+
+class Retention(Keep, frozen=True, kw_only=True):
+    """What is kept how long. The fields of `Keep` hold for every queue that `queues` does not name. `logs`: log lines and
+    steps of final jobs, counted from their end; `results`: likewise their results (None: as long as the job). `archive`: when a
+    dead letter leaves automatic retry. `metrics`: minutes; `audit`: operators' acts."""
+
+    queues: Mapping[str, Keep] = {}
+    logs: Micros | None = 7 * 86_400 * 1_000_000
+    results: Micros | None = None
+    archive: Micros | None = 30 * 86_400 * 1_000_000
     metrics: Micros | None = 7 * 86_400 * 1_000_000
     audit: Micros | None = 90 * 86_400 * 1_000_000
 

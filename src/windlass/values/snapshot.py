@@ -10,9 +10,9 @@ from windlass.values.limit import Bound
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """`record`: the raw record under the names of `job.RECORD`. `order`: its place in line (`priority.order`), so that
-    FIFO survives the move. `edges`: parents still open. `unique`: the key it still holds, its `ttl` counted from the job's
-    creation. `mode`: how long its key is held, also of a job that holds it no longer. `parked`: why it is out of reach.
+    """`record`: the raw record under the names of `job.RECORD` and `job.LEDGER`. `order`: its place in line (`priority.order`),
+    so that FIFO survives the move. `edges`: parents still open. `unique`: the key it still holds, its `ttl` counted from the
+    job's creation. `mode`: how long its key is held, also of a job that holds it no longer. `parked`: why it is out of reach.
     `limits`, `weight`: as of `NewJob`. `signal`: what a suspended job waits for. `steps`, `signals`: of a durable handler;
     signals are (name, data), oldest first."""
 

@@ -18,7 +18,7 @@ from windlass.secrecy.marks import shown, shown_text
 from windlass.values.clock import moment, seconds
 from windlass.values.job import Job
 from windlass.values.lease import StoredLine
-from windlass.values.query import AuditEntry
+from windlass.values.query import AuditEntry, AuditQuery
 from windlass.values.states import State
 
 routes = Routes("jobs", "Create jobs, look at them, act on them.")
@@ -179,7 +179,7 @@ async def get_job_log(call: Call, id: str) -> list[LogView]:
 async def get_job_history(call: Call, id: str) -> History:
     """A job's attempts, and what was done to it from outside."""
     job = await one_job(call, id)
-    acts = await (await call.app.store()).audit(id)
+    acts = await (await call.app.store()).audit(AuditQuery(target=id))
     return History(
         id=id, attempts=view(job, ("attempts", "traceback")).attempts or [], acts=[act_view(act) for act in acts]
     )

@@ -15,6 +15,7 @@ from windlass.observe.figures import Metrics
 from windlass.observe.health import Health, QueueHealth
 from windlass.values.clock import moment
 from windlass.values.lease import WorkerInfo
+from windlass.values.query import AuditQuery
 
 routes = Routes("insight", "Kinds, workers, metrics, audit and health.")
 
@@ -64,7 +65,7 @@ class MetricsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     step: Annotated[str, Meta(pattern=r"^(minute|hour|day)$")] | None = None
 
 
-class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ActsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`target`: a job's id, `queue:<name>`, `schedule:<key>`; left out, everything."""
 
     target: Annotated[str, Meta(max_length=250)] | None = None
@@ -130,9 +131,9 @@ async def get_metrics(call: Call, query: MetricsQuery) -> Metrics:
 
 
 @routes.get("/audit")
-async def list_audit(call: Call, query: AuditQuery) -> Reply[Listing[ActView]]:
+async def list_audit(call: Call, query: ActsQuery) -> Reply[Listing[ActView]]:
     """What operators did, newest first."""
-    entries = await (await call.app.store()).audit(query.target, query.limit)
+    entries = await (await call.app.store()).audit(AuditQuery(target=query.target, limit=query.limit))
     return whole(call, [act_view(entry) for entry in entries])
 
 

@@ -10,7 +10,7 @@ from windlass.api.caller import Role
 from windlass.api.keys import ApiKey
 from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Listing, whole
-from windlass.api.permissions import Permission, may
+from windlass.api.permissions import Permission, allowed
 from windlass.api.problems import Flaw, Problem
 from windlass.api.specs import Duration, Name
 from windlass.values.clock import seconds
@@ -115,7 +115,7 @@ async def get_self(call: Call) -> SelfView:
         role=caller.role,
         project=caller.project,
         key=caller.key,
-        permissions=[permission for permission in Permission if may(caller, permission)],
+        permissions=allowed(caller, call.rooms.settings.read_only),
     )
 
 

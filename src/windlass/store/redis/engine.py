@@ -25,7 +25,19 @@ from windlass.values.lease import (
 from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
 from windlass.values.metrics import MetricQuery, Point
 from windlass.values.outcome import Finish, Verdict
-from windlass.values.query import AuditEntry, Command, Commanded, Count, Page, Record, Retention, Standing, Swap, Where
+from windlass.values.query import (
+    AuditEntry,
+    AuditQuery,
+    Command,
+    Commanded,
+    Count,
+    Page,
+    Record,
+    Retention,
+    Standing,
+    Swap,
+    Where,
+)
 from windlass.values.queue import QueueChange, QueueInfo, check_name
 from windlass.values.schedule import ScheduleRow
 from windlass.values.snapshot import Snapshot
@@ -179,8 +191,8 @@ class RedisStore:
     async def log(self, id: str, limit: int = 1000) -> list[StoredLine]:
         return await noting.log(self._link, id, limit)
 
-    async def audit(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
-        return await reading.audit(self._link, target, limit)
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        return await reading.audit(self._link, query.target, query.limit)
 
     async def metrics(self, query: MetricQuery) -> list[Point]:
         return await reading.metrics(self._link, query)
