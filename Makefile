@@ -8,19 +8,23 @@ SOAK ?= 600
 SEED ?= $(shell date +%s)
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: demo test check bench bench-peers soak format clean
+.PHONY: demo test check dashboard bench bench-peers soak format clean
 
 demo: .venv/installed
 	$(BIN)/windlass demo
 
 test: .venv/installed
+	$(BIN)/python tests/provision.py
 	$(PYTEST) -n $(WORKERS) --dist loadgroup
 
 check: .venv/installed
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples hatch_build.py
+	$(BIN)/ruff check src tests benchmarks examples hatch_build.py
 	$(BIN)/basedpyright
 	WINDLASS_TEST_ENGINES=sqlite-file,sqlite-memory $(PYTEST) -n $(WORKERS) --dist loadgroup -m "not slow" tests/test_house.py tests/unit tests/store
+
+dashboard: .venv/installed
+	$(BIN)/python hatch_build.py
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.run
@@ -29,12 +33,13 @@ bench-peers: .venv/installed
 	$(BIN)/python -m benchmarks.peers
 
 soak: .venv/installed
+	$(BIN)/python tests/provision.py
 	WINDLASS_TEST_SCALE=10 $(PYTEST) -n $(WORKERS) --dist loadgroup --timeout 3600
 	$(BIN)/python -m tests.crash --seconds $(SOAK) --seed $(SEED)
 
 format: .venv/installed
-	$(BIN)/ruff format src tests benchmarks examples
-	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples hatch_build.py
+	$(BIN)/ruff check --fix src tests benchmarks examples hatch_build.py
 
 .venv/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Windlass needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv)" >&2; exit 1; }

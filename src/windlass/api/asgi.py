@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,7 +21,7 @@ from windlass.api.founding.table import operations as founding_operations
 from windlass.api.guard import Guard
 from windlass.api.keys import ApiKeys
 from windlass.api.openapi import document, extra
-from windlass.api.operation import Operation, Rooms
+from windlass.api.operation import PREFIX, Operation, Rooms
 from windlass.api.permissions import Permission
 from windlass.api.problems import Problem
 from windlass.api.routes import (
@@ -38,6 +38,8 @@ from windlass.api.routes import (
     workflows,
 )
 from windlass.api.serving import Serving, refuse
+from windlass.api.session import PATH as SESSION_PATH
+from windlass.api.session import SessionRoutes, Sessions
 from windlass.api.settings import load_api_settings
 from windlass.api.specs import Handlers
 from windlass.errors import StoreError
@@ -74,13 +76,17 @@ def make_asgi(
     straight from this machine need no credentials. Raises `SettingsError`."""
     settings = load_api_settings(flags)
     rooms = Rooms(app, settings, ApiKeys(app.store), Handlers(), BulkRunner(app))
-    authentication = Authentication(settings, rooms.keys, authenticate, development)
+    sessions = Sessions(app.store, rooms.keys)
+    authentication = Authentication(settings, rooms.keys, sessions, authenticate, development)
     serving = Serving(rooms, authentication)
     api = make_fastapi(rooms, serving.endpoint)
     api.add_exception_handler(HTTPException, _refuse_http)
     api.add_exception_handler(Exception, _refuse_any)
     _add_health(api, app)
     _add_metrics(api, app, serving)
+    api.add_route(SESSION_PATH, SessionRoutes(serving).__call__, methods=["GET", "POST", "DELETE"])
+    if settings.dashboard:
+        _add_dashboard(api)
     if settings.founding:
         for operation in founding_operations():
             api.router.routes.append(_route(operation, serving.endpoint(operation), shown=False))
@@ -175,6 +181,19 @@ def _add_metrics(api: FastAPI, app: "Windlass", serving: Serving) -> None:
             return refuse(request, error)
 
     api.add_route("/metrics", metrics, methods=["GET"])
+
+
+def _add_dashboard(api: FastAPI) -> None:
+    """The dashboard's page and files. They hold nothing of the installation: what they show they ask this API for."""
+    from windlass.dashboard.serving import MOUNT, Dashboard
+
+    async def go(request: Request) -> Response:
+        return RedirectResponse(request.scope.get("root_path", "") + MOUNT)
+
+    dashboard = Dashboard(PREFIX)
+    for path in (MOUNT, f"{MOUNT}/{{path:path}}"):
+        api.add_route(path, dashboard.__call__, methods=["GET"])
+    api.add_route("/", go, methods=["GET"])
 
 
 def _add_docs(api: FastAPI, serving: Serving, *, public: bool) -> None:

@@ -1,4 +1,5 @@
-"""Who is it? Bearer tokens and keys, the host application's own answer, or, while developing, whoever is on this machine."""
+"""Who is it? Bearer tokens and keys, the host application's own answer, a browser's session, or, while developing, whoever is
+on this machine."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable
@@ -12,8 +13,9 @@ from windlass.api.caller import Caller, Role
 from windlass.api.keys import MARK, ApiKeys
 from windlass.api.problems import Problem
 from windlass.api.rates import Rates
+from windlass.api.session import Sessions, check_csrf
 from windlass.api.settings import LOOPBACK, ApiSettings
-from windlass.api.tokens import InvalidToken, Tokens
+from windlass.api.tokens import InvalidToken, Tokens, seconds_left
 
 HostCallback: TypeAlias = Callable[[Request], Awaitable[Caller | None]]
 """What a host application gives to `app.asgi(authenticate=...)`: its session's caller, or None for nobody."""
@@ -26,7 +28,15 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 class Authentication:
     """Turns requests into callers. Without a caller there is a 401, for every route that is not health."""
 
-    def __init__(self, settings: ApiSettings, keys: ApiKeys, host: HostCallback | None, development: bool) -> None:
+    def __init__(
+        self,
+        settings: ApiSettings,
+        keys: ApiKeys,
+        sessions: Sessions,
+        host: HostCallback | None = None,
+        development: bool = False,
+    ) -> None:
+        self.sessions = sessions
         self._tokens = Tokens(settings) if settings.takes_tokens else None
         self._keys = keys
         self._host = host
@@ -40,6 +50,10 @@ class Authentication:
         if header is not None:
             return await self._by_header(header, peer_of(request))
         caller = await self._host(request) if self._host is not None else None
+        if caller is None:
+            caller = await self.sessions.caller(request)
+            if caller is not None and request.method not in _SAFE:
+                check_csrf(request)
         if caller is None and self._development and _is_local(request):
             caller = Caller(user="developer", role=Role.ADMIN)
         if caller is None:
@@ -49,9 +63,19 @@ class Authentication:
                 "a bearer token or an API key is needed",
                 headers={"WWW-Authenticate": _CHALLENGE},
             )
-        if request.method not in _SAFE and not _same_origin(request):
-            raise Problem(403, "cross-site", "this request comes from another site")
+        if request.method not in _SAFE:
+            self.require_same_origin(request)
         return caller
+
+    def require_same_origin(self, request: Request) -> None:
+        """Refuse what a page of another site has made a browser send."""
+        if not _same_origin(request):
+            raise Problem(403, "cross-site", "this request comes from another site")
+
+    async def prove(self, credential: str, request: Request) -> tuple[Caller, float | None]:
+        """Whom a key or a token stands for, and for how many seconds yet; None where it has no end of its own."""
+        caller = await self._by_header(f"Bearer {credential}", peer_of(request))
+        return caller, None if credential.startswith(MARK) else seconds_left(credential)
 
     async def _by_header(self, header: str, peer: str) -> Caller:
         scheme, _, text = header.partition(" ")

@@ -99,6 +99,11 @@ class ApiKeys:
         same = hmac.compare_digest(_hash(secret), key.hash if key else _NOBODY)
         return key.caller if key is not None and same and key.is_live else None
 
+    async def is_live(self, id: str) -> bool:
+        """Whether the key of this id still opens anything; a revocation elsewhere is noticed within seconds."""
+        key = await self._find(id)
+        return key is not None and key.is_live
+
     async def any(self) -> bool:
         """Whether a key opens anything at all."""
         return any(key.is_live for key in await self.list())

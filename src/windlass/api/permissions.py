@@ -139,6 +139,15 @@ OPERATIONS: Mapping[str, Permission] = {
 }
 
 
+READING = frozenset(permission for permission in Permission if permission.endswith(":read")) | {Permission.SELF}
+"""What is left to anybody where the API is read-only."""
+
+
+def allowed(caller: Caller, read_only: bool) -> list[Permission]:
+    """All that the caller may do here."""
+    return [each for each in Permission if may(caller, each) and (not read_only or each in READING)]
+
+
 def may(caller: Caller, permission: Permission) -> bool:
     """Whether the caller's role, scopes and project allow it."""
     if caller.scopes is not None and permission not in caller.scopes and permission is not Permission.SELF:

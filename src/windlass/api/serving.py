@@ -19,7 +19,7 @@ from windlass.api.authentication import Authentication
 from windlass.api.caller import Caller
 from windlass.api.idempotency import Begun, Idempotency
 from windlass.api.operation import PREFIX, Call, Operation, Reply, Rooms, encode, entity_tag
-from windlass.api.permissions import Permission, may
+from windlass.api.permissions import READING, Permission, may
 from windlass.api.problems import MEDIA_TYPE, Problem, malformed, misasked, problem_of
 from windlass.api.rates import Rates
 from windlass.errors import WindlassError
@@ -39,7 +39,8 @@ class Serving:
 
     def __init__(self, rooms: Rooms, authentication: Authentication) -> None:
         self._rooms = rooms
-        self._authentication = authentication
+        self.settings = rooms.settings
+        self.authentication = authentication
         rate = rooms.settings.rate
         self._rates = Rates("caller", rate) if rate else None
         self._idempotency = Idempotency(rooms.app.store)
@@ -71,11 +72,13 @@ class Serving:
 
     async def admit(self, request: Request, permission: Permission, headers: dict[str, str]) -> Caller:
         """The caller, if it may; `headers` get what the answer says about its allowance."""
-        caller = await self._authentication.caller(request)
+        caller = await self.authentication.caller(request)
         if self._rates is not None:
             headers.update(self._rates.headers(*self._rates.take(caller.identity)))
         if not may(caller, permission):
             raise Problem(403, "forbidden", f"this takes the permission {permission}")
+        if self.settings.read_only and permission not in READING:
+            raise Problem(403, "read-only", "nothing can be changed here", mend="ask an API that is not read-only")
         return caller
 
     async def _answer(

@@ -28,7 +28,8 @@ class Allowance(msgspec.Struct, frozen=True):
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who is let in and how much of what. `jwt_public_key`: PEM text, or the file that holds it. `projects` required: a token
     or key that is bound to no project is refused, unless it is an administrator's. `rate`: what one caller may ask.
-    `founding`: whether the founding documents' paths answer, beside `/api/v1`."""
+    `founding`: whether the founding documents' paths answer, beside `/api/v1`. `dashboard`: whether `/jobs` does. `read_only`:
+    nobody changes anything through this API, whatever the role."""
 
     jwt_secret: str | None = None
     jwt_public_key: str | None = None
@@ -47,6 +48,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_limit: int = 32 << 20
     docs: Literal["authenticated", "public", "off"] = "authenticated"
     founding: bool = True
+    dashboard: bool = True
+    read_only: bool = False
 
     def __repr__(self) -> str:
         return "ApiSettings(...)"  # it holds a secret
@@ -77,6 +80,8 @@ class ApiFlags(TypedDict, total=False):
     batch_limit: int | str | None
     docs: Literal["authenticated", "public", "off"] | None
     founding: bool | Literal["on", "off"] | None
+    dashboard: bool | Literal["on", "off"] | None
+    read_only: bool | Literal["on", "off"] | None
 
 
 def load_api_settings(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ApiSettings:
@@ -205,4 +210,6 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = {
     "batch_limit": _size,
     "docs": _choice("authenticated", "public", "off"),
     "founding": _switch,
+    "dashboard": _switch,
+    "read_only": _switch,
 }

@@ -179,6 +179,11 @@ def _object(segment: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def seconds_left(token: str) -> float:
+    """How long a token that was accepted still holds."""
+    return max(1.0, _instant(_object(token.split(".")[1]), "exp") - time.time())
+
+
 def _instant(claims: dict[str, Any], name: str, *, optional: bool = False) -> float:
     value = claims.get(name)
     if value is None and optional and name not in claims:
