@@ -25,6 +25,7 @@ from windlass.declare.options import (
 from windlass.declare.ranking import PriorityRule, rank
 from windlass.declare.refusal import refusal
 from windlass.declare.signature import Binder, Bound, read_hints, read_parameters
+from windlass.declare.whole import binder_of
 from windlass.errors import InvalidArgs, InvalidOption
 from windlass.flowcontrol.capacity import Capacity
 from windlass.flowcontrol.quota import Quotas
@@ -437,7 +438,7 @@ def make_handler(door: Door, fn: Callable[..., Any], options: HandlerOptions) ->
     with_context, without = (AsyncCtxHandler, AsyncHandler) if is_async else (SyncCtxHandler, SyncHandler)
     face = _other_face(is_async, chunked) if iterates or chunked else with_context if takes_context else without
     hints = partial(chunk_hints if chunked else read_hints, fn)
-    binder = Binder(declared.job.kind, parameters, hints)
+    binder = binder_of(fn, declared.job.kind, parameters, hints)
     declared = replace(declared, limits=fit_limits(declared.limits, declared.job.kind, parameters))
     handler = cast("Any", face(door, declared, binder))
     handler.fn, handler.takes_context = fn, takes_context

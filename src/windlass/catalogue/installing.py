@@ -1,0 +1,170 @@
+"""Putting kinds of the catalogue into an app, with the presets' numbers."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from windlass import Context, Handler, InvalidOption, Snooze, Windlass
+from windlass.catalogue.kinds import Kind, Recur, all_kinds, families, load
+from windlass.catalogue.readiness import Readiness, readiness
+from windlass.presets import ALL, Work
+
+if TYPE_CHECKING:
+    from windlass.catalogue.settings import CatalogueSettings
+    from windlass.catalogue.storage import Storage
+
+
+class KindNotReady(InvalidOption):
+    """`kind`, `mend`: what is missing, and what to do about it."""
+
+    code = "kind-not-ready"
+
+
+class Kit:
+    """What handlers of the catalogue share in one app: `kit_of(ctx)`."""
+
+    def __init__(self, settings: "CatalogueSettings", storage: "Storage | None" = None) -> None:
+        self.settings = settings
+        self._storage = storage
+
+    @property
+    def storage(self) -> "Storage":
+        """Where files are; raises `SettingsError` if none is set up."""
+        if self._storage is None:
+            from windlass.catalogue.storage import Storage
+
+            self._storage = Storage.open(self.settings.storage)
+        return self._storage
+
+
+RESOURCE = "catalogue"
+
+
+def kit_of(ctx: Context) -> Kit:
+    """The settings and the storage of the app whose job this is."""
+    return ctx.resource(RESOURCE)
+
+
+def install(
+    app: Windlass,
+    *,
+    kinds: Iterable[str] | None = None,
+    families: Iterable[str] | None = None,
+    settings: "CatalogueSettings | None" = None,
+    storage: "Storage | None" = None,
+    unready: Literal["refuse", "park", "raise"] = "refuse",
+    schedules: bool = False,
+) -> Mapping[str, Handler[..., Any]]:
+    """Give an app kinds of the catalogue (all, some by name, or whole families), with the presets' queues, limits and retries as
+    far as the app does not say otherwise; the handlers by kind.
+
+    `unready`: what becomes of jobs of a kind that lacks something here: they are refused when they are enqueued, `park`ed until
+    a worker comes that can run them, or installing it `raise`s `KindNotReady`. `schedules`: also the recurring jobs that come
+    with the kinds.
+    """
+    from windlass.catalogue.settings import current
+
+    chosen = _chosen(kinds, families)
+    settings = settings or current()
+    _share(app, Kit(settings, storage))
+    found: dict[str, Handler[..., Any]] = {}
+    for kind in chosen:
+        state = readiness(kind, settings)
+        if unready == "raise" and not state.ready:
+            raise _not_ready(state)
+        found[kind.name] = _install(app, kind, state, unready)
+        if schedules:
+            for each in kind.schedules:
+                _schedule(app, each, found[kind.name])
+    return found
+
+
+def _chosen(kinds: Iterable[str] | None, wanted: Iterable[str] | None) -> list[Kind]:
+    known = all_kinds()
+    if kinds is None and wanted is None:
+        return list(known.values())
+    names = list(kinds or ())
+    for family in wanted or ():
+        if family not in families():
+            raise InvalidOption(
+                f"there is no family {family!r}", field="families", value=family, limit=list(families())
+            )
+        names += [kind.name for kind in known.values() if kind.family == family]
+    for name in names:
+        if name not in known:
+            raise InvalidOption(f"the catalogue has no kind {name!r}", field="kinds", value=name, limit=list(known))
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _share(app: Windlass, kit: Kit) -> None:
+    async def catalogue() -> Any:
+        yield kit
+
+    app.resource(catalogue)
+
+
+def _install(app: Windlass, kind: Kind, state: Readiness, unready: str) -> Handler[..., Any]:
+    there = app.handlers.get(kind.name)
+    if there is not None:
+        return there
+    work = next((work for work in ALL if work.kind == kind.name), None)
+    queue = kind.queue or (work.queue if work else kind.name)
+    if work is not None:
+        _queue(app, work)
+    options: dict[str, Any] = {**(work.options() if work else {}), "kind": kind.name, "queue": queue, **kind.options}
+    if not state.ready and unready == "park":
+        options.pop("kind")
+        return app.declare(kind.name, None, **options)
+    entry = _refusing(state) if not state.ready else _entry(load(kind.handler), load(kind.input))
+    return cast("Handler[..., Any]", app.job(**options)(entry))
+
+
+def _entry(fn: Callable[..., Any], model: Any) -> Callable[..., Any]:
+    """The function that workers call: its keyword arguments together are the model."""
+
+    async def entry(ctx: Context, **fields: Any) -> Any:
+        return await fn(ctx, model.model_validate(fields))
+
+    _name(entry, fn)
+    entry.__dict__["__windlass_model__"] = (model, None)
+    return entry
+
+
+def _refusing(state: Readiness) -> Callable[..., Any]:
+    """The handler of a kind that is not ready: jobs are refused when they are made; those that come from elsewhere are put off
+    until it is."""
+
+    async def entry(ctx: Context, **fields: Any) -> Any:
+        raise Snooze("1m", f"{state.word}: {state.mend}")
+
+    def refuse() -> Exception:
+        return _not_ready(state)
+
+    entry.__name__ = entry.__qualname__ = state.kind.replace("-", "_")
+    entry.__dict__["__windlass_model__"] = (None, refuse)
+    return entry
+
+
+def _not_ready(state: Readiness) -> KindNotReady:
+    return KindNotReady(
+        f"{state.kind} cannot run here, {state.word}: {state.mend}", field="kind", kind=state.kind, mend=state.mend
+    )
+
+
+def _name(entry: Any, fn: Any) -> None:
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(entry, name, getattr(fn, name))
+
+
+def _queue(app: Windlass, work: Work) -> None:
+    given = {"concurrency": work.concurrency, "rate_limit": work.rate, "order": work.order}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if options and app.capacity.queues.get(work.queue) is None:
+        app.queue(work.queue, **options)
+
+
+def _schedule(app: Windlass, recur: Recur, handler: Handler[..., Any]) -> None:
+    if not app.timetable.has(recur.key):
+        app.timetable.declare(recur.cron, {"key": recur.key, "kwargs": dict(recur.kwargs)})(handler)
+
+
+__all__ = ["KindNotReady", "Kit", "install", "kit_of"]

@@ -1,0 +1,165 @@
+"""Calls to addresses that somebody else chose: names are resolved once, refused if they lead inside, and connected as checked."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
+
+from windlass.errors import InvalidOption, WindlassError
+
+if TYPE_CHECKING:
+    import httpx2
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_INSIDE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/96",
+        "::ffff:0:0:0/96",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    )
+)
+"""What no name of the public internet leads to. Written out rather than asked of `is_global`, whose answer differs between
+Python's releases; 6to4, NAT64 and Teredo are refused whole, since they carry an IPv4 address that may be anything."""
+
+_SCHEMES = ("http", "https")
+_LONGEST_URL = 8_192
+
+
+class AddressRefused(WindlassError, ValueError):
+    """`url` or `host`, and `address`: what it leads to."""
+
+    code = "address-refused"
+    retryable = False
+
+
+class NameNotFound(WindlassError, OSError):
+    """`host`: a name that cannot be resolved now."""
+
+    code = "name-not-found"
+
+
+class Outbound:
+    """Which addresses may be called: public ones, and those of the networks in `allow` (`"10.1.0.0/16"`)."""
+
+    def __init__(self, allow: Iterable[str] = ()) -> None:
+        self.allow: tuple[Network, ...] = tuple(_network(text) for text in allow)
+
+    def check_url(self, url: str) -> str:
+        """The URL if it is one that may be asked for; the address that its name leads to is checked by `resolve`."""
+        if not isinstance(url, str) or len(url) > _LONGEST_URL or not url.isprintable() or " " in url or "\\" in url:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise AddressRefused("the URL is no text without blanks, or too long", url=repr(url)[:200])
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise AddressRefused(f"the URL {url[:200]!r} cannot be read: {error}", url=url[:200]) from None
+        if parts.scheme not in _SCHEMES or not parts.hostname or port == 0:
+            raise AddressRefused(f"{url[:200]!r} is no http or https URL with a host", url=url[:200])
+        if "@" in parts.netloc:
+            raise AddressRefused("the URL holds a user name or a password", url=f"{parts.scheme}://{parts.hostname}")
+        literal = _literal(parts.hostname)
+        if literal is not None:
+            self.check_address(literal, parts.hostname)
+        return url
+
+    def check_address(self, address: Address, host: str) -> None:
+        """Raises `AddressRefused` for an address inside."""
+        inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        asked = inner or address
+        if any(asked in network for network in self.allow if network.version == asked.version):
+            return
+        if any(asked in network for network in _INSIDE if network.version == asked.version):
+            raise AddressRefused(
+                f"{host} leads to {address}, which is not a public address",
+                host=host,
+                address=str(address),
+                mend="allow its network (WINDLASS_FETCH_ALLOW_PRIVATE), if jobs may call it",
+            )
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a host, every one of them checked: a name that leads outside and inside is refused."""
+        literal = _literal(host)
+        if literal is not None:
+            self.check_address(literal, host)
+            return [str(literal)]
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise NameNotFound(f"{host} cannot be resolved: {error}", host=host) from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for text in addresses:
+            self.check_address(ipaddress.ip_address(text.partition("%")[0]), host)
+        if not addresses:
+            raise NameNotFound(f"{host} has no address", host=host)
+        return addresses
+
+    def transport(self, *, verify: bool = True) -> "httpx2.AsyncBaseTransport":
+        """What an `httpx2.AsyncClient` sends by: each request goes to an address that was checked, and to none that the name
+        leads to a moment later. Proxies of the environment are not asked: they would resolve the name themselves."""
+        from windlass.outbound_http import PinnedTransport
+
+        return PinnedTransport(self, verify=verify)
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text.strip(), strict=False)
+    except (ValueError, AttributeError):
+        raise InvalidOption(
+            f"allow is {text!r}; it must be a network such as 10.1.0.0/16",
+            field="allow",
+            value=repr(text)[:100],
+            limit="a network (CIDR)",
+            mend="write 10.1.0.0/16",
+        ) from None
+
+
+def read_networks(text: str | Sequence[str]) -> tuple[str, ...]:
+    """Networks as a setting gives them: a list, or text with commas."""
+    parts = text.split(",") if isinstance(text, str) else text
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+__all__ = ["AddressRefused", "NameNotFound", "Outbound", "read_networks"]
