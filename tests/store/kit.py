@@ -9,10 +9,10 @@ from uuid_utils import uuid7
 
 from windlass.store import Store, open_store
 from windlass.values.clock import SECOND, Micros
-from windlass.values.job import Claim, Job, NewJob, Runtime, Trail
+from windlass.values.job import Claim, ErrorInfo, Job, NewJob, Runtime, Trail
 from windlass.values.lease import Beat, Claimed, ClaimRequest, Held, Pulse, WorkerInfo
 from windlass.values.outcome import Finish, Verdict, completed
-from windlass.values.query import Action, Command, Commanded, Where
+from windlass.values.query import Action, Command, Commanded, ErrorGroup, Retention, Where
 from windlass.values.states import Event, State
 
 T0: Micros = 1_800_000_000 * SECOND
@@ -142,6 +142,14 @@ def end(claim: Claim, event: Event, *, worker: str = "w1", outcome: str | None =
     return Finish(claim.id, claim.lease, event, claim.queue, claim.kind, **{"trail": text, "spends": spends, **fields})
 
 
+def failing(
+    claim: Claim, fingerprint: str = "", *, event: Event = Event.FAIL, ladder: tuple[Micros, ...] = (), **fields: Any
+) -> Finish:
+    """An attempt that ends by an error of this fingerprint: on the job, in the trail and for the groups, as the core tells it."""
+    error = msgspec.json.encode(ErrorInfo(type="Boom", message="it broke", fingerprint=fingerprint)).decode()
+    return end(claim, event, **{"error": error, "fingerprint": fingerprint, "ladder": ladder, **fields})
+
+
 async def put(store: Store, *jobs: NewJob[Any]) -> list[str]:
     """Enqueue jobs that all must be new; their ids."""
     answers = await store.enqueue(jobs)
@@ -180,6 +188,52 @@ async def act(
     if not ids:
         return Commanded()
     return await store.command(Command(action=action, **fields), Where(ids=ids), limit, actor)
+
+
+async def act_on_all(store: Store, command: Command, where: Where, limit: int, actor: str = "ops") -> list[str]:
+    """Every id that a command by filter changes, asked again while there are more; it must come to an end."""
+    done: list[str] = []
+    for _ in range(MOST_IN_VAIN):
+        answer = await store.command(command, where, limit, actor)
+        assert len(answer.done) <= limit
+        done += answer.done
+        if not answer.more:
+            return done
+    raise AssertionError("there are always more")
+
+
+async def bury(store: Store, *jobs: NewJob[Any], fingerprint: str = "", ladder: tuple[Micros, ...] = ()) -> list[str]:
+    """Make dead letters of new jobs; nothing else may be waiting in their queues. Their ids."""
+    ids = await put(store, *jobs)
+    hand = Hand(store, "sexton", queues=tuple({job.queue for job in jobs}))
+    claims = await hand.drain()
+    assert sorted(claim.id for claim in claims) == sorted(ids)
+    for start in range(0, len(claims), 200):
+        ends = [failing(claim, fingerprint, ladder=ladder) for claim in claims[start : start + 200]]
+        assert set(await hand.finish(*ends)) == {Verdict.ACCEPTED}
+    return ids
+
+
+async def groups_of(store: Store) -> dict[str, ErrorGroup]:
+    """The error groups by fingerprint; they come largest first, each once."""
+    groups = await store.error_groups()
+    sizes = [group.n for group in groups]
+    assert sizes == sorted(sizes, reverse=True)
+    assert min(sizes, default=1) > 0, "an empty group is none"
+    found = {group.fingerprint: group for group in groups}
+    assert len(found) == len(groups)
+    return found
+
+
+async def prune_all(store: Store, retention: Retention, limit: int = 500) -> int:
+    """Prune until nothing is left to do, which must come; how many jobs were touched."""
+    touched = 0
+    for _ in range(MOST_IN_VAIN):
+        n = await store.prune(retention, limit)
+        touched += n
+        if not n:
+            return touched
+    raise AssertionError("there is always more to prune")
 
 
 async def promote_all(store: Store) -> int:

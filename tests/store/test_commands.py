@@ -36,7 +36,9 @@ ALLOWED = {
     Action.FAIL: {*PENDING},
     Action.DELETE: {*PENDING, *FINAL},
     Action.REPRIORITISE: {*LIVE},
+    Action.EDIT: {*PENDING, State.FAILED},
 }
+STAYING = (Action.REPRIORITISE, Action.EDIT)
 TARGET = {
     Action.CANCEL: State.CANCELLED,
     Action.REQUEUE: State.WAITING,
@@ -51,7 +53,7 @@ TARGET = {
 async def test_each_action_in_each_state(store: Store, clock: Clock, action: Action, state: State) -> None:
     stood = await stand(store, state)
     before = await get(store, stood.id)
-    answer = await act(store, action, stood.id, priority=7, reason="because")
+    answer = await act(store, action, stood.id, priority=7, reason="because", max_attempts=7)
     if state not in ALLOWED[action]:
         assert (answer.done, answer.flagged, dict(answer.refused)) == ((), (), {stood.id: f"is {state}"})
         assert await get(store, stood.id) == before
@@ -66,7 +68,7 @@ async def test_each_action_in_each_state(store: Store, clock: Clock, action: Act
         assert (job.state, job.cancelling) == (State.ACTIVE, True)
         return
     assert (answer.done, answer.flagged) == ((stood.id,), ())
-    assert await state_of(store, stood.id) is (state if action is Action.REPRIORITISE else TARGET[action])
+    assert await state_of(store, stood.id) is (state if action in STAYING else TARGET[action])
 
 
 async def test_unknown_jobs_are_refused(store: Store) -> None:
