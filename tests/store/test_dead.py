@@ -423,10 +423,10 @@ async def test_a_stale_finish_changes_nothing(store: Store, clock: Clock) -> Non
     (id,) = await put(store, new())
     hand = Hand(store)
     old = await hand.one()
-    await store.rescue("other", hand.lease, 0)
+    taken = await store.rescue("other", hand.lease, 0)
     for _ in range(4):
         await clock.forward(hand.lease // 3)
-        taken = await store.rescue("other", hand.lease, 10)
+        taken += await store.rescue("other", hand.lease, 10)
     assert [claim.id for claim in taken] == [id]
     before = await get(store, id)
     assert await hand.finish(failing(old, "f", ladder=LADDER, spent=70)) == [Verdict.STALE]
