@@ -165,7 +165,7 @@ async def test_a_doomed_fan_out_is_one_group(store: Store) -> None:
 
 
 async def test_every_way_out_leaves_the_group(store: Store, clock: Clock) -> None:
-    requeued, scheduled, deleted, pruned, revived, stays = await bury(
+    requeued, scheduled, deleted, pruned, revived, other = await bury(
         store, *(new() for _ in range(6)), fingerprint="f"
     )
     left = 6
@@ -183,7 +183,7 @@ async def test_every_way_out_leaves_the_group(store: Store, clock: Clock) -> Non
     await clock.forward(HOUR)
     await prune_all(store, Retention(failed=HOUR // 2, cancelled=None))
     assert await state_of(store, pruned) is None
-    assert await state_of(store, stays) is None
+    assert await state_of(store, other) is None
     assert await sizes(store) == {}
 
 
@@ -316,7 +316,7 @@ async def three_groups(store: Store, clock: Clock, n: int = 300) -> dict[str, li
     made: dict[str, list[str]] = {"a": [], "b": [], "c": []}
     ids = await put(store, *(new(user=f"u{k % 7}") for k in range(3 * n)))
     hand = Hand(store)
-    while claims := await hand.take(90):
+    while claims := await hand.up_to(90):
         ends = [failing(claim, "abc"[k % 3], ladder=(HOUR,) if k % 2 else ()) for k, claim in enumerate(claims)]
         for claim, ended in zip(claims, ends, strict=True):
             made[ended.fingerprint].append(claim.id)
@@ -329,9 +329,9 @@ async def three_groups(store: Store, clock: Clock, n: int = 300) -> dict[str, li
 async def test_three_groups_of_three_hundred(store: Store, clock: Clock) -> None:
     made = await three_groups(store, clock)
     groups = await groups_of(store)
-    assert {fingerprint: (g.n, g.first, g.last) for fingerprint, g in groups.items()} == {
-        fingerprint: (300, T0, T0 + 9 * SECOND) for fingerprint in "abc"
-    }
+    assert {fingerprint: (g.n, g.first, g.last) for fingerprint, g in groups.items()} == dict.fromkeys(
+        "abc", (300, T0, T0 + 9 * SECOND)
+    )
     for fingerprint, ids in made.items():
         assert groups[fingerprint].sample in ids[-30:]
         assert await all_ids(store, Where(fingerprints=(fingerprint,)), 70) == sorted(ids, reverse=True)
