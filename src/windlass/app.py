@@ -56,6 +56,7 @@ from windlass.sync import Sync
 from windlass.values.clock import Duration, seconds
 from windlass.values.job import Enqueued, Job, NewJob
 from windlass.values.lease import WorkerInfo
+from windlass.webhooks.view import Webhooks
 from windlass.workflows.flow import WorkflowRef
 from windlass.workflows.view import Workflows
 from windlass.workflows.workflow import Node, parents_first
@@ -126,6 +127,7 @@ class Windlass:
         self.capacity = Capacity(lambda: self.timetable.owner)
         self.quotas = Quotas()
         self.limits = Limits(self)
+        self.webhooks = Webhooks(self)
         self.sync = Sync(self)
         self.secrecy = Secrecy(self.store, encryption or self.settings.encryption_keys, self._veil_of)
         self.args_limit: int = self.settings.args_limit

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 from urllib.parse import quote
@@ -11,6 +11,7 @@ import msgspec
 
 from windlass.declare.suggest import did_you_mean, similar
 from windlass.errors import InvalidOption, SettingsError
+from windlass.outbound import Outbound, read_networks
 from windlass.secrecy.ring import Keys
 from windlass.values.clock import Duration, micros, seconds
 from windlass.values.query import Retention
@@ -40,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_failed_count: int | None = None
     maintenance: bool = True
     encryption_keys: Keys | None = None
+    webhook_networks: tuple[str, ...] = ()
+    """Networks inside (`10.1.0.0/16`) to which webhooks may be sent."""
 
     @property
     def retention(self) -> Retention:
@@ -71,6 +74,7 @@ class SettingFlags(TypedDict, total=False):
     keep_failed_count: int | None
     maintenance: bool | None
     encryption_keys: Keys | str | None
+    webhook_networks: Sequence[str] | str | None
 
 
 def load_settings(
@@ -247,6 +251,14 @@ def _read_keys(value: Any, name: str) -> Keys:
     return value if isinstance(value, Keys) else Keys(value)
 
 
+def _read_networks(value: Any, name: str) -> tuple[str, ...]:
+    if isinstance(value, (str, list, tuple)):
+        texts = read_networks(cast("Sequence[str] | str", value))
+        Outbound(texts)  # refuses what is no network
+        return texts
+    raise _bad(name, value, "networks such as 10.1.0.0/16", "separate them by commas")
+
+
 def _bad(field: str, value: Any, limit: str, mend: str) -> InvalidOption:
     shown = repr(value)[:100]
     return InvalidOption(f"{field} is {shown}; it must be {limit}", field=field, value=shown, limit=limit, mend=mend)
@@ -274,4 +286,5 @@ _READERS: Mapping[str, Any] = {
     "keep_failed_count": _read_count(0),
     "maintenance": _read_switch,
     "encryption_keys": _read_keys,
+    "webhook_networks": _read_networks,
 }

@@ -52,11 +52,13 @@ async def prune_all(store: Store, retention: Retention) -> int:
 
 
 def _rules(app: "Windlass") -> dict[str, Rule]:
-    """Old jobs and audit entries go at two in the morning, old metrics every hour (UTC both)."""
-    prune = app.handlers[PRUNE]
+    """Old jobs and audit entries go at two in the morning, old metrics every hour (UTC both); every minute webhooks are
+    told of jobs that ended without a worker."""
+    prune, sweep = app.handlers[PRUNE], app.webhooks.handlers.sweep
     return {
         "windlass.prune-jobs": make_rule(prune.job("jobs"), {"cron": "0 2 * * *"}),
         "windlass.prune-metrics": make_rule(prune.job("metrics"), {"cron": "@hourly"}),
+        "windlass.sweep-ends": make_rule(sweep.job(), {"every": "1m"}),
     }
 
 

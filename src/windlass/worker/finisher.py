@@ -33,6 +33,8 @@ class Finisher:
         self._settled = settled
         self._loop = asyncio.get_running_loop()
         self._pending: list[Finish] = []
+        self.extend: Callable[[Finish], Finish] | None = None
+        """Adds the jobs that tell of an end, while somebody wants to know."""
         self._oldest = 0.0
         self._called = False
         self._flights: set[asyncio.Task[None]] = set()
@@ -46,6 +48,8 @@ class Finisher:
     def add(self, finish: Finish, now: float) -> bool:
         """Take an end. True asks the caller to let the loop breathe, so that the batch is on its way."""
         pending = self._pending
+        if self.extend is not None:
+            finish = self.extend(finish)
         pending.append(finish)
         if len(pending) == 1:
             self._oldest = now

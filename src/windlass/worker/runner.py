@@ -40,6 +40,8 @@ class Runner:
         self._notes = notes
         self._finisher: Finisher | None = None
         self._aftermath: Aftermath | None = None
+        self.tell_flow: Callable[[Finish, str], Finish] | None = None
+        """Adds the look whether a workflow is over, while somebody wants to know."""
         self._breathe: Callable[[], None] = lambda: None
         self._freed: Callable[[], None] = lambda: None
         self._empty = asyncio.Event()
@@ -130,6 +132,8 @@ class Runner:
 
     def ended(self, run: Run, finish: Finish | None) -> None:
         """A lane says: this attempt is over."""
+        if finish is not None and self.tell_flow is not None and run.claim.workflow is not None:
+            finish = self.tell_flow(finish, run.claim.workflow)
         if finish is None:
             self._drop(run.claim.id, run.claim.lease)
         elif run.rules.watched:

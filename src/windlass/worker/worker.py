@@ -23,6 +23,7 @@ from windlass.values.clock import Duration, host_now, micros, seconds
 from windlass.values.job import Runtime
 from windlass.values.lease import ClaimRequest, Pulse, WorkerInfo
 from windlass.values.outcome import Finish
+from windlass.webhooks.relay import REFRESH, Relay
 from windlass.worker import child
 from windlass.worker.aftermath import Aftermath
 from windlass.worker.children import ProcessLane
@@ -97,6 +98,7 @@ class Worker:
         self._stopping, self._hurry, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._begun = False
         self._parts: _Parts | None = None
+        self._relay = app.webhooks.relay()
         self._clogged = False
         self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.exit_code = 0
@@ -139,6 +141,7 @@ class Worker:
             if handle_signals:
                 stack.enter_context(self._signals())
             self._parts = parts = self._build(store, handle_signals)
+            await self._hear_of_webhooks(parts)
             await parts.heartbeat.start(store)
             try:
                 await self._work(parts, until_idle)
@@ -191,7 +194,9 @@ class Worker:
         heartbeat = Heartbeat(app.open_sibling, describe, runner, _News(self, runner, claimer))
         upkeep = Upkeep(store, self.id, self._lease, app.handlers, app.settings.retention, finish, claimer.news)
         firing = Firing(store, app.stores.observers, claimer.news, app.secrecy.bind)
-        return _Parts(runner, finisher, reporter, claimer, heartbeat, upkeep, firing, children, threads, aftermath)
+        return _Parts(
+            runner, finisher, reporter, claimer, heartbeat, upkeep, firing, children, threads, aftermath, self._relay
+        )
 
     def _describe_once(self, session: str) -> WorkerInfo:
         return WorkerInfo(
@@ -222,6 +227,7 @@ class Worker:
             asyncio.create_task(parts.upkeep.run()),
             asyncio.create_task(parts.firing.run()),
             asyncio.create_task(every(0.25, self._look_around, "watching the worker")),
+            asyncio.create_task(every(REFRESH, lambda: self._hear_of_webhooks(parts), "reading webhooks")),
         ]
         if until_idle:
             duties.append(asyncio.create_task(self._until_idle(parts)))
@@ -253,6 +259,12 @@ class Worker:
     async def _quietly(self, parts: "_Parts") -> bool:
         fired = await parts.firing.step()
         return 0.0 in (fired, await parts.upkeep.promote())
+
+    async def _hear_of_webhooks(self, parts: "_Parts") -> None:
+        relay = parts.relay
+        await relay.refresh()
+        parts.finisher.extend = None if relay.is_idle else relay.extended
+        parts.runner.tell_flow = relay.with_flow if relay.flows else None
 
     async def _look_around(self) -> None:
         """Prefetched jobs that found no slot go back to other workers; stuck threads may mean the end."""
@@ -369,6 +381,7 @@ class _Parts(msgspec.Struct):
     children: ProcessLane
     threads: ThreadLane
     aftermath: Aftermath
+    relay: Relay
 
 
 class _News:
