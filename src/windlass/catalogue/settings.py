@@ -90,16 +90,39 @@ class FileSettings(Family):
 
 
 class MediaSettings(Family):
-    """Video, audio, transcripts."""
+    """Video, audio, transcripts. Prices are US dollars."""
 
     ffmpeg: str = Field(default="", validation_alias=env("FFMPEG", "FFMPEG_PATH"))
     ffprobe: str = Field(default="", validation_alias=env("FFPROBE", "FFPROBE_PATH"))
     espeak: str = Field(default="", validation_alias=env("ESPEAK"))
+    max_size: int = Field(default=2 << 30, ge=1, validation_alias=env("MAX_MEDIA_SIZE"))
+    """Bytes of a video or audio file that jobs take."""
+    max_seconds: float = Field(default=7_200.0, gt=0, validation_alias=env("MAX_MEDIA_SECONDS"))
     elevenlabs_api_key: SecretStr = Field(
         default=SecretStr(""), validation_alias=env("ELEVENLABS_API_KEY", "ELEVENLABS_API_KEY")
     )
     elevenlabs_base_url: str = Field(default="https://api.elevenlabs.io", validation_alias=env("ELEVENLABS_BASE_URL"))
+    elevenlabs_model: str = Field(default="eleven_multilingual_v2", validation_alias=env("ELEVENLABS_MODEL"))
+    elevenlabs_voice: str = Field(default="", validation_alias=env("ELEVENLABS_VOICE"))
+    """The voice where an input names none; without it ElevenLabs is asked only for inputs that do."""
+    elevenlabs_price: float = Field(default=0.0002, ge=0, validation_alias=env("ELEVENLABS_PRICE"))
+    """Per character."""
+    speech_providers: Texts = Field(
+        default=("elevenlabs", "openai", "espeak-ng"), validation_alias=env("SPEECH_PROVIDERS")
+    )
+    """Who speaks, in the order in which they are asked; those that are not set up are passed over."""
+    speech_model: str = Field(default="gpt-4o-mini-tts", validation_alias=env("SPEECH_MODEL"))
+    """Of the OpenAI-compatible service."""
+    speech_price: float = Field(default=0.000015, ge=0, validation_alias=env("SPEECH_PRICE"))
+    """Per character, of the OpenAI-compatible service."""
+    transcript_providers: Texts = Field(
+        default=("openai", "faster-whisper", "pocketsphinx"), validation_alias=env("TRANSCRIPT_PROVIDERS")
+    )
+    transcript_model: str = Field(default="whisper-1", validation_alias=env("TRANSCRIPT_MODEL"))
+    transcript_price: float = Field(default=0.006, ge=0, validation_alias=env("TRANSCRIPT_PRICE"))
+    """Per minute of audio, of the OpenAI-compatible service."""
     whisper_model: Path | None = Field(default=None, validation_alias=env("WHISPER_MODEL"))
+    """The folder of a model for faster-whisper; nothing is downloaded."""
 
 
 class AiSettings(Family):
