@@ -99,7 +99,7 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     callback: str | None = None
     provider: str | None = None
     watched: bool = False
-    """Its end is news for a cache or a breaker."""
+    """Its end is news for a cache or a breaker, is to be sealed, or has a price or a ladder."""
     ends_early: bool = False
     """It has a deadline."""
     veil: Any = None
@@ -331,7 +331,7 @@ class Handler(Generic[P, R]):
             batch=own.batch,
             callback=own.callback,
             provider=provider,
-            watched=provider is not None or declared.cache is not None or veil is not None,
+            watched=_is_watched(declared, provider, veil),
             ends_early=own.deadline_at is not None or _deadline(declared, own) is not None,
         )
 
@@ -355,6 +355,11 @@ class Handler(Generic[P, R]):
             known=self.version,
             mend="add the upcast, or let newer workers run it",
         )
+
+
+def _is_watched(declared: Declared, provider: str | None, veil: Veil | None) -> bool:
+    news = (provider, declared.cache, veil, declared.price, declared.ladder)
+    return any(each is not None for each in news)
 
 
 class AsyncHandler(Handler[P, R]):

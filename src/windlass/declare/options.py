@@ -9,9 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.declare.bounds import MOST_COST, Limit, LimitRule, read_limits
+from windlass.declare.pricing import Price, Tariff, read_price
 from windlass.declare.ranking import PriorityRule, read_rules
 from windlass.declare.rates import RateLike, read_most
 from windlass.declare.refusal import refusal
+from windlass.declare.reviving import DeadRetries, read_dead_retries
 from windlass.declare.suggest import did_you_mean
 from windlass.declare.unique import Unique, UniqueRule, read_unique
 from windlass.errors import InvalidOption
@@ -96,6 +98,8 @@ class HandlerOptions(TypedDict, total=False):
     chunk: int
     chunk_wait: Duration
     encrypt: bool
+    price: Price
+    dead_retries: DeadRetries
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +122,9 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     slice: float | None = None
     chunk: ChunkRule | None = None
     encrypt: bool = False
+    price: Tariff | None = None
+    ladder: tuple[Micros, ...] | None = None
+    """The waits before its dead letters' automatic retries; None leaves it to the queue."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -183,6 +190,8 @@ def declare(name: str, runtimes: Sequence[Runtime], given: Mapping[str, Any], *,
         slice=read_slice(given, iterable=iterable),
         chunk=read_chunk(given),
         encrypt=_read_flag(given.get("encrypt", False), "encrypt"),
+        price=read_price(given["price"]) if given.get("price") is not None else None,
+        ladder=read_dead_retries(given["dead_retries"]) if given.get("dead_retries") is not None else None,
     )
 
 

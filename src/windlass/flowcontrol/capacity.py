@@ -7,9 +7,12 @@ from typing import Any, TypedDict
 import msgspec
 
 from windlass.declare.bounds import Cap, LimitRule, read_caps
+from windlass.declare.keeping import KEEPS, Keep, keep_text, read_keep
 from windlass.declare.keys import About, whole_key
+from windlass.declare.pricing import Price, Tariff, read_price
 from windlass.declare.rates import RateLike
 from windlass.declare.refusal import refusal
+from windlass.declare.reviving import DeadRetries, read_dead_retries
 from windlass.declare.suggest import did_you_mean
 from windlass.errors import InvalidOption
 from windlass.store.protocol import Store
@@ -29,13 +32,17 @@ _SHORTEST = 0.001
 
 
 class QueueOptions(TypedDict, total=False):
-    """Options of `app.queue(...)`. `burst`: of the rate; `ageing`: what a point of priority is worth, in an `ageing` queue."""
+    """Options of `app.queue(...)`. `burst`: of the rate; `ageing`: what a point of priority is worth, in an `ageing` queue;
+    `price`, `dead_retries`: of its jobs whose kinds say nothing of their own; `keep`: how long its jobs that ended stay."""
 
     rate_limit: RateLike
     concurrency: int
     burst: int
     order: Order
     ageing: Duration
+    price: Price
+    dead_retries: DeadRetries
+    keep: Keep
 
 
 class QueueRule(msgspec.Struct, frozen=True):
@@ -45,11 +52,15 @@ class QueueRule(msgspec.Struct, frozen=True):
     order: Order | None = None
     ageing: Micros | None = None
     place: str = ""
+    price: Tariff | None = None
+    ladder: tuple[Micros, ...] | None = None
+    keep: Keep | None = None
 
 
 class _Record(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
 
 
 class Capacity:
@@ -89,7 +100,11 @@ class Capacity:
     async def deploy(self, store: Store, *, sweep: bool) -> None:
         """Write what is declared where the store's differs and nobody has pinned it. `sweep`: also take back what this app's
         code declared once and does not any more."""
-        record = _Record(tuple(sorted(self.caps)), tuple(sorted(n for n, rule in self.queues.items() if rule.order)))
+        record = _Record(
+            tuple(sorted(self.caps)),
+            tuple(sorted(n for n, rule in self.queues.items() if rule.order)),
+            tuple(sorted(n for n, rule in self.queues.items() if rule.keep)),
+        )
         gone = _Record()
         if sweep:
             gone = await self._swept(store, record)
@@ -97,6 +112,8 @@ class Capacity:
             await self._put_limits(store, gone.keys)
         if self.queues or gone.queues:
             await self._put_queues(store, gone.queues)
+        if record.keeps or gone.keeps:
+            await self._put_keeps(store, gone.keeps)
 
     async def _swept(self, store: Store, now: _Record) -> _Record:
         """What was declared before and is no more; from here on the record says what is declared now."""
@@ -110,6 +127,7 @@ class Capacity:
         return _Record(
             tuple(key for key in before.keys if key not in now.keys),
             tuple(name for name in before.queues if name not in now.queues),
+            tuple(name for name in before.keeps if name not in now.keeps),
         )
 
     async def _put_limits(self, store: Store, gone: tuple[str, ...]) -> None:
@@ -140,6 +158,14 @@ class Capacity:
             if name not in pinned and not same:
                 await store.put_queue(name, change, f"deploy:{self._owner()}")
 
+    async def _put_keeps(self, store: Store, gone: tuple[str, ...]) -> None:
+        there = {record.key: record.text for record in await store.records(KEEPS)}
+        wanted = {name: keep_text(rule.keep) for name, rule in self.queues.items() if rule.keep is not None}
+        swaps = [Swap(space=KEEPS, key=name, text=text) for name, text in wanted.items() if there.get(name) != text]
+        swaps += [Swap(space=KEEPS, key=name, text=None) for name in gone if name in there and name not in wanted]
+        if swaps:
+            await store.exchange(swaps)
+
     def _settle(self, queues: dict[str, QueueRule], wholes: dict[str, dict[str, Cap]]) -> None:
         caps = {QUEUE + name: rule.cap for name, rule in queues.items() if rule.cap != Cap()}
         for own in wholes.values():
@@ -164,7 +190,16 @@ def read_queue(given: Mapping[str, Any], place: str = "") -> QueueRule:
         )
     order = given.get("order")
     ageing = given.get("ageing")
-    return QueueRule(cap, read_order(order, ageing), None if ageing is None else read_ageing(ageing), place)
+    price, ladder, keep = given.get("price"), given.get("dead_retries"), given.get("keep")
+    return QueueRule(
+        cap,
+        read_order(order, ageing),
+        None if ageing is None else read_ageing(ageing),
+        place,
+        None if price is None else read_price(price),
+        None if ladder is None else read_dead_retries(ladder),
+        None if keep is None else read_keep(keep),
+    )
 
 
 def read_order(order: Any, ageing: object = None) -> Order | None:
