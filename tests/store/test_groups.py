@@ -329,9 +329,8 @@ async def three_groups(store: Store, clock: Clock, n: int = 300) -> dict[str, li
 async def test_three_groups_of_three_hundred(store: Store, clock: Clock) -> None:
     made = await three_groups(store, clock)
     groups = await groups_of(store)
-    assert {fingerprint: (g.n, g.first, g.last) for fingerprint, g in groups.items()} == dict.fromkeys(
-        "abc", (300, T0, T0 + 9 * SECOND)
-    )
+    told = {fingerprint: (group.n, group.first, group.last) for fingerprint, group in groups.items()}
+    assert told == dict.fromkeys("abc", (300, T0, T0 + 9 * SECOND))
     for fingerprint, ids in made.items():
         assert groups[fingerprint].sample in ids[-30:]
         assert await all_ids(store, Where(fingerprints=(fingerprint,)), 70) == sorted(ids, reverse=True)
