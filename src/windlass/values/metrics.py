@@ -76,22 +76,27 @@ def tally(finishes: Iterable[Finish]) -> dict[TallyKey, int]:
     for (queue, kind, event, rescued), ends in alike.items():
         key = TallyKey(queue, kind, "rescue" if rescued else event.value, 0)
         sums[key] = sums.get(key, 0) + len(ends)
-        if event is Event.RELEASE or rescued:
-            continue
-        for name, durations in (("took", [end.took for end in ends]), ("waited", [end.waited for end in ends])):
-            key = TallyKey(queue, kind, name + "_sum", 0)
-            sums[key] = sums.get(key, 0) + sum(durations)
-            for number, count in Counter(map(bucket, durations)).items():
-                key = TallyKey(queue, kind, name, number)
-                sums[key] = sums.get(key, 0) + count
+        ran = not (event is Event.RELEASE or rescued)
+        if ran:
+            _tally_times(sums, queue, kind, ends)
         for end in ends:
             if end.user is not None or end.spent or end.memory or end.cpu or end.fingerprint:
-                _tally_rest(sums, end)
+                _tally_rest(sums, end, ran)
     return sums
 
 
-def _tally_rest(sums: dict[TallyKey, int], end: Finish) -> None:
-    """What few ends have: a user, costs, measured resources, an error."""
+def _tally_times(sums: dict[TallyKey, int], queue: str, kind: str, ends: list[Finish]) -> None:
+    for name, durations in (("took", [end.took for end in ends]), ("waited", [end.waited for end in ends])):
+        key = TallyKey(queue, kind, name + "_sum", 0)
+        sums[key] = sums.get(key, 0) + sum(durations)
+        for number, count in Counter(map(bucket, durations)).items():
+            key = TallyKey(queue, kind, name, number)
+            sums[key] = sums.get(key, 0) + count
+
+
+def _tally_rest(sums: dict[TallyKey, int], end: Finish, ran: bool) -> None:
+    """What few ends have: a user, costs, measured resources, an error. Money and resources count however the attempt ended: what
+    was spent before a sleep, a suspension or a release is gone too."""
     queue, kind = end.queue, end.kind
 
     def add(name: str, number: int, value: int) -> None:
@@ -105,9 +110,11 @@ def _tally_rest(sums: dict[TallyKey, int], end: Finish) -> None:
     add("memory", 1, end.memory > 0)
     if end.fingerprint:
         add(f"error:{end.fingerprint}", end.event is Event.FAIL, 1)
-    if end.user is not None and (ended := _USER_ENDS.get(end.event)) is not None:
-        measures = (end.took, end.spent, end.memory, int(end.memory > 0))
-        for number, value in ((ended, 1), *enumerate(measures, USER.index("took_sum"))):
+    if end.user is not None:
+        if ran and (ended := _USER_ENDS.get(end.event)) is not None:
+            add(f"user:{end.user}", ended, 1)
+        measures = (end.took if ran else 0, end.spent, end.memory, int(end.memory > 0))
+        for number, value in enumerate(measures, USER.index("took_sum")):
             add(f"user:{end.user}", number, value)
 
 
