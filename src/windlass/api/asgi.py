@@ -20,6 +20,7 @@ from windlass.api.docs_page import POLICY, page
 from windlass.api.founding.table import operations as founding_operations
 from windlass.api.guard import Guard
 from windlass.api.keys import ApiKeys
+from windlass.api.news import Newsroom
 from windlass.api.openapi import document, extra
 from windlass.api.operation import PREFIX, Operation, Rooms
 from windlass.api.permissions import Permission
@@ -29,12 +30,14 @@ from windlass.api.routes import (
     bulk,
     closeup,
     dead_letters,
+    events,
     insight,
     jobs,
     keys,
     limits,
     queues,
     schedules,
+    webhooks,
     workflows,
 )
 from windlass.api.serving import Serving, refuse
@@ -58,6 +61,8 @@ RESOURCES = (
     schedules.routes,
     limits.routes,
     insight.routes,
+    webhooks.routes,
+    events.routes,
     keys.routes,
 )
 ANONYMOUS = ("/healthz", "/readyz")
@@ -75,7 +80,7 @@ def make_asgi(
     """The REST API of an app. `authenticate`: the host application's own answer to who makes a request; `development`: requests
     straight from this machine need no credentials. Raises `SettingsError`."""
     settings = load_api_settings(flags)
-    rooms = Rooms(app, settings, ApiKeys(app.store), Handlers(), BulkRunner(app))
+    rooms = Rooms(app, settings, ApiKeys(app.store), Handlers(), BulkRunner(app), Newsroom(app.store))
     sessions = Sessions(app.store, rooms.keys)
     authentication = Authentication(settings, rooms.keys, sessions, authenticate, development)
     serving = Serving(rooms, authentication)
@@ -85,13 +90,13 @@ def make_asgi(
     _add_health(api, app)
     _add_metrics(api, app, serving)
     api.add_route(SESSION_PATH, SessionRoutes(serving).__call__, methods=["GET", "POST", "DELETE"])
-    if settings.dashboard:
-        _add_dashboard(api)
     if settings.founding:
         for operation in founding_operations():
             api.router.routes.append(_route(operation, serving.endpoint(operation), shown=False))
     if settings.docs != "off":
         _add_docs(api, serving, public=settings.docs == "public")
+    if settings.dashboard:
+        _add_dashboard(api)
     return Guard(api)
 
 
@@ -106,6 +111,7 @@ def make_fastapi(rooms: Rooms | None, endpoint: Callable[[Operation], Any]) -> F
             try:
                 yield
             finally:
+                rooms.news.close()
                 await rooms.bulk.close()
 
     api = FastAPI(
@@ -190,7 +196,8 @@ def _add_dashboard(api: FastAPI) -> None:
     async def go(request: Request) -> Response:
         return RedirectResponse(request.scope.get("root_path", "") + MOUNT)
 
-    dashboard = Dashboard(PREFIX)
+    events = any(getattr(route, "path", "") == f"{PREFIX}/events" for route in api.routes)
+    dashboard = Dashboard(PREFIX, events=events)
     for path in (MOUNT, f"{MOUNT}/{{path:path}}"):
         api.add_route(path, dashboard.__call__, methods=["GET"])
     api.add_route("/", go, methods=["GET"])

@@ -137,7 +137,13 @@ def _responses(operation: Operation) -> dict[str, Any]:
             "content": {"application/json": {"schema": _reference(answer)}},
         }
         for status, answer in sorted(answers.items())
+        if not operation.streams
     }
+    if operation.streams:
+        found[str(operation.status)] = {
+            "description": "The stream.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
     if operation.tagged and operation.method == "GET":
         found["304"] = {"description": "It still is as the client has seen it."}
     problem = {MEDIA_TYPE: {"schema": _reference(ProblemDocument)}}

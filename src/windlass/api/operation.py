@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from windlass.api.bulk import BulkRunner
     from windlass.api.keys import ApiKeys
+    from windlass.api.news import Newsroom
     from windlass.api.settings import ApiSettings
     from windlass.api.specs import Handlers
     from windlass.app import Windlass
@@ -49,6 +50,7 @@ class Rooms(msgspec.Struct, frozen=True):
     keys: "ApiKeys"
     handlers: "Handlers"
     bulk: "BulkRunner"
+    news: "Newsroom"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -78,7 +80,8 @@ class Call(msgspec.Struct, frozen=True):
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. `query`, `body`, `answer`: types, None for nothing. `others`: further statuses and their
-    types. `bulky`: takes large bodies; `secret`: its answer is shown once, kept nowhere; `tagged`: its answers have an ETag."""
+    types. `bulky`: takes large bodies; `secret`: its answer is shown once, kept nowhere; `tagged`: its answers have an ETag;
+    `streams`: its answer is a text/event-stream."""
 
     name: str
     method: str
@@ -95,6 +98,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     bulky: bool = False
     secret: bool = False
     tagged: bool = False
+    streams: bool = False
     needs_body: bool = True
     params: tuple[str, ...] = ()
     example: Any = None
@@ -140,7 +144,7 @@ class Routes(list[Operation]):
         def decorate(handler: F) -> F:
             name = str(getattr(handler, "__name__", ""))
             hints = get_type_hints(handler, include_extras=True)
-            answer = hints.get("return")
+            answer = None if options.get("streams") else hints.get("return")
             if get_origin(answer) is Reply:
                 answer = get_args(answer)[0]
             if name not in OPERATIONS:

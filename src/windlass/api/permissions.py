@@ -27,6 +27,8 @@ class Permission(StrEnum):
     METRICS_READ = "metrics:read"
     HEALTH_READ = "health:read"
     AUDIT_READ = "audit:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_CHANGE = "webhooks:change"
     KEYS_READ = "keys:read"
     KEYS_CHANGE = "keys:change"
     SELF = "self"
@@ -45,6 +47,8 @@ SHARED = frozenset(
         _P.METRICS_READ,
         _P.HEALTH_READ,
         _P.AUDIT_READ,
+        _P.WEBHOOKS_READ,
+        _P.WEBHOOKS_CHANGE,
         _P.KEYS_READ,
         _P.KEYS_CHANGE,
     }
@@ -55,7 +59,15 @@ _LOOKING = {
     _P.JOBS_READ, _P.KINDS_READ, _P.QUEUES_READ, _P.SCHEDULES_READ, _P.LIMITS_READ, _P.WORKERS_READ, _P.METRICS_READ, _P.SELF,
 }  # fmt: skip
 _OWN = {_P.JOBS_READ, _P.JOBS_CREATE, _P.JOBS_CHANGE, _P.JOBS_DELETE, _P.KINDS_READ, _P.SELF}
-_STEERING = {_P.QUEUES_CHANGE, _P.SCHEDULES_CHANGE, _P.LIMITS_CHANGE, _P.HEALTH_READ, _P.AUDIT_READ}
+_STEERING = {
+    _P.QUEUES_CHANGE,
+    _P.SCHEDULES_CHANGE,
+    _P.LIMITS_CHANGE,
+    _P.HEALTH_READ,
+    _P.AUDIT_READ,
+    _P.WEBHOOKS_READ,
+    _P.WEBHOOKS_CHANGE,
+}
 _OPERATING = {*_LOOKING, *_OWN, *_STEERING}
 
 ROLES: Mapping[Role, frozenset[Permission]] = {
@@ -132,6 +144,17 @@ OPERATIONS: Mapping[str, Permission] = {
     "get_health": _P.HEALTH_READ,
     "get_queue_health": _P.HEALTH_READ,
     "list_audit": _P.AUDIT_READ,
+    "list_webhooks": _P.WEBHOOKS_READ,
+    "get_webhook": _P.WEBHOOKS_READ,
+    "create_webhook": _P.WEBHOOKS_CHANGE,
+    "edit_webhook": _P.WEBHOOKS_CHANGE,
+    "delete_webhook": _P.WEBHOOKS_CHANGE,
+    "rotate_webhook": _P.WEBHOOKS_CHANGE,
+    "ping_webhook": _P.WEBHOOKS_CHANGE,
+    "list_webhook_deliveries": _P.WEBHOOKS_READ,
+    "replay_webhook": _P.WEBHOOKS_CHANGE,
+    "stream_events": _P.JOBS_READ,
+    "poll_events": _P.JOBS_READ,
     "list_keys": _P.KEYS_READ,
     "create_key": _P.KEYS_CHANGE,
     "revoke_key": _P.KEYS_CHANGE,

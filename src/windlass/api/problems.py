@@ -12,6 +12,7 @@ import msgspec
 from windlass import errors
 from windlass.errors import WindlassError
 from windlass.values.codec import complaint
+from windlass.webhooks.endpoint import WebhookNotFound
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:windlass:problem:"
@@ -155,6 +156,7 @@ _STATUS: tuple[tuple[type[WindlassError], int], ...] = (
     (errors.BatchTooLarge, 413),
     (errors.JobNotFound, 404),
     (errors.ScheduleNotFound, 404),
+    (WebhookNotFound, 404),
     (errors.ScheduleError, 422),
     (errors.InvalidOption, 422),
     (errors.InvalidArgs, 422),

@@ -5,9 +5,12 @@ import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
+
+from windlass.api.news import close_all
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -18,6 +21,11 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 class Server(uvicorn.Server):
     """uvicorn's own sends itself the signal again when it has ended, which would end the process before the worker has given
     back its jobs."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Streams have no end of their own, and the server waits for them."""
+        close_all()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

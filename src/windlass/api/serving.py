@@ -191,6 +191,8 @@ def _too_large(limit: int) -> Problem:
 
 
 def _respond(operation: Operation, request: Request, value: Any) -> Response:
+    if isinstance(value, Response):
+        return value
     status, headers = operation.status, dict[str, str]()
     if isinstance(value, Reply):
         reply = cast("Reply[Any]", value)
