@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from windlass.errors import (
         BatchTooLarge,
         DuplicateKind,
+        EffectMismatch,
+        EffectNotFound,
         InsideLoop,
         InvalidArgs,
         InvalidOption,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         JobNotFound,
         LeaseLost,
         NoResult,
+        OutcomeUnknown,
         RateLimitExceeded,
         ResultTimeout,
         ScheduleError,
@@ -42,10 +45,12 @@ if TYPE_CHECKING:
     )
     from windlass.flowcontrol.cache import Cache
     from windlass.flowcontrol.limits import KeyLimit, RateStatus
+    from windlass.operate.effects import EffectInfo
     from windlass.produce.ref import JobRef
     from windlass.providers.provider import Provider
     from windlass.running.chunk import Chunk, Item
     from windlass.running.context import Context
+    from windlass.running.effects import Effect
     from windlass.running.steps import StepRecord
     from windlass.schedules.view import Schedule
     from windlass.settings import Settings
@@ -70,6 +75,8 @@ _HOMES = {
     "errors": (
         "BatchTooLarge",
         "DuplicateKind",
+        "EffectMismatch",
+        "EffectNotFound",
         "InsideLoop",
         "InvalidArgs",
         "InvalidOption",
@@ -80,6 +87,7 @@ _HOMES = {
         "JobNotFound",
         "LeaseLost",
         "NoResult",
+        "OutcomeUnknown",
         "RateLimitExceeded",
         "ResultTimeout",
         "ScheduleError",
@@ -115,6 +123,8 @@ _HOMES = {
     "schedules.view": ("Schedule",),
     "settings": ("Settings",),
     "values.states": ("State",),
+    "operate.effects": ("EffectInfo",),
+    "running.effects": ("Effect",),
     "running.steps": ("StepRecord",),
     "declare.unique": ("Unique", "debounce", "throttle"),
     "workflows.workflow": ("Workflow", "batch", "chain", "group"),
@@ -134,6 +144,10 @@ __all__ = [
     "Context",
     "Delivery",
     "DuplicateKind",
+    "Effect",
+    "EffectInfo",
+    "EffectMismatch",
+    "EffectNotFound",
     "ErrorInfo",
     "Fail",
     "FlowGraph",
@@ -157,6 +171,7 @@ __all__ = [
     "Limit",
     "NewJob",
     "NoResult",
+    "OutcomeUnknown",
     "Page",
     "Priority",
     "PriorityRule",

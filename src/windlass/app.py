@@ -37,6 +37,7 @@ from windlass.flowcontrol.cache import Cached, ResultCache, look_up
 from windlass.flowcontrol.capacity import Capacity, QueueOptions
 from windlass.flowcontrol.limits import Limits
 from windlass.flowcontrol.quota import Quotas
+from windlass.operate.effects import Effects
 from windlass.operate.views import Jobs, Queues
 from windlass.produce.joining import Joining
 from windlass.produce.producer import check_job, read_jobs
@@ -120,6 +121,7 @@ class Windlass:
         """Whether there are priority rules for every kind: looked at for each job that is made."""
         self.jobs = Jobs(self.store, lambda: self.secrecy)
         self.queues = Queues(self.store)
+        self.effects = Effects(self.store)
         self.joining = Joining(self)
         self.workflows = Workflows(self)
         self.schedules = Schedules(self.store, self._submit_copy)

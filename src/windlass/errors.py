@@ -18,6 +18,9 @@ WindlassError
 ├── LimitReached             a bound of the store's own is used up (signals a job keeps)
 ├── StepsChanged             a durable handler met another step than the one recorded at that position
 ├── InvalidStep              a durable step where none can be, or a handler that caught its suspension
+├── EffectMismatch           the key of an effect is on record with another request
+├── OutcomeUnknown           an effect may or may not have been had, and nobody can be asked: somebody has to decide
+├── EffectNotFound           no effect is on record under this name
 ├── NoResult                 a chunk handler ended and said nothing of this job
 ├── SignalTimeout            the awaited signal did not come in time (also a TimeoutError)
 ├── InsideLoop               a blocking call was made where an event loop runs
@@ -167,6 +170,26 @@ class SignalTimeout(WindlassError, TimeoutError):
 
     code = "signal-timeout"
     retryable = False
+
+
+class EffectMismatch(WindlassError, ValueError):
+    """`effect`: its name; `job`: that of the record."""
+
+    code = "effect-mismatch"
+    retryable = False
+
+
+class OutcomeUnknown(WindlassError):
+    """`effect`: its name. The job goes to the dead letters and is left alone there until somebody decides."""
+
+    code = "outcome-unknown"
+    category = "held"
+
+
+class EffectNotFound(WindlassError, LookupError):
+    """`effect`."""
+
+    code = "effect-not-found"
 
 
 class NoResult(WindlassError):

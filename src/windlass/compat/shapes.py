@@ -66,8 +66,8 @@ def add_up(queues: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def can_retry(job: Job) -> bool:
-    """Whether trying it again may help: not after a permanent error."""
-    return job.error is None or job.error.category != "permanent"
+    """Whether trying it again may help: not after a permanent error, nor while its outcome is unknown."""
+    return job.error is None or job.error.category not in ("permanent", "held")
 
 
 def next_retry(job: Job, made: int) -> datetime | None:

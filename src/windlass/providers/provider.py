@@ -26,6 +26,7 @@ _EVERY = 0.25
 """Seconds for which calls that went well are gathered before they are counted in the store."""
 _LONGEST_ERROR = 300
 _SHORTEST = 0.001
+_FINAL = (Category.PERMANENT, Category.HELD)
 
 
 class Provider(msgspec.Struct, frozen=True):
@@ -129,7 +130,7 @@ class Chain:
             except Exception as error:
                 if isinstance(error, Signal) and not isinstance(error, RateLimited):
                     raise
-                if await self._failed(desk, provider, began, error) is Category.PERMANENT:
+                if await self._failed(desk, provider, began, error) in _FINAL:
                     raise
                 last = error
                 continue

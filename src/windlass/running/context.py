@@ -17,8 +17,10 @@ from windlass.errors import InvalidOption, InvalidStep
 from windlass.observe.carrying import carrying
 from windlass.produce.ref import JobRef
 from windlass.running.capture import CONTEXT, MOST_LINES, Sink, fit
+from windlass.running.effects import KEPT, Effect, InDoubt, Ledger, Lookup, MemoryLedger, read_effect
 from windlass.running.iterable import Checkpoints
-from windlass.running.steps import Blocking, Book, MemoryBook, Steps, check_end, wrong_door
+from windlass.running.steps import Book, MemoryBook, Steps, check_end, wrong_door
+from windlass.running.sync import Blocking
 from windlass.secrecy.veil import OpenClaim, opened_job
 from windlass.store.protocol import Store
 from windlass.values.clock import Duration, Micros, host_now, moment
@@ -87,6 +89,10 @@ class Desk(Sink, Protocol):
 
     def book(self) -> Book:
         """Where the attempt's steps are recorded."""
+        ...
+
+    def ledger(self) -> Ledger:
+        """Where the attempt's effects are on record."""
         ...
 
 
@@ -282,10 +288,38 @@ class Context:
         `SignalTimeout`, then and in every later run."""
         return self.steps(blocking=False).wait_for(signal, timeout)
 
+    def effect(
+        self,
+        name: str,
+        key: str,
+        request: Any = None,
+        *,
+        in_doubt: InDoubt = "hold",
+        lookup: Lookup | None = None,
+        epoch: int = 1,
+        keep: Duration = KEPT,
+    ) -> Effect:
+        """What is to happen once outside, under a key that names the business operation and not the job:
+        `async with ctx.effect("charge", order_id, request) as effect`. See `docs/guides/effects.md`.
+
+        `request`: another one under the same key raises `EffectMismatch`. `in_doubt`: what to do when an earlier run was sending
+        and left no outcome: `resend`, `lookup` (asks `lookup(prepared)`, None for not found), `rebroadcast` what was prepared, or
+        `hold`, which raises `OutcomeUnknown`. `epoch`: 2 for a second execution that is meant. `keep`: how long it is
+        remembered once it is done.
+        """
+        return self.effects(read_effect(name, key, request, in_doubt, lookup, epoch, keep), blocking=False)
+
+    def effects(self, asked: Any, *, blocking: bool) -> Effect:
+        """An effect of this run; `blocking` says by which door it is had."""
+        ledger = self.desk.ledger()
+        if ledger.blocking is not blocking:
+            raise wrong_door(ledger.blocking)
+        return Effect(self._claim, ledger, self.desk.line, asked)
+
     @property
     def sync(self) -> Blocking:
-        """`step`, `sleep` and `wait_for` for `def` handlers."""
-        return Blocking(self.steps(blocking=True))
+        """`step`, `sleep`, `wait_for` and `effect` for `def` handlers."""
+        return Blocking(lambda: self.steps(blocking=True), lambda asked: self.effects(asked, blocking=True))
 
     def steps(self, blocking: bool) -> Steps:
         """The steps of this run; `blocking` says by which door they are called."""
@@ -358,9 +392,13 @@ class Notebook:
         self.store: Store | None = None
         self.stopping = False
         self.memory = MemoryBook()
+        self.effects = MemoryLedger()
 
     def book(self) -> Book:
         return self.memory
+
+    def ledger(self) -> Ledger:
+        return self.effects
 
     def progress(self, percent: float, note: str | None) -> Ack:
         self.progressed.append((percent, note))

@@ -313,27 +313,6 @@ class Steps:
         raise pause
 
 
-class Blocking:
-    """`ctx.sync`: the same steps for `def` handlers."""
-
-    __slots__ = ("_steps",)
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-
-    def step(self, name: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call `fn` once in the life of the job, and give what it returned then to every later run."""
-        return through(self._steps.step(name, fn, args, kwargs))
-
-    def sleep(self, duration: Duration) -> None:
-        """End this run; the handler starts again from the top when the time has passed, and comes by here at once."""
-        through(self._steps.sleep(duration))
-
-    def wait_for(self, signal: str, timeout: Duration | None = None) -> Any:
-        """The data of a signal to this job; until one comes, the run ends. Raises `SignalTimeout`."""
-        return through(self._steps.wait_for(signal, timeout))
-
-
 class MemoryBook:
     """A book without a store, whose clock the reader moves. `signals`: data by name, each there once."""
 
@@ -384,11 +363,11 @@ def wrong_door(blocking: bool) -> Exception:
     """The error for `ctx.sync` in an async handler, or for `ctx.step` in a plain one."""
     if blocking:
         return InvalidStep(
-            "ctx.step, ctx.sleep and ctx.wait_for are for async handlers, and this one is a plain def: call ctx.sync.step, "
-            "ctx.sync.sleep and ctx.sync.wait_for"
+            "ctx.step, ctx.sleep, ctx.wait_for and ctx.effect are for async handlers, and this one is a plain def: call "
+            "ctx.sync.step, ctx.sync.sleep, ctx.sync.wait_for and ctx.sync.effect"
         )
     return InsideLoop(
-        "ctx.sync blocks, and this handler runs on the event loop: await ctx.step, ctx.sleep or ctx.wait_for"
+        "ctx.sync blocks, and this handler runs on the event loop: use ctx.step, ctx.sleep, ctx.wait_for or ctx.effect"
     )
 
 
@@ -459,7 +438,6 @@ def through(coroutine: Coroutine[Any, Any, T]) -> T:
 
 __all__ = [
     "MOST_STEPS",
-    "Blocking",
     "Book",
     "MemoryBook",
     "Ousted",

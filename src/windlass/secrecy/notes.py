@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.running.capture import LONGEST_LINE
+from windlass.running.effects import Change, Changed, Entry, Ledger, Seen
 from windlass.running.steps import SIGNAL, SLEEP, Book
 from windlass.secrecy.marks import SHOWN
 from windlass.secrecy.veil import LOG, Veil, blot, open_value
@@ -53,6 +54,9 @@ class VeiledNotes:
     def book(self, claim: Claim, limit: int, *, blocking: bool) -> Book:
         return VeiledBook(self._inner.book(claim, limit, blocking=blocking), self._veil, claim)
 
+    def ledger(self, claim: Claim, limit: int, *, blocking: bool) -> Ledger:
+        return VeiledLedger(self._inner.ledger(claim, limit, blocking=blocking), self._veil)
+
 
 class VeiledBook:
     """A book whose values are sealed. The limits of sleeps and waits, which are times, stay as they are."""
@@ -92,6 +96,52 @@ class VeiledBook:
         purpose = step_purpose(position, name)
         opened = open_value(self._veil.keys, self._veil.kind, self._claim.id, purpose, found)
         return value if opened is found else msgspec.json.encode(cast("object", opened)).decode()
+
+
+class VeiledLedger:
+    """A ledger whose prepared data and results are sealed, for the job that wrote them. The keys of effects stay as they are, and
+    the digest of a request becomes one that needs the encryption key."""
+
+    def __init__(self, inner: Ledger, veil: Veil) -> None:
+        self._inner = inner
+        self._veil = veil
+        self.blocking = inner.blocking
+        self.limit = inner.limit
+
+    async def look(self, place: str, request: str) -> Seen:
+        seen = await self._inner.look(place, self._veil.digest(request))
+        return seen if seen.entry is None else replace(seen, entry=self._opened(seen.entry))
+
+    async def put(self, change: Change) -> Changed:
+        sealed = self._sealed(change.entry)
+        changed = await self._inner.put(replace(change, entry=sealed))
+        return changed if changed.entry is None else replace(changed, entry=self._opened(changed.entry))
+
+    def _sealed(self, entry: Entry) -> Entry:
+        seal = self._veil.seal_value
+        return replace(
+            entry,
+            request=self._veil.digest(entry.request),
+            prepared=None if entry.prepared is None else seal(entry.prepared, entry.job, EFFECT),
+            result=None if entry.result is None else seal(entry.result, entry.job, EFFECT),
+        )
+
+    def _opened(self, entry: Entry) -> Entry:
+        return replace(
+            entry,
+            prepared=self._plain(entry, entry.prepared),
+            result=self._plain(entry, entry.result),
+        )
+
+    def _plain(self, entry: Entry, text: str | None) -> str | None:
+        if text is None or not text.startswith("{"):
+            return text
+        found: Any = msgspec.json.decode(text)
+        opened = open_value(self._veil.keys, self._veil.kind, entry.job, EFFECT, found)
+        return text if opened is found else msgspec.json.encode(cast("object", opened)).decode()
+
+
+EFFECT = "effect"
 
 
 def step_purpose(position: int, name: str) -> str:

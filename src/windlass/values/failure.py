@@ -15,12 +15,14 @@ LONGEST_TRACE = 16_000
 
 
 class Category(StrEnum):
-    """What an error means for the job: try again, give up, wait for the limit to pass, or suspect the provider."""
+    """What an error means for the job: try again, give up, wait for the limit to pass, suspect the provider, or (held) leave it
+    to somebody who finds out whether it was done."""
 
     TEMPORARY = "temporary"
     PERMANENT = "permanent"
     RATE_LIMIT = "rate-limit"
     PROVIDER = "provider"
+    HELD = "held"
 
 
 # `text in Category` raises TypeError before Python 3.12.

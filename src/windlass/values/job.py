@@ -138,8 +138,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an attempt failed. `category` is one of `temporary permanent rate-limit provider` (see `outcome.py`). `retry_after`: of
-    a rate limit, the seconds it asked to wait."""
+    """Why an attempt failed. `category` is one of `temporary permanent rate-limit provider held` (see `outcome.py`).
+    `retry_after`: of a rate limit, the seconds it asked to wait."""
 
     type: str
     message: str

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from windlass.errors import OutcomeUnknown
 from windlass.values.clock import SECOND, Duration, Micros, seconds
 from windlass.values.failure import Category, Rule, classify, describe, message_of, retry_after, safe_text
 from windlass.values.job import Claim, ErrorInfo, NewJob, OnFailure, Trail
@@ -237,6 +238,8 @@ def _judge(claim: Claim, error: BaseException, rules: RunRules, worker: str, too
         return end.as_(Event.FAIL, error=describe(error, Category.PERMANENT), reason=_reason(error))
     category = Category.TEMPORARY if isinstance(error, Retry) else _category(error, rules.errors)
     info = describe(error, category)
+    if category is Category.HELD:
+        return end.as_(Event.FAIL, error=info, reason=_reason(error))
     if category is Category.PERMANENT:
         return end.as_(Event.FAIL, error=info, reason="permanent error")
     if claim.attempt >= claim.max_attempts:
@@ -361,6 +364,8 @@ def _too_late(claim: Claim, rules: RunRules, took: Micros, delay: float) -> bool
 
 
 def _category(error: BaseException, rule: Rule | None) -> Category:
+    if isinstance(error, OutcomeUnknown):  # whatever the user's rule says of all errors
+        return Category.HELD
     try:
         return classify(error, rule)
     except Exception:  # a user's rule that raises must not hide the error it was asked about

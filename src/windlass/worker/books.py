@@ -14,7 +14,7 @@ from windlass.worker.every import Backoff
 
 T = TypeVar("T")
 
-_LAST_WORD = 2.0
+LAST_WORD = 2.0
 """Seconds that a stopped attempt waits for the record of a step that has had its effect."""
 
 _LOOK_UP = 0.2
@@ -42,10 +42,10 @@ class LoopBook:
         self._claim = claim
 
     async def read(self) -> list[StoredStep]:
-        return await _patiently(lambda: self._records.store.steps(self._claim.id))
+        return await patiently(lambda: self._records.store.steps(self._claim.id))
 
     async def now(self) -> Micros:
-        return await _patiently(self._records.store.now)
+        return await patiently(self._records.store.now)
 
     def begin(self, step: Step) -> None:
         self._records.begin(step)
@@ -56,7 +56,7 @@ class LoopBook:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             # The effect has happened: were the job given back before its record is stored, it would happen again.
-            await asyncio.wait([future], timeout=_LAST_WORD)
+            await asyncio.wait([future], timeout=LAST_WORD)
             future.cancel()
             raise
 
@@ -72,33 +72,35 @@ class ThreadBook:
         self._loop = loop
 
     async def read(self) -> list[StoredStep]:
-        return self._wait(self._book.read())
+        return wait_in_thread(self._book.read(), self._loop)
 
     async def now(self) -> Micros:
-        return self._wait(self._book.now())
+        return wait_in_thread(self._book.now(), self._loop)
 
     def begin(self, step: Step) -> None:
         self._loop.call_soon_threadsafe(self._book.begin, step)
 
     async def write(self, step: Step) -> Noted:
-        return self._wait(self._book.write(step))
-
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            while True:
-                try:
-                    return future.result(_LOOK_UP)
-                except concurrent.futures.TimeoutError:
-                    if future.done():  # its own
-                        raise
-        finally:
-            future.cancel()
+        return wait_in_thread(self._book.write(step), self._loop)
 
 
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+def wait_in_thread(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    """Run it on the worker's loop, and wait in this thread."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        while True:
+            try:
+                return future.result(_LOOK_UP)
+            except concurrent.futures.TimeoutError:
+                if future.done():  # its own
+                    raise
+    finally:
+        future.cancel()
+
+
+async def patiently(call: Callable[[], Awaitable[T]], what: str = "reading steps") -> T:
     """Ask a store that may be in trouble, until it answers or the attempt is stopped."""
-    backoff = Backoff("reading steps")
+    backoff = Backoff(what)
     while True:
         try:
             return await call()
@@ -106,4 +108,4 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(backoff.failed(error))
 
 
-__all__ = ["LoopBook", "ThreadBook"]
+__all__ = ["LAST_WORD", "LoopBook", "ThreadBook", "patiently", "wait_in_thread"]

@@ -25,6 +25,7 @@ from windlass.declare.handler import Handler
 from windlass.errors import InvalidArgs
 from windlass.running.capture import capturing
 from windlass.running.context import Ack, Context
+from windlass.running.effects import Change, Changed, Seen
 from windlass.secrecy.veil import discreet
 from windlass.values.job import Claim
 from windlass.values.lease import Noted, Step, StoredStep
@@ -101,10 +102,20 @@ class _UpNotes:
     def begin(self, step: Step) -> None:
         self._pipe.send(wire.Begun(step))
 
-    def ask(self, *, record: Step | None = None, read: bool = False) -> wire.Answer:
+    def ledger(self, claim: Claim, limit: int, *, blocking: bool) -> "_UpLedger":
+        return _UpLedger(self, limit)
+
+    def ask(
+        self,
+        *,
+        record: Step | None = None,
+        read: bool = False,
+        look: tuple[str, str] | None = None,
+        put: Change | None = None,
+    ) -> wire.Answer:
         """Wait for the worker's answer; one to a handler that was stopped meanwhile is passed over."""
         self._asked += 1
-        self._pipe.send(wire.Ask(self._asked, record, read))
+        self._pipe.send(wire.Ask(self._asked, record, read, look, put))
         while (answer := self.answers.get()).number != self._asked:
             pass
         if answer.refused is not None:
@@ -140,6 +151,22 @@ class _UpBook:
 
     async def write(self, step: Step) -> Noted:
         return self._notes.ask(record=step).noted or Noted(accepted=False)
+
+
+class _UpLedger:
+    """The ledger of a child's attempt: the worker keeps it."""
+
+    blocking = True
+
+    def __init__(self, notes: _UpNotes, limit: int) -> None:
+        self.limit = limit
+        self._notes = notes
+
+    async def look(self, place: str, request: str) -> Seen:
+        return self._notes.ask(look=(place, request)).seen or Seen(None, 0)
+
+    async def put(self, change: Change) -> Changed:
+        return self._notes.ask(put=change).changed or Changed(False, 0)
 
 
 class _Child:

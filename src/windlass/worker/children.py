@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 from windlass.declare.handler import Handler
+from windlass.running.effects import Ledger
 from windlass.running.steps import Book
 from windlass.values.outcome import Finish, judge
 from windlass.worker import wire
@@ -265,18 +266,25 @@ class _Child:
     def _book(self, run: Run) -> Book:
         return run.notes.book(run.claim, run.handler.door.result_limit, blocking=False)
 
+    def _ledger(self, run: Run) -> Ledger:
+        return run.notes.ledger(run.claim, run.handler.door.result_limit, blocking=False)
+
     async def _answer(self, run: Run, ask: wire.Ask) -> None:
         """Do for the child's handler what it waits for. One that was stopped has its last step recorded all the same."""
         book = self._book(run)
         try:
             if ask.record is not None:
                 answer = wire.Answer(ask.number, noted=await book.write(ask.record))
+            elif ask.look is not None:
+                answer = wire.Answer(ask.number, seen=await self._ledger(run).look(*ask.look))
+            elif ask.put is not None:
+                answer = wire.Answer(ask.number, changed=await self._ledger(run).put(ask.put))
             elif ask.read:
                 answer = wire.Answer(ask.number, steps=await book.read())
             else:
                 answer = wire.Answer(ask.number, now=await book.now())
         except Exception as error:  # the store cannot take it: the handler hears why
-            log.exception("a step of %s %s cannot be recorded", run.claim.kind, run.claim.id)
+            log.exception("a step or an effect of %s %s cannot be recorded", run.claim.kind, run.claim.id)
             answer = wire.Answer(ask.number, refused=f"{type(error).__name__}: {error}")
         if self.run is run:
             self._send(answer)

@@ -8,12 +8,14 @@ from time import monotonic
 
 from windlass.errors import StoreError
 from windlass.running.context import Ack
+from windlass.running.effects import Ledger
 from windlass.running.steps import Book
 from windlass.store.protocol import Store
 from windlass.values.job import Claim
 from windlass.values.lease import LogLine, Note, Noted, Progress, Step
 from windlass.worker.books import LoopBook, ThreadBook
 from windlass.worker.every import Backoff
+from windlass.worker.ledgers import LoopLedger, ThreadLedger
 
 log = logging.getLogger("windlass.worker")
 
@@ -55,6 +57,10 @@ class Reporter:
     def book(self, claim: Claim, limit: int, *, blocking: bool) -> Book:
         own = LoopBook(self, claim, limit)
         return ThreadBook(own, self._loop) if blocking else own
+
+    def ledger(self, claim: Claim, limit: int, *, blocking: bool) -> Ledger:
+        own = LoopLedger(self.store, claim, limit)
+        return ThreadLedger(own, self._loop) if blocking else own
 
     def begin(self, step: Step) -> None:
         """A step is under way: told with the other notes, and not at all if its record comes first. On our loop."""

@@ -15,6 +15,7 @@ from windlass.errors import BatchTooLarge
 from windlass.running import iterable
 from windlass.running.capture import MOST_LINES, fit
 from windlass.running.context import Ack
+from windlass.running.effects import Ledger
 from windlass.running.steps import Book, Paused, Unwind
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND
@@ -84,6 +85,10 @@ class Notes(Protocol):
 
     def book(self, claim: Claim, limit: int, *, blocking: bool) -> Book:
         """Where this attempt's steps are recorded; a `blocking` one is for the thread of the caller."""
+        ...
+
+    def ledger(self, claim: Claim, limit: int, *, blocking: bool) -> Ledger:
+        """Where this attempt's effects are on record; the same."""
         ...
 
 
@@ -192,6 +197,10 @@ class Run:
     def book(self) -> Book:
         handler = self.handler
         return self.notes.book(self.claim, handler.door.result_limit, blocking=handler.runtime != "async")
+
+    def ledger(self) -> Ledger:
+        handler = self.handler
+        return self.notes.ledger(self.claim, handler.door.result_limit, blocking=handler.runtime != "async")
 
     def completed(self, result: str | None) -> Finish:
         """The end of an attempt whose handler returned, with the jobs it handed over."""

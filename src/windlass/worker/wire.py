@@ -4,6 +4,7 @@ import struct
 
 import msgspec
 
+from windlass.running.effects import Change, Changed, Seen
 from windlass.values.job import Claim, Job
 from windlass.values.lease import Noted, Step, StoredStep
 from windlass.values.outcome import Finish
@@ -48,6 +49,8 @@ class Answer(msgspec.Struct, tag=True):
     steps: list[StoredStep] | None = None
     now: int = 0
     noted: Noted | None = None
+    seen: Seen | None = None
+    changed: Changed | None = None
     refused: str | None = None
 
 
@@ -78,11 +81,14 @@ class Begun(msgspec.Struct, tag=True):
 
 
 class Ask(msgspec.Struct, tag=True):
-    """The running handler waits for an `Answer`: `record` this step, else the time or (`read`) the steps on record."""
+    """The running handler waits for an `Answer`: `record` this step, `look` at an effect's record or `put` it, else the time
+    or (`read`) the steps on record."""
 
     number: int
     record: Step | None = None
     read: bool = False
+    look: tuple[str, str] | None = None
+    put: Change | None = None
 
 
 class Ended(msgspec.Struct, tag=True):
