@@ -42,10 +42,11 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Dashboard:
-    """Answers for everything below `MOUNT`."""
+    """Answers for everything below `MOUNT`. `api`: where the REST API is; `events`: whether it has a stream of events."""
 
-    def __init__(self, api: str, static: Path = STATIC) -> None:
+    def __init__(self, api: str, *, events: bool, static: Path = STATIC) -> None:
         self._api = api
+        self._live = "events" if events else "none"
         self._static = static
 
     async def __call__(self, request: Request) -> Response:
@@ -61,7 +62,7 @@ class Dashboard:
         if index is None:
             return _page(_UNBUILT, 503)
         root = request.scope.get("root_path", "")
-        return _page(_render(index.body.decode(), root, self._api))
+        return _page(_render(index.body.decode(), root, {"api": root + self._api, "live": self._live}))
 
 
 @cache
@@ -77,14 +78,13 @@ def _load(static: Path) -> Mapping[str, File]:
     return files
 
 
-def _render(index: str, root: str, api: str) -> str:
+def _render(index: str, root: str, told: dict[str, Any]) -> str:
     """The page, told where it is mounted. The base lets relative addresses of assets work from any depth."""
     base = root + MOUNT
-    config: dict[str, Any] = {"base": base, "api": root + api, "version": _version()}
-    told = msgspec.json.encode(config).decode().replace("<", "\\u003c")
+    config = msgspec.json.encode({"base": base, "version": _version(), **told}).decode().replace("<", "\\u003c")
     head = (
         f'<base href="{html.escape(base, quote=True)}/">\n'
-        f'    <script type="application/json" id="windlass">{told}</script>'
+        f'    <script type="application/json" id="windlass">{config}</script>'
     )
     return index.replace("<!-- windlass -->", head, 1)
 

@@ -1,0 +1,55 @@
+/** Instants as text: relative to now, or absolute in a zone. */
+import { rough } from "./format";
+
+/** `3 m ago`, `in 20 s`, `now`. */
+export function relative(at: number, now: number): string {
+  const seconds = (now - at) / 1000;
+  if (Math.abs(seconds) < 1) return "now";
+  return seconds > 0 ? `${rough(seconds)} ago` : `in ${rough(-seconds)}`;
+}
+
+const known = new Map<string, Intl.DateTimeFormat>();
+
+function formatter(zone: string): Intl.DateTimeFormat {
+  const found = known.get(zone);
+  if (found) return found;
+  const made = new Intl.DateTimeFormat("en-CA", {
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+    hourCycle: "h23", timeZoneName: "short", ...(zone === "local" ? {} : { timeZone: zone }),
+  }); // biome-ignore format: one line each
+  known.set(zone, made);
+  return made;
+}
+
+/** `2030-01-31 06:00:05 CET`; with `millis`, also the fraction of the second. */
+export function absolute(at: number, zone: string, millis = false): string {
+  const parts = Object.fromEntries(
+    formatter(zone)
+      .formatToParts(at)
+      .map((part) => [part.type, part.value]),
+  );
+  const fraction = millis ? `.${String(new Date(at).getUTCMilliseconds()).padStart(3, "0")}` : "";
+  return (
+    `${parts.year}-${parts.month}-${parts.day} ` +
+    `${parts.hour}:${parts.minute}:${parts.second}${fraction} ${parts.timeZoneName}`
+  );
+}
+
+/** `06:00:05`, or `31 Jan 06:00` for another day than today's. */
+export function clock(at: number, zone: string): string {
+  return absolute(at, zone).slice(11, 19);
+}
+
+export function isZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Seconds between two instants as the API writes them; null while one is missing. */
+export function between(from: string | null, to: string | null): number | null {
+  return from && to ? Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000) : null;
+}

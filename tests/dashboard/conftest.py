@@ -1,0 +1,123 @@
+"""One server on a seeded store and one browser per process of tests; `page(path, theme, width)` opens a page signed in."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.dashboard.browser import Browsing, open_browser
+from tests.dashboard.stage import seed
+from windlass.dashboard.serving import STATIC
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Stage(NamedTuple):
+    """A served, seeded store: `url` of the dashboard, keys by role, ids of jobs by what they show."""
+
+    url: str
+    keys: dict[str, str]
+    ids: dict[str, str]
+
+
+def _need(found: bool, what: str) -> None:
+    if found:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@contextmanager
+def served(folder: Path, *words: str, **settings: str) -> Iterator[Stage]:
+    """`windlass serve` on a store of its own, which has been filled."""
+    store = f"sqlite:///{folder / 'stage.db'}"
+    found = asyncio.run(seed(store))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "WINDLASS_STAGE_URL": store, "WINDLASS_MAINTENANCE": "off", **settings}
+    command = [
+        sys.executable,
+        "-m",
+        "windlass",
+        "serve",
+        "-A",
+        "tests.dashboard.stage:app",
+        "--port",
+        str(port),
+        *words,
+    ]
+    with (folder / "log").open("w") as log, subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=log, stdout=log
+    ) as process:  # fmt: skip
+        try:
+            base = f"http://127.0.0.1:{port}"
+            _answers(f"{base}/readyz", process, folder / "log")
+            roles = ("viewer", "user", "operator", "admin")
+            keys = {role: found[role] for role in roles}
+            yield Stage(base, keys, {name: id for name, id in found.items() if name not in roles})
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            pass  # not listening yet
+        if process.poll() is not None or time.monotonic() > end:
+            raise AssertionError(f"the server did not come up:\n{log.read_text()[-2_000:]}")
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, one per process of tests."""
+    command = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    _need(
+        command is not None, "chromium is not here; on Debian: sudo apt-get install -y --no-install-recommends chromium"
+    )
+    assert command is not None
+    with open_browser(command) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A store with jobs in every state, a worker, and the API with the dashboard in front of it. Tests share it: whoever
+    changes something uses jobs of its own, or `fresh_stage`."""
+    _need((STATIC / "index.html").is_file(), "the dashboard is not built; build it by: make dashboard")
+    with served(tmp_path_factory.mktemp("stage"), "--worker") as found:
+        yield found
+
+
+@pytest.fixture
+def fresh_stage(tmp_path: Path) -> Iterator[Stage]:
+    """The same for one test alone."""
+    _need((STATIC / "index.html").is_file(), "the dashboard is not built; build it by: make dashboard")
+    with served(tmp_path, "--worker") as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Any, stage: Stage) -> Iterator[Callable[..., Any]]:
+    """Opens pages of the shared stage: `page("/queues", theme="dark", width=390, role="viewer")`. At the end no page may
+    have written an error to the console or broken the policy."""
+    with Browsing(browser, stage.url, stage.keys) as browsing:
+        yield browsing.open
