@@ -46,7 +46,13 @@ def served(folder: Path, *words: str, **settings: str) -> Iterator[Stage]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "WINDLASS_STAGE_URL": store, "WINDLASS_MAINTENANCE": "off", **settings}
+    environment = {
+        **os.environ,
+        "WINDLASS_STAGE_URL": store,
+        "WINDLASS_MAINTENANCE": "off",
+        "WINDLASS_GRACE": "1s",
+        **settings,
+    }
     command = [
         sys.executable,
         "-m",

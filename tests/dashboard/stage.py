@@ -105,14 +105,14 @@ async def _fill(shop: Windlass, found: dict[str, str]) -> None:
     mails = [send_email.options(user="ann" if n % 3 else "bob").job(to=f"customer{n}@example.com") for n in range(60)]
     await shop.enqueue_many(mails)
     await shop.enqueue_many([resize.job(path=f"/images/{n}.png") for n in range(12)])
-    declined = await charge_card.options(user="ann", tags=["vip"]).enqueue(order=7731, amount=49.9)
+    declined = await shop.submit(charge_card.options(user="ann", tags=["vip"]).job(order=7731, amount=49.9))
     found["planted"] = declined.id
     for number in range(4):
-        await charge_card.enqueue(order=number, amount=10.0 + number)
+        await shop.submit(charge_card.job(order=number, amount=10.0 + number))
     for number in range(6):
-        await refund.enqueue(order=number)
-    found["retrying"] = (await import_feed.enqueue(url="https://feeds.example.com/a.xml")).id
-    found["approve"] = (await approve.enqueue(order=3)).id
+        await shop.submit(refund.job(order=number))
+    found["retrying"] = (await shop.submit(import_feed.job(url="https://feeds.example.com/a.xml"))).id
+    found["approve"] = (await shop.submit(approve.job(order=3))).id
     await shop.drain()
     await until_quiet(shop)
     await _leave(shop, found)
@@ -133,12 +133,12 @@ async def until_quiet(shop: Windlass) -> None:
 async def _leave(shop: Windlass, found: dict[str, str]) -> None:
     """What is not to run: paused, delayed, blocked, cancelled, unserved."""
     await shop.queues.pause("night")
-    refs = [await nightly.options(delay=None).enqueue(day=f"day {n}") for n in range(15)]
+    refs = [await shop.submit(nightly.job(day=f"day {n}")) for n in range(15)]
     found["waiting"] = refs[0].id
     found["cancelled"] = refs[1].id
     await shop.jobs.cancel(refs[1].id, reason="not needed any more", actor="user:admin")
     for number in range(5):
-        await send_email.options(delay=timedelta(hours=number + 2)).enqueue(to=f"later{number}@example.com")
+        await shop.submit(send_email.options(delay=timedelta(hours=number + 2)).job(to=f"later{number}@example.com"))
     flow = await shop.run(
         chain(
             nightly.job(day="first"),
@@ -149,7 +149,7 @@ async def _leave(shop: Windlass, found: dict[str, str]) -> None:
     found["workflow"] = flow.id
     many = await shop.run(batch([nightly.job(day=f"part {n}") for n in range(6)], then=nightly.job(day="sum")))
     found["batch"] = many.id
-    found["report"] = (await build_report.enqueue(month="2030-01")).id
+    found["report"] = (await shop.submit(build_report.job(month="2030-01"))).id
     await shop.schedules.put("night/clean", nightly.job(), cron="0 3 * * *", timezone="Europe/Berlin")
     await shop.schedules.put("images/often", resize.job(path="/tmp/x.png"), every="15m", paused=True)
     await shop.publish_kinds()

@@ -17,6 +17,8 @@ export const status = computed<Status>(() => {
   if (paused.value) return "paused";
   return reachable.value ? heard.value : "reconnecting";
 });
+/** Whether what is on screen may be old, because nothing reaches the server. */
+export const cut = computed(() => !paused.value && !reachable.value);
 /** When something was last heard or read. */
 export const updated = signal(Date.now());
 

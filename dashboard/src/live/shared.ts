@@ -20,10 +20,10 @@ function setStatus(found: Status): void {
 
 function open(api: string): void {
   if (source) return;
-  const mine = new EventSource(`${api}/events?topics=jobs,counts`);
+  const mine = new EventSource(`${api}/events?topics=jobs,counts,settings`);
   source = mine;
   mine.onopen = () => setStatus("live");
-  for (const name of ["jobs", "counts"] as const) {
+  for (const name of ["jobs", "counts", "settings"] as const) {
     mine.addEventListener(name, ({ data }) =>
       all({ event: { event: name, data: JSON.parse(data as string) } as LiveEvent }),
     );

@@ -4,6 +4,8 @@ import { config } from "../config";
 export type LiveEvent =
   | { event: "jobs"; data: { changes: Change[] } }
   | { event: "counts"; data: { queues: Record<string, Record<string, number>> } }
+  /** A queue, schedule or limit was changed. */
+  | { event: "settings"; data: { changes: Change[] } }
   /** Something was missed: everything on screen has to be read again. */
   | { event: "reset" }
   /** Nobody tells us; what is on screen is read again now and then. */
@@ -23,9 +25,13 @@ export interface Sink {
   status: (status: Status) => void;
 }
 
-const TOPICS = "jobs,counts";
+const TOPICS = "jobs,counts,settings";
+const EVENTS = ["jobs", "counts", "settings", "reset"] as const;
 const POLL = 3000;
 const TICK = 4000;
+/** A stream that breaks so often, each time within so many milliseconds, is none: something between us does not let it through. */
+const MOST_BREAKS = 4;
+const LEAST = 10_000;
 
 /** Opens the best source there is; the answer closes it. */
 export function openSource(sink: Sink): () => void {
@@ -39,32 +45,38 @@ export function openSource(sink: Sink): () => void {
 }
 
 export function stream(sink: Sink, refused: () => void): () => void {
-  let opened = false;
+  let opens = 0;
+  let breaks = 0;
+  let since = 0;
   sink.status("connecting");
   const source = new EventSource(`${config.api}/events?topics=${TOPICS}`);
   source.onopen = () => {
     sink.status("live");
-    if (opened) sink.event({ event: "reset" });
-    opened = true;
+    since = Date.now();
+    if (opens) sink.event({ event: "reset" });
+    opens += 1;
   };
-  for (const name of ["jobs", "counts", "reset"] as const) {
+  for (const name of EVENTS) {
     source.addEventListener(name, (message) => sink.event(readEvent(name, message.data as string)));
   }
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) refused();
-    else sink.status("reconnecting");
+    breaks = Date.now() - since < LEAST ? breaks + 1 : 1;
+    sink.status("reconnecting");
+    if (source.readyState !== EventSource.CLOSED && breaks < MOST_BREAKS) return;
+    source.close();
+    refused();
   };
   return () => source.close();
 }
 
-function readEvent(name: "jobs" | "counts" | "reset", text: string): LiveEvent {
+function readEvent(name: (typeof EVENTS)[number], text: string): LiveEvent {
   if (name === "reset") return { event: "reset" };
   return { event: name, data: JSON.parse(text) } as LiveEvent;
 }
 
 interface Polled {
   cursor: string;
-  events: { event: "jobs" | "counts"; data: never }[];
+  events: { event: "jobs" | "counts" | "settings"; data: never }[];
   reset: boolean;
 }
 

@@ -81,7 +81,9 @@ function Verdict(): JSX.Element {
             const mend = data.recommendations.find((each) => each.code === issue.code);
             return (
               <li key={issue.code + (issue.queue ?? "")} class="row wrap apart">
-                <span class="break">{issue.text}</span>
+                <span class="break">
+                  {issue.queue && <a class="under" href={href("/queues", issue.queue)}>{issue.queue}</a>} {issue.text}
+                </span>
                 {mend && <Command text={mend.command} />}
               </li>
             );

@@ -4,7 +4,7 @@ import { useLocation } from "preact-iso";
 import { get } from "../api/client";
 import type { Listing, QueueView } from "../api/types";
 import { config, href } from "../config";
-import { paused, status, togglePause } from "../live/live";
+import { cut, paused, status, togglePause } from "../live/live";
 import { PAGES, type Page } from "../pages/registry";
 import { useLoad } from "../state/load";
 import { locked, nextTheme, theme } from "../state/prefs";
@@ -155,7 +155,7 @@ export function TopLine({ openMenu }: { openMenu: () => void }): JSX.Element {
         <IconButton icon={THEMES[theme.value] ?? "half"} label={`Theme: ${theme.value}`} onClick={nextTheme} />
         <IconButton icon="keys" label="Keyboard shortcuts" onClick={() => (helpOpen.value = true)} />
       </header>
-      {found === "reconnecting" && (
+      {cut.value && (
         <div class="banner" role="status">
           <Icon name="errors" /> The server does not answer. What you see is as it was; it is tried again by itself.
         </div>

@@ -32,8 +32,8 @@ export function Keyboard(): JSX.Element | null {
       if (isTyping(event) || document.querySelector("dialog[open]")) return;
       const page = going ? PAGES.find((each) => each.key === event.key) : undefined;
       going = event.key === "g" && !going;
-      if (page) return route(href(page.path));
-      if (event.key === "?") helpOpen.value = true;
+      if (page) route(href(page.path));
+      else if (event.key === "?") helpOpen.value = true;
       else if (event.key === "p") togglePause();
       else if (event.key === "t") nextTheme();
       else if (event.key === "/") {

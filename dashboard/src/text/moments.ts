@@ -40,6 +40,15 @@ export function clock(at: number, zone: string): string {
   return absolute(at, zone).slice(11, 19);
 }
 
+/** A label under an axis: the time, or the day where it has changed since the label before. */
+export function tickText(at: number, zone: string, before: number | null): string {
+  const text = absolute(at, zone);
+  const midnight = text.slice(11, 16) === "00:00";
+  if (midnight && (before === null || absolute(before, zone).slice(0, 10) !== text.slice(0, 10)))
+    return text.slice(5, 10);
+  return text.slice(11, 16);
+}
+
 export function isZone(name: string): boolean {
   try {
     new Intl.DateTimeFormat("en", { timeZone: name });

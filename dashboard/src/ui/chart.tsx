@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 import { theme, zone } from "../state/prefs";
-import { absolute } from "../text/moments";
+import { absolute, tickText as moment } from "../text/moments";
 
 export interface Line {
   label: string;
@@ -85,31 +85,33 @@ function lastOf(line: Line, format: ChartProps["format"]): string {
 function Numbers(props: ChartProps): JSX.Element {
   const step = Math.max(1, Math.ceil(props.times.length / 60));
   return (
-    <table class="hidden-visually">
-      <caption>{props.title}</caption>
-      <thead>
-        <tr>
-          <th scope="col">time</th>
-          {props.lines.map((line) => (
-            <th key={line.label} scope="col">
-              {line.label}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {props.times.map((time, at) =>
-          at % step ? null : (
-            <tr key={time}>
-              <th scope="row">{absolute(time * 1000, zone.value)}</th>
-              {props.lines.map((line) => (
-                <td key={line.label}>{line.values[at] === null ? "none" : props.format(line.values[at] ?? 0)}</td>
-              ))}
-            </tr>
-          ),
-        )}
-      </tbody>
-    </table>
+    <div class="hidden-visually">
+      <table>
+        <caption>{props.title}</caption>
+        <thead>
+          <tr>
+            <th scope="col">time</th>
+            {props.lines.map((line) => (
+              <th key={line.label} scope="col">
+                {line.label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {props.times.map((time, at) =>
+            at % step ? null : (
+              <tr key={time}>
+                <th scope="row">{absolute(time * 1000, zone.value)}</th>
+                {props.lines.map((line) => (
+                  <td key={line.label}>{line.values[at] === null ? "none" : props.format(line.values[at] ?? 0)}</td>
+                ))}
+              </tr>
+            ),
+          )}
+        </tbody>
+      </table>
+    </div>
   );
 }
 
@@ -136,7 +138,14 @@ function describe(props: ChartProps, host: HTMLElement, height: number, place: s
     ...(timezone && { tzDate: (seconds: number) => loaded!.tzDate(new Date(seconds * 1000), timezone) }),
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.08, 1e-3)] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 26, gap: 4 },
+      {
+        ...axis,
+        grid: { show: false },
+        size: 24,
+        gap: 4,
+        values: (_plot, ticks) =>
+          ticks.map((tick, at) => moment(tick * 1000, place, at === 0 ? null : (ticks[at - 1] ?? 0) * 1000)),
+      },
       { ...axis, grid, size: 54, gap: 4, values: (_plot, ticks) => ticks.map((tick) => props.format(tick)) },
     ],
     hooks: { setCursor: [tooltip(props, host, place)] },
@@ -146,7 +155,7 @@ function describe(props: ChartProps, host: HTMLElement, height: number, place: s
         label: line.label,
         stroke: () => colorOf(host, line.color),
         width: 1.6,
-        points: { show: false },
+        points: { show: line.values.filter((value) => value !== null).length < 40 && !line.bars, size: 4 },
         spanGaps: false,
         ...(line.dashed && { dash: [5, 4] }),
         ...(line.bars && {
