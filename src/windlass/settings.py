@@ -22,7 +22,8 @@ DEFAULT_URL = "sqlite:///windlass.db"
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting of an app. Durations are seconds; sizes are bytes; None for `keep_*` keeps for ever. `keep_*_count`: at
-    most so many of each queue, whatever their age."""
+    most so many of each queue, whatever their age. `archive_failed`: when dead letters leave automatic retry. `app_version`: the
+    version of your own code, for errors that are new since it. `currency`: what prices and costs are in."""
 
     url: str = DEFAULT_URL
     namespace: str = "windlass"
@@ -39,10 +40,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_cancelled: float | None = 7 * 86_400.0
     keep_completed_count: int | None = None
     keep_failed_count: int | None = None
+    keep_logs: float | None = 7 * 86_400.0
+    keep_results: float | None = None
+    keep_metrics: float | None = 7 * 86_400.0
+    keep_audit: float | None = 90 * 86_400.0
+    archive_failed: float | None = 30 * 86_400.0
+    app_version: str | None = None
+    currency: str = "USD"
     maintenance: bool = True
     encryption_keys: Keys | None = None
     webhook_networks: tuple[str, ...] = ()
     """Networks inside (`10.1.0.0/16`) to which webhooks may be sent."""
+    smtp_url: str = ""
+    """How alerts are mailed: `smtp://user:password@host:587`, or `smtps://`."""
+    smtp_from: str = ""
 
     @property
     def retention(self) -> Retention:
@@ -53,6 +64,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             cancelled=_optional_micros(self.keep_cancelled),
             keep_completed=self.keep_completed_count,
             keep_failed=self.keep_failed_count,
+            logs=_optional_micros(self.keep_logs),
+            results=_optional_micros(self.keep_results),
+            archive=_optional_micros(self.archive_failed),
+            metrics=_optional_micros(self.keep_metrics),
+            audit=_optional_micros(self.keep_audit),
         )
 
 
@@ -72,9 +88,18 @@ class SettingFlags(TypedDict, total=False):
     keep_cancelled: Duration | Literal["forever"] | None
     keep_completed_count: int | None
     keep_failed_count: int | None
+    keep_logs: Duration | Literal["forever"] | None
+    keep_results: Duration | Literal["forever"] | None
+    keep_metrics: Duration | Literal["forever"] | None
+    keep_audit: Duration | Literal["forever"] | None
+    archive_failed: Duration | Literal["forever"] | None
+    app_version: str | None
+    currency: str | None
     maintenance: bool | None
     encryption_keys: Keys | str | None
     webhook_networks: Sequence[str] | str | None
+    smtp_url: str | None
+    smtp_from: str | None
 
 
 def load_settings(
@@ -247,8 +272,20 @@ def _read_switch(value: Any, name: str) -> bool:
     return found
 
 
+def _read_currency(value: Any, name: str) -> str:
+    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isalpha():
+        return value.upper()
+    raise _bad(name, value, "a currency of three letters", "use 'USD'")
+
+
 def _read_keys(value: Any, name: str) -> Keys:
     return value if isinstance(value, Keys) else Keys(value)
+
+
+def _read_text(value: Any, name: str) -> str:
+    if isinstance(value, str) and value.isprintable():
+        return value.strip()
+    raise _bad(name, type(value), "text on one line", "correct it")
 
 
 def _read_networks(value: Any, name: str) -> tuple[str, ...]:
@@ -284,7 +321,16 @@ _READERS: Mapping[str, Any] = {
     "keep_cancelled": _read_keep,
     "keep_completed_count": _read_count(0),
     "keep_failed_count": _read_count(0),
+    "keep_logs": _read_keep,
+    "keep_results": _read_keep,
+    "keep_metrics": _read_keep,
+    "keep_audit": _read_keep,
+    "archive_failed": _read_keep,
+    "app_version": check_name,
+    "currency": _read_currency,
     "maintenance": _read_switch,
     "encryption_keys": _read_keys,
     "webhook_networks": _read_networks,
+    "smtp_url": _read_text,
+    "smtp_from": _read_text,
 }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from windlass.observe.frames import DAY, fold
+from windlass.observe.trend import keep_moment
 from windlass.schedules.timetable import Deployed, reconcile
 from windlass.schedules.timing import make_rule
 from windlass.store.protocol import Store
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 OWNER = "windlass"
 QUEUE = "windlass"
 PRUNE = "windlass.prune"
+HEALTH = "windlass.health"
 _STEP = 500
 _LONGEST_FOLD = 7 * DAY
 """How far back hours are added up where minutes are kept for ever."""
@@ -35,7 +37,14 @@ def install(app: "Windlass") -> None:
             await fold(await app.store(), app.settings.retention.metrics or _LONGEST_FOLD)
         return await prune_all(await app.store(), _share(app.settings.retention, what))
 
+    async def health() -> str:
+        """Keep how the queues stand; the status."""
+        found = await app.health()
+        await keep_moment(await app.store(), found)
+        return found.status
+
     app.job(kind=PRUNE, queue=QUEUE, max_attempts=1, timeout="1h")(prune)
+    app.job(kind=HEALTH, queue=QUEUE, max_attempts=1, timeout="2m")(health)
 
 
 async def deploy(app: "Windlass", store: Store) -> Deployed:
@@ -53,12 +62,15 @@ async def prune_all(store: Store, retention: Retention) -> int:
 
 def _rules(app: "Windlass") -> dict[str, Rule]:
     """Old jobs and audit entries go at two in the morning, old metrics every hour (UTC both); every minute webhooks are
-    told of jobs that ended without a worker."""
-    prune, sweep = app.handlers[PRUNE], app.webhooks.handlers.sweep
+    told of jobs that ended without a worker, and alerts look at their rules; every five minutes the health is kept."""
+    prune, health = app.handlers[PRUNE], app.handlers[HEALTH]
+    sweep, watch = app.webhooks.handlers.sweep, app.alerts.handlers.watch
     return {
         "windlass.prune-jobs": make_rule(prune.job("jobs"), {"cron": "0 2 * * *"}),
         "windlass.prune-metrics": make_rule(prune.job("metrics"), {"cron": "@hourly"}),
         "windlass.sweep-ends": make_rule(sweep.job(), {"every": "1m"}),
+        "windlass.watch": make_rule(watch.job(), {"every": "1m"}),
+        "windlass.health": make_rule(health.job(), {"every": "5m"}),
     }
 
 
