@@ -12,7 +12,7 @@ from windlass.values.clock import SECOND, Micros
 from windlass.values.job import Claim, ErrorInfo, Job, NewJob, Runtime, Trail
 from windlass.values.lease import Beat, Claimed, ClaimRequest, Held, Pulse, WorkerInfo
 from windlass.values.outcome import Finish, Verdict, completed
-from windlass.values.query import Action, Command, Commanded, ErrorGroup, Retention, Where
+from windlass.values.query import Action, Command, Commanded, ErrorGroup, Happening, Retention, Where
 from windlass.values.states import Event, State
 
 T0: Micros = 1_800_000_000 * SECOND
@@ -261,6 +261,50 @@ async def all_ids(store: Store, where: Where, page: int = 50) -> list[str]:
         if found.next is None:
             return ids
         cursor = found.next
+
+
+class Listener:
+    """Who follows the journal from a cursor on, as live views do."""
+
+    def __init__(self, store: Store, cursor: str | None = None) -> None:
+        self.store, self.cursor = store, cursor
+
+    async def page(self, limit: int = 500) -> list[Happening]:
+        """One answer, which must go on from the one before."""
+        feed = await self.store.feed(self.cursor, limit)
+        assert not feed.reset, "the thread is lost"
+        assert len(feed.entries) <= limit
+        self.cursor = feed.cursor
+        return feed.entries
+
+    async def news(self, limit: int = 500) -> list[Happening]:
+        """All there is to tell."""
+        entries: list[Happening] = []
+        while page := await self.page(limit):
+            entries += page
+        return entries
+
+    async def told(self) -> dict[str, list[str]]:
+        """The ids by event, sorted, however many entries tell them; for calls of which no event has more than a hundred."""
+        found: dict[str, list[str]] = {}
+        for entry in await self.news():
+            assert entry.n == len(entry.ids)
+            found.setdefault(entry.event, []).extend(entry.ids)
+        return {event: sorted(ids) for event, ids in found.items()}
+
+
+async def listen(store: Store, clock: Clock) -> Listener:
+    """A listener to a journal that has been awake for a while: who just woke it is told to begin anew."""
+    listener = Listener(store)
+    feed = await store.feed(None)
+    assert (feed.entries, feed.reset) == ([], True)
+    for _ in range(2):
+        await clock.forward(3 * SECOND)
+        feed = await store.feed(feed.cursor)
+        assert feed.entries == []
+    listener.cursor = feed.cursor
+    assert await listener.news() == []
+    return listener
 
 
 class Place:
