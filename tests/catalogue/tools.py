@@ -1,5 +1,6 @@
 """Tools that tests of the catalogue need: absent ones skip with the reason, and fail where CI=1; a clamd of the test's own."""
 
+import asyncio
 import contextlib
 import hashlib
 import importlib.util
@@ -8,10 +9,17 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.store.places import chosen_engines, place_for
+from tests.worker.kit import ended, working
+from windlass import Handler, Job, Windlass, catalogue
+from windlass.catalogue.settings import CatalogueSettings, FetchSettings, StorageSettings
+from windlass.catalogue.storage import Storage, prefix_of
 
 # Assembled at run time: in one piece, scanners on developers' machines would put this file into quarantine.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!$H+H*"
@@ -30,7 +38,7 @@ def need(*names: str) -> None:
     reason = f"{', '.join(missing)} not installed ({'; '.join(mend)})"
     if os.environ.get("CI", "") not in ("", "0", "false"):
         pytest.fail(f"CI=1 needs every tool: {reason}", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 
 def _is_here(name: str) -> bool:
@@ -75,3 +83,75 @@ def _await_socket(process: "subprocess.Popen[bytes]", place: Path) -> None:
         assert process.poll() is None, f"clamd ended with {process.returncode}"
         assert time.monotonic() < end, "clamd did not open its socket"
         time.sleep(0.005)
+
+
+ENGINES = [name for name in chosen_engines() if name in ("sqlite-file", "redis")]
+
+
+class Studio:
+    """An app with kinds of the catalogue, a folder as its storage, and a worker that runs."""
+
+    def __init__(self, app: Windlass, handlers: Mapping[str, Handler[..., Any]], storage: Storage) -> None:
+        self.app = app
+        self.handlers = handlers
+        self.storage = storage
+
+    async def done(self, kind: str, timeout: float = 60.0, **fields: Any) -> Any:
+        """Run a job to its end; its result."""
+        job = await self.ended(kind, timeout, **fields)
+        assert job.state == "completed", f"{job.state}: {job.error or job.reason}"
+        return job.result
+
+    async def refused(self, kind: str, timeout: float = 60.0, **fields: Any) -> str:
+        """Run a job that is to fail for good at its first attempt; what its error says."""
+        job = await self.ended(kind, timeout, **fields)
+        assert job.state == "failed", f"{job.state}: {job.result}"
+        assert job.error is not None
+        assert job.error.category == "permanent", job.error
+        assert job.attempt == 1
+        return f"{job.error.type}: {job.error.message}"
+
+    async def ended(self, kind: str, timeout: float = 60.0, **fields: Any) -> Job:
+        ref = await self.handlers[kind].enqueue(**fields)
+        return await ended(self.app, ref.id, timeout)
+
+    async def put(self, name: str, content: bytes | Path, user: str = "ada") -> str:
+        """A file in the storage that belongs to a user; its key."""
+        return (await self.storage.put(f"{prefix_of('default', user)}{name}", content)).key
+
+    async def read(self, key: str) -> bytes:
+        return await self.storage.read(key, 1 << 30)
+
+
+@contextlib.asynccontextmanager
+async def studio(engine: str, folder: Path, *families: str, **settings: Any) -> AsyncIterator[Studio]:
+    """Kinds of these families with a worker on an engine. `settings`: families of settings, over the environment's."""
+    storage_settings = StorageSettings(url=f"file://{folder / 'storage'}")
+    given = CatalogueSettings(**({"storage": storage_settings, "fetch": FetchSettings()} | settings))
+    with place_for(engine) as place:
+        app = Windlass(place.url, namespace=place.namespace)
+        handlers = catalogue.install(app, families=families, settings=given, unready="raise")
+        async with app, working(app):
+            yield Studio(app, handlers, Storage.open(given.storage))
+
+
+@contextlib.asynccontextmanager
+async def web(answers: Mapping[str, bytes]) -> AsyncIterator[str]:
+    """A web server on this machine with these paths; gives its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        body = answers.get(path)
+        status = "200 OK" if body is not None else "404 Not Found"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body or b'')}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(body or b"")
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await server.wait_closed()
