@@ -73,6 +73,20 @@ async def follow(
     return task
 
 
+async def awake(door: Door) -> str:
+    """A cursor of now, once the journal has been awake for so long that it has nothing to confess."""
+    client = await door.as_("admin")
+    found: list[str] = []
+
+    async def settled() -> bool:
+        answer = (await client.get(f"{API}/events/poll", params={"after": found[-1]} if found else None)).json()
+        found.append(answer["cursor"])
+        return len(found) > 1 and not answer["reset"]
+
+    await until(settled, "the journal's being awake")
+    return found[-1]
+
+
 async def end(task: Any) -> None:
     task.cancel()
     await asyncio.wait([task])
@@ -81,13 +95,14 @@ async def end(task: Any) -> None:
 async def test_a_job_is_followed_live(place: Place) -> None:
     async with opened(place) as door:
         client, stream = await door.as_("admin"), Stream()
+        await awake(door)
         task = await follow(door, "admin", stream)
         await until(lambda: any(event == "counts" for event, _ in stream.messages), "the counts at the beginning")
         id = (await client.post(f"{API}/jobs", json={"kind": "add", "args": {"a": 1}})).json()["id"]
         await until(lambda: "waiting" in stream.states_of(id), "the news that it waits")
         await door.app.drain()
         await until(lambda: "completed" in stream.states_of(id), "the news that it is done")
-        await client.post(f"{API}/queues/mail/pause")
+        await client.put(f"{API}/queues/mail/pause")
         await until(
             lambda: any(
                 event == "settings" and data["changes"][0]["ids"] == ["mail"] for event, data in stream.messages
@@ -100,6 +115,7 @@ async def test_a_job_is_followed_live(place: Place) -> None:
 async def test_what_was_missed_comes_on_return(place: Place) -> None:
     async with opened(place) as door:
         client, stream = await door.as_("admin"), Stream()
+        await awake(door)
         task = await follow(door, "admin", stream)
         first = (await client.post(f"{API}/jobs", json={"kind": "add", "args": {"a": 1}})).json()["id"]
         await until(lambda: bool(stream.states_of(first)) and bool(stream.ids), "the first news")
@@ -118,28 +134,21 @@ async def test_what_was_missed_comes_on_return(place: Place) -> None:
 async def test_polling_tells_the_same(place: Place) -> None:
     async with opened(place) as door:
         client = await door.as_("admin")
-        cursor = (await client.get(f"{API}/events/poll")).json()["cursor"]
-
-        async def settled() -> bool:
-            nonlocal cursor
-            answer = (await client.get(f"{API}/events/poll?after={cursor}")).json()
-            cursor = answer["cursor"]
-            return not answer["reset"]
-
-        await until(settled, "the journal's being awake")
+        cursor = await awake(door)
         id = (await client.post(f"{API}/jobs", json={"kind": "add", "args": {"a": 1}})).json()["id"]
-        page = (await client.get(f"{API}/events/poll?after={cursor}&topics=jobs")).json()
+        page = (await client.get(f"{API}/events/poll", params={"after": cursor, "topics": "jobs"})).json()
         assert page["events"] == [
             {"event": "jobs", "data": {"changes": [{"event": "waiting", "ids": [id], "count": 1}]}}
         ]
-        assert (await client.get(f"{API}/events/poll?after={page['cursor']}")).json()["events"] == []
+        assert (await client.get(f"{API}/events/poll", params={"after": page["cursor"]})).json()["events"] == []
         problem(await client.get(f"{API}/events/poll?topics=weather"), 422, "invalid-parameter")
 
 
 async def test_callers_hear_of_their_own_jobs_only(place: Place) -> None:
     async with opened(place) as door:
         ann, bob, admin = await door.as_("user", "ann"), await door.as_("user", "bob"), Stream()
-        hers, tasks = Stream(), []
+        hers = Stream()
+        await awake(door)
         tasks = [await follow(door, "user", hers, user="ann"), await follow(door, "admin", admin)]
         own = (await ann.post(f"{API}/jobs", json={"kind": "add", "args": {"a": 1}})).json()["id"]
         other = (await bob.post(f"{API}/jobs", json={"kind": "add", "args": {"a": 1}})).json()["id"]

@@ -108,6 +108,8 @@ class Newsroom:
                     continue
                 for news in await self._told(wanted, tick):
                     yield news.frame()
+        except StoreError as error:  # the client comes again, and goes on where it was
+            log.warning("a stream of live news ends: %s", type(error).__name__)
         finally:
             self._listeners.discard(listener)
             if not self._listeners and self._reading is not None:
