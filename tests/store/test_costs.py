@@ -24,7 +24,7 @@ Sums = Counter[tuple[str, str, str, int]]
 
 async def told(store: Store, *names: str, **fields: Any) -> Sums:
     """The tallies of these names, over all minutes."""
-    query = MetricQuery(since=T0 - HOUR, until=T0 + 100 * HOUR, names=names, **fields)
+    query = MetricQuery(since=0, until=T0 + 100 * HOUR, names=names, **fields)
     return summed(await store.metrics(query))
 
 

@@ -10,6 +10,7 @@ import apsw
 
 from windlass.errors import InvalidOption, StoreError
 from windlass.store.sqlite.faults import translate
+from windlass.store.sqlite.journal import conclude
 from windlass.store.sqlite.transaction import Row, Tx, Uneven, View
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Block:
         tx = self.writer.new_tx()
         try:
             outcome = work(tx)
-            tx.settle_sums()
+            conclude(tx)
         except BaseException as error:
             if db.in_transaction:
                 db.execute("rollback to windlass; release windlass")

@@ -12,8 +12,10 @@ import apsw
 from windlass.errors import BatchTooLarge, InvalidOption, StoreReadOnly, StoreUnavailable, WorkersAlive
 from windlass.store.protocol import MOST_ENQUEUED, Store
 from windlass.store.sqlite import (
+    auditing,
     block,
     finishing,
+    journal,
     keys,
     leasing,
     lines,
@@ -23,6 +25,8 @@ from windlass.store.sqlite import (
     operating,
     produce,
     reading,
+    retaining,
+    selecting,
     standing,
     upkeep,
 )
@@ -32,6 +36,7 @@ from windlass.store.sqlite.database import Database, database
 from windlass.store.sqlite.faults import translate
 from windlass.store.sqlite.keys import limit_infos
 from windlass.store.sqlite.reader import Reader
+from windlass.store.sqlite.selecting import Round
 from windlass.store.sqlite.statements import checks, statements
 from windlass.store.sqlite.transaction import Tx, Uneven, View
 from windlass.store.sqlite.watch import Watch
@@ -60,6 +65,8 @@ from windlass.values.query import (
     Command,
     Commanded,
     Count,
+    ErrorGroup,
+    Feed,
     Page,
     Record,
     Retention,
@@ -91,8 +98,8 @@ class SqliteStore:
         self._open_writer: Writer | None = None
         self._open_reader: Reader | None = None
         self._open_watch: Watch | None = None
-        self._left_off: tuple[Command, Where, str] | None = None
-        """The last command that had more to do, and the last job it looked for: called again, it goes on from there."""
+        self._left_off: tuple[Command, Where, Round] | None = None
+        """The last command that had more to do: called again, it goes on from there."""
 
     # lifecycle
 
@@ -278,13 +285,14 @@ class SqliteStore:
 
     async def command(self, command: Command, where: Where, limit: int, actor: str) -> Commanded:
         """The candidates are looked for before the transaction, which must stay short, and looked at again inside it."""
-        after = self._left_off[2] if self._left_off is not None and self._left_off[:2] == (command, where) else None
+        goes_on = self._left_off is not None and self._left_off[:2] == (command, where)
+        go_on = self._left_off[2] if self._left_off is not None and goes_on else Round()
         choose = functools.partial(
-            operating.choose, command=command, where=where, limit=limit, tables=self._tables, after=after
+            operating.choose, command=command, where=where, limit=limit, tables=self._tables, go_on=go_on
         )
         chosen = await (self._look if where.ids else self._scan)(choose)
         commanded = await self._write(lambda tx: operating.Act(command, where, actor).run(tx, chosen))
-        self._left_off = (command, where, chosen.last) if chosen.more and chosen.last is not None else None
+        self._left_off = None if chosen.go_on is None else (command, where, chosen.go_on)
         return commanded
 
     async def put_queue(self, name: str, change: QueueChange, actor: str) -> QueueInfo:
@@ -301,6 +309,10 @@ class SqliteStore:
             for at in range(0, len(concerned), RELINED):
                 part = concerned[at : at + RELINED]
                 await self._write(functools.partial(lines.reline, jobs=part))
+
+    async def note_acts(self, acts: Sequence[AuditEntry]) -> None:
+        if acts:
+            await self._write(lambda tx: auditing.note_acts(tx, acts))
 
     async def take(self, takes: Sequence[Take]) -> list[Taken]:
         return await self._write(lambda tx: keys.take(tx, takes)) if takes else []
@@ -320,7 +332,7 @@ class SqliteStore:
         return await self._look(lambda view: reading.job(view, id))
 
     async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
-        return await self._scan(lambda view: reading.jobs(view, where, cursor, limit, self._tables))
+        return await self._scan(lambda view: selecting.jobs(view, where, cursor, limit, self._tables))
 
     async def outcomes(self, ids: Sequence[str]) -> dict[str, Job]:
         return await self._look(lambda view: reading.outcomes(view, ids))
@@ -338,7 +350,17 @@ class SqliteStore:
         return await self._scan(lambda view: reading.log(view, id, limit))
 
     async def audit(self, query: AuditQuery) -> list[AuditEntry]:
-        return await self._scan(lambda view: reading.audit(view, query.target, query.limit))
+        return await self._scan(lambda view: auditing.audit(view, query, self._tables))
+
+    async def count(self, wheres: Sequence[Where], cap: int) -> list[int]:
+        return await self._scan(lambda view: selecting.count(view, wheres, cap, self._tables)) if wheres else []
+
+    async def error_groups(self, limit: int = 1000) -> list[ErrorGroup]:
+        return await self._scan(lambda view: reading.error_groups(view, limit))
+
+    async def feed(self, cursor: str | None, limit: int = 500) -> Feed:
+        lapsed = await self._look(journal.is_asleep) and await self._write(journal.awaken)
+        return await self._look(lambda view: journal.feed(view, cursor, limit, lapsed))
 
     async def metrics(self, query: MetricQuery) -> list[Point]:
         return await self._scan(lambda view: reading.metrics(view, query))
@@ -352,7 +374,7 @@ class SqliteStore:
         return await self._look(lambda view: operating.records(view, space, keys))
 
     async def prune(self, retention: Retention, limit: int) -> int:
-        return await self._write(lambda tx: upkeep.prune(tx, retention, limit))
+        return await self._write(lambda tx: retaining.prune(tx, retention, limit))
 
     async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:
         return await self._scan(lambda view: moving.dump(view, cursor, limit))

@@ -29,7 +29,7 @@ def finish(tx: Tx, finishes: Sequence[Finish]) -> list[Verdict]:
         raise Uneven
     if not plain:
         return finish_carefully(tx, finishes)
-    flow, hangs = tx.rows("gates")[0]
+    flow, tx.awake, hangs = tx.rows("gates")[0]
     tx.flow = bool(flow)
     _complete(tx, plain)
     if len(plain) == len(finishes):
@@ -65,6 +65,8 @@ def _complete(tx: Tx, plain: Sequence[Finish]) -> None:
         raise Uneven
     for queue in {end.queue for end in plain}:
         tx.moved(queue, State.ACTIVE, State.COMPLETED, sum(end.queue == queue for end in plain))
+    if tx.is_heard():
+        tx.tell(State.COMPLETED, [end.id for end in plain])
 
 
 def _ended(tx: Tx, plain: Sequence[Finish], hangs: bool) -> list[Ended]:
@@ -85,6 +87,9 @@ def _after(tx: Tx, accepted: Sequence[Finish], ended: list[Ended]) -> None:
         leave(tx, ended, INLINE_EDGES)
     if not accepted:
         return
+    spent = [(end.id, end.spent) for end in accepted if end.spent]
+    if spent:
+        tx.many("add_cost", spent)
     tx.topics.add("done")
     minute = tx.now - tx.now % MINUTE
     tx.many("add_tally", ((minute, *key, n) for key, n in tally(accepted).items()))
@@ -101,6 +106,7 @@ class _Attempt:
         "n",
         "priority",
         "queue",
+        "revivals",
         "run_at",
         "settled",
         "state",
@@ -120,6 +126,7 @@ class _Attempt:
             self.run_at,
             self.priority,
             self.line,
+            self.revivals,
         ) = row
 
 
@@ -155,6 +162,7 @@ class _OneByOne:
             target = self._suspend(job, end)
         job.state, job.settled = target, end.lease
         self.accepted.append(end)
+        self._tx.tell(target, (end.id,))
         if target in FINAL:
             self.ended.append(Ended(job.n, end.id, target.value))
         return Verdict.ACCEPTED
@@ -165,6 +173,8 @@ class _OneByOne:
     def _end(self, job: _Attempt, end: Finish, state: State, reason: str | None) -> None:
         if end.event is Event.ABORT and job.cancelling is not None and job.cancelling != "cancelled":
             reason = job.cancelling  # what the operator said is worth more than the worker's word for it
+        waits = end.ladder[job.revivals :] if state is State.FAILED else ()
+        retry_at = self._tx.now + waits[0] if waits else None
         self._tx.run(
             "end_one",
             (
@@ -176,6 +186,8 @@ class _OneByOne:
                 self._trail(job, end),
                 end.spends,
                 end.rescued,
+                retry_at,
+                _clean(end.fingerprint) or None,
             ),
         )
 

@@ -149,6 +149,8 @@ def change(tx: Tx, changes: Iterable[LimitChange], actor: str | None) -> list[st
     """Apply an operator's changes; the new keys of whole queues and kinds, whose jobs are to be put into lines."""
     fresh: list[str] = []
     tx.let_flow()
+    changes = list(changes)
+    tx.tell("limit", [each.key for each in changes])
     for each in changes:
         row = tx.one("limit_named", (each.key,))
         if actor is not None:

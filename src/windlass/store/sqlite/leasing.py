@@ -26,10 +26,10 @@ _TAGS = msgspec.json.Decoder(tuple[str, ...])
 
 def claim(tx: Tx, request: ClaimRequest) -> Claimed:
     until = tx.now + request.lease
-    last = tx.one("claimer", (request.worker,))
-    tx.flow = None if last is None else bool(last[3])
-    if last is not None and last[0] == request.session and last[1] == request.number:
-        rows = tx.rows("renew", (request.worker, last[2], until))
+    session, number, lease, flow, tx.awake = tx.rows("claimer", (request.worker,))[0]
+    tx.flow = bool(flow)
+    if session == request.session and number == request.number:
+        rows = tx.rows("renew", (request.worker, lease, until))
         return Claimed(_claims(tx, sorted(rows)), None if rows else next_due(tx, request))
     queues = _open_queues(tx, request)
     if queues and tx.flows() and _lines_matter(tx, queues):
@@ -131,6 +131,8 @@ def _after_claim(tx: Tx, request: ClaimRequest, rows: list[Row]) -> None:
             seldom.append((row[1], row[15]))
     for queue, n in moves.items():
         tx.moved(queue, State.WAITING, State.ACTIVE, n)
+    if tx.is_heard():
+        tx.tell(State.ACTIVE, [row[1] for row in rows])
     if seldom and tx.value("any_started"):
         free_started(tx, [id for id, text in seldom if _SELDOM.decode(text)[7] is not None])
 
@@ -261,6 +263,7 @@ def rescue(tx: Tx, worker: str, lease: Micros, limit: int) -> list[Claim]:
         return []
     token = tx.count_on("lease")
     rows = tx.rows("take_lapsed", (tx.now, min(limit, MOST_CLAIMED), token, tx.now + lease, worker))
+    tx.tell(State.ACTIVE, [row[1] for row in rows])
     return _claims(tx, sorted(rows))
 
 

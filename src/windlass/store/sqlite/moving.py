@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from windlass.store.sqlite.lines import BOUNDS, enter, lines_of
+from windlass.store.sqlite.statements import FIELDS
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.store.sqlite.uniqueness import holding
-from windlass.values.job import RECORD, Edge, UniqueKey
+from windlass.values.job import RECORD, Edge, UniqueKey, fingerprint_of
 from windlass.values.lease import StoredStep
 from windlass.values.query import Page
 from windlass.values.snapshot import Snapshot
@@ -48,7 +49,7 @@ def dump(view: View, cursor: str | None, limit: int) -> Page[Snapshot]:
 
 def _snapshot(row: Row, edges: dict[int, list[Edge]], keys: dict[str, UniqueKey]) -> Snapshot:
     n, order, parked, mode, bounds, weight, signal, *values = row
-    record: dict[str, Any] = dict(zip(RECORD, values, strict=True))
+    record: dict[str, Any] = dict(zip(FIELDS, values, strict=True))
     record["cancelling"] = bool(record["cancelling"])
     return Snapshot(
         record=record,
@@ -106,8 +107,13 @@ def _insert(tx: Tx, n: int, snapshot: Snapshot) -> None:
             packed(snapshot.limits) if snapshot.limits else None,
             None if snapshot.weight == 1 else snapshot.weight,
             snapshot.signal,
+            record.get("cost") or 0,
+            record.get("revivals") or 0,
+            *_dead_letter(record),
         ),
     )
+    if state in FINAL:
+        tx.run("walk_again", (record["finished_at"],))
     tx.moved(record["queue"], None, state)
     tx.many("insert_tag", ((tag, n) for tag in _tags(record)))
     tx.many("insert_adrift", ((edge.parent, n, edge.on_failure) for edge in snapshot.edges))
@@ -116,6 +122,13 @@ def _insert(tx: Tx, n: int, snapshot: Snapshot) -> None:
     for step in snapshot.steps:
         tx.run("put_step", (n, step.position, step.name, step.value, step.done, step.at, step.attempt))
     tx.many("put_mail", ((n, name, data) for name, data in snapshot.signals))
+
+
+def _dead_letter(record: dict[str, Any]) -> tuple[Any, Any]:
+    """When it is retried by itself, and the group that it is of."""
+    if record["state"] != State.FAILED:
+        return None, None
+    return record.get("next_retry_at"), fingerprint_of(record["error"])
 
 
 def _take_key(tx: Tx, key: UniqueKey, record: dict[str, Any]) -> None:

@@ -25,6 +25,10 @@ def report(tx: Tx, notes: Sequence[Note]) -> list[Noted]:
     answers = [_note(tx, note, touched) for note in notes]
     for n in touched:
         tx.run("trim_log", (n, MOST_LINES))
+    if tx.is_heard():
+        heard = zip(notes, answers, strict=True)
+        moved = [note.id for note, noted in heard if isinstance(note, Progress) and noted.accepted]
+        tx.tell("progress", list(dict.fromkeys(moved)))
     return answers
 
 
@@ -93,6 +97,7 @@ def signal(tx: Tx, id: str, name: str, data: str, actor: str) -> Delivery:
     if awaited != name:
         return Delivery.KEPT
     wake(tx, n, queue, priority, tx.now)
+    tx.tell(State.WAITING, (n,))
     return Delivery.WOKEN
 
 

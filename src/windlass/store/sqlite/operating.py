@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from windlass.store.protocol import INLINE_EDGES
 from windlass.store.sqlite.lines import enter, sort_afresh
 from windlass.store.sqlite.noting import forget
-from windlass.store.sqlite.produce import enqueue
-from windlass.store.sqlite.reading import candidates
+from windlass.store.sqlite.produce import enqueue, not_text
 from windlass.store.sqlite.revival import again
+from windlass.store.sqlite.selecting import Round, candidates
 from windlass.store.sqlite.settle import end_pending, remove
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.store.sqlite.uniqueness import take_again
@@ -18,36 +18,45 @@ from windlass.values.priority import check_priority, order, reorder
 from windlass.values.query import Action, Command, Commanded, Record, Swap, Where, actionable
 from windlass.values.queue import AGEING, QueueChange, QueueInfo
 from windlass.values.schedule import ScheduleRow
-from windlass.values.states import State
+from windlass.values.states import Event, State
+
+EDITABLE = ("args", "max_attempts", "run_at")
+"""What an edit may give, by the names of `Command` and of the columns."""
 
 
 class Chosen(NamedTuple):
-    """The numbers of the jobs to act on, whether more match, and the ids given by name that do not exist or match. `last`: the
-    id of the last job chosen by filter."""
+    """The numbers of the jobs to act on, whether more match, and the ids given by name that do not exist or match. `go_on`:
+    where the next call by filter does."""
 
     numbers: list[int]
     more: bool
     refused: dict[str, str]
-    last: str | None = None
+    go_on: Round | None = None
 
 
-def choose(view: View, command: Command, where: Where, limit: int, tables: dict[str, str], after: str | None) -> Chosen:
-    """Up to `limit` jobs for a command. By name: whatever their state, so that a refusal can say why. By filter: those past the
-    id `after` first."""
+def choose(view: View, command: Command, where: Where, limit: int, tables: dict[str, str], go_on: Round) -> Chosen:
+    """Up to `limit` jobs for a command. By name: whatever their state, so that a refusal can say why."""
     if where.ids:
         found = {id: n for id, n, _ in view.rows("places", (packed(list(where.ids)),))}
-        rows, _ = candidates(view, where, tuple(State), ("", ()), len(where.ids), tables)
+        rows, _ = candidates(view, where, tuple(State), ("", ()), len(where.ids), tables, Round())
         match = [n for _, n in rows]
         matching = set(match)
         refused = {
             id: "does not match" if id in found else "not found" for id in where.ids if found.get(id) not in matching
         }
         return Chosen(match[:limit], len(match) > limit, refused)
-    states = actionable(command.action)
+    states = _states(command)
     if command.action is Action.RUN_NOW:
         states = (*states, State.BLOCKED)
-    rows, more = candidates(view, where, states, _unaffected(command, tables), limit, tables, after)
-    return Chosen([n for _, n in rows], more, {}, rows[-1][0] if rows else None)
+    rows, following = candidates(view, where, states, _unaffected(command, tables), limit, tables, go_on)
+    return Chosen([n for _, n in rows], following is not None, {}, following)
+
+
+def _states(command: Command) -> tuple[State, ...]:
+    """In which the command can be carried out; only what waits for a time can be told another."""
+    if command.action is Action.EDIT and command.run_at is not None:
+        return (State.DELAYED, State.RETRYING)
+    return actionable(command.action)
 
 
 def _unaffected(command: Command, tables: dict[str, str]) -> tuple[str, tuple[Any, ...]]:
@@ -61,6 +70,9 @@ def _unaffected(command: Command, tables: dict[str, str]) -> tuple[str, tuple[An
             return f"(state <> '{State.BLOCKED}' or signal is not null)", ()
         case Action.DELETE:
             return f"n not in (select parent from {tables['edge']})", ()
+        case Action.EDIT:
+            edits = {name: value for name in EDITABLE if (value := getattr(command, name)) is not None}
+            return f"({' or '.join([f'{name} <> ?' for name in edits] or ['false'])})", tuple(edits.values())
         case _:
             return "", ()
 
@@ -77,7 +89,7 @@ class Act:
         self._refused: dict[str, str] = {}
 
     def run(self, tx: Tx, chosen: Chosen) -> Commanded:
-        allowed = actionable(self._command.action)
+        allowed = _states(self._command)
         sleepers = self._command.action is Action.RUN_NOW
         rows: list[Row] = []
         for row in tx.rows("targets", (packed(chosen.numbers),)):
@@ -107,8 +119,13 @@ class Act:
         detail: dict[str, Any] = {"where": where, "count": count}
         if self._command.reason is not None:
             detail["reason"] = self._command.reason
-        if self._command.priority is not None:
-            detail["priority"] = self._command.priority
+        for name in ("priority", "max_attempts", "run_at"):
+            if (value := getattr(self._command, name)) is not None:
+                detail[name] = value
+        if self._command.args is not None:
+            detail["args"] = True  # not the text: secrets may be in it
+        if self._command.scheduled:
+            detail["scheduled"] = True
         tx.audit(self._actor, self._command.action.value, ids[0] if len(ids) == 1 else "jobs", detail)
 
     def _apply(self, tx: Tx, rows: list[Row]) -> None:
@@ -123,15 +140,32 @@ class Act:
                 self._delete(tx, rows)
             case Action.REQUEUE:
                 self._requeue(tx, rows)
+            case Action.EDIT:
+                self._edit(tx, rows)
             case Action.RUN_NOW:
                 tx.many("run_now", [(n, place, tx.now) for n, place in self._places(tx, rows)])
-                enter(tx, self._moved(tx, rows))
+                woken = self._moved(tx, rows)
+                tx.tell(State.WAITING, woken)
+                enter(tx, woken)
             case Action.REPRIORITISE:
                 priority = check_priority(command.priority if command.priority is not None else "?")
                 tx.many("reprioritise", [(row[0], priority, reorder(row[5], priority)) for row in rows])
                 self._done += [row[1] for row in rows]
+                tx.tell("edited", self._done)
                 enter(tx, [row[0] for row in rows])
                 tx.topics.add("ready")
+
+    def _edit(self, tx: Tx, rows: list[Row]) -> None:
+        command = self._command
+        run_at = None if command.run_at is None else max(command.run_at, tx.now)
+        try:
+            tx.many("edit", [(row[0], command.args, command.max_attempts, run_at) for row in rows])
+        except UnicodeEncodeError as error:
+            raise not_text(error) from error
+        self._done += [row[1] for row in rows]
+        tx.tell("edited", self._done)
+        if rows and run_at is not None:
+            tx.topics.add("ready")
 
     def _flag(self, tx: Tx, rows: list[Row]) -> None:
         for row in rows:
@@ -142,7 +176,8 @@ class Act:
     def _end(self, tx: Tx, rows: list[Row], state: State) -> None:
         if rows:
             reason = self._command.reason or ("cancelled" if state is State.CANCELLED else "failed by command")
-            end_pending(tx, [row[:4] for row in rows], state, reason, INLINE_EDGES)
+            event = "fail-by-command" if state is State.FAILED else Event.CANCEL.value
+            end_pending(tx, [row[:4] for row in rows], state, reason, event, INLINE_EDGES)
             self._done += [row[1] for row in rows]
 
     def _delete(self, tx: Tx, rows: list[Row]) -> None:
@@ -154,6 +189,7 @@ class Act:
             else:
                 free.append(row[:4])
                 self._done.append(row[1])
+        tx.tell("deleted", self._done)
         if free:
             remove(tx, free)
             tx.topics.add("done")
@@ -166,8 +202,12 @@ class Act:
                 free.append(row)
             else:
                 self._refuse(row[1], f"unique key held by {holder}")
-        keeps = self._command.keep_attempts
-        tx.many("requeue", [(n, place, tx.now, keeps) for n, place in self._places(tx, free)])
+        command, keeps = self._command, self._command.keep_attempts
+        given = (keeps, command.scheduled, command.args, command.max_attempts)
+        try:
+            tx.many("requeue", [(n, place, tx.now, *given) for n, place in self._places(tx, free)])
+        except UnicodeEncodeError as error:
+            raise not_text(error) from error
         numbers = self._moved(tx, free)
         if not keeps:
             forget(tx, packed(numbers))
@@ -202,6 +242,7 @@ def put_queue(tx: Tx, name: str, change: QueueChange, actor: str) -> QueueInfo:
         sort_afresh(tx, name, new_order)
     detail = {field: value for field in change.__struct_fields__ if (value := getattr(change, field)) is not None}
     tx.audit(actor, "put-queue", f"queue:{name}", {"paused": change.paused, **detail})
+    tx.tell("queue", (name,))
     tx.topics.add("ready")
     return QueueInfo(name=name, paused=paused, paused_at=paused_at, order=new_order, ageing=new_ageing)
 
@@ -213,16 +254,18 @@ def put_schedules(tx: Tx, rows: Sequence[ScheduleRow], actor: str) -> None:
             (row.key, row.spec, row.owner, row.due, row.paused, row.last_due, row.last_job, row.fired),
         )
         tx.audit(actor, "put-schedule", f"schedule:{row.key}", {"due": row.due, "paused": row.paused})
+    tx.tell("schedule", [row.key for row in rows])
     tx.topics.add("ready")
 
 
 def drop_schedules(tx: Tx, keys: Sequence[str], actor: str) -> int:
-    dropped = 0
+    dropped: list[str] = []
     for key in dict.fromkeys(keys):
         if tx.changed("drop_schedule", (key,)):
-            dropped += 1
+            dropped.append(key)
             tx.audit(actor, "drop-schedule", f"schedule:{key}", {})
-    return dropped
+    tx.tell("schedule", dropped)
+    return len(dropped)
 
 
 def schedules(view: View, due_before: Micros | None) -> list[ScheduleRow]:
@@ -246,6 +289,7 @@ def fire(tx: Tx, key: str, due: Micros, next_due: Micros | None, job: NewJob[Any
     """A skipped fire answers with an empty id that was not created."""
     if not tx.changed("fire", (key, due, next_due)):
         return None
+    tx.tell("schedule", (key,))
     if job is None:
         return Enqueued("", created=False)
     answer = enqueue(tx, (job,), careful=True)[0]

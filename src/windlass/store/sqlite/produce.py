@@ -27,7 +27,7 @@ def enqueue(tx: Tx, jobs: Sequence[AnyJob], careful: bool = False) -> list[Enque
         try:
             _insert_plain(tx, jobs)
         except UnicodeEncodeError as error:
-            raise _not_text(error) from error
+            raise not_text(error) from error
         return [Enqueued(job.id) for job in jobs]
     steps = enqueue_in_steps(tx, jobs, careful=True)
     while True:
@@ -48,11 +48,12 @@ def enqueue_in_steps(tx: Tx, jobs: Sequence[AnyJob], careful: bool) -> Steps:
                 yield
             answers = [Enqueued(job.id) for job in jobs]
     except UnicodeEncodeError as error:
-        raise _not_text(error) from error
+        raise not_text(error) from error
     return answers
 
 
-def _not_text(error: UnicodeEncodeError) -> InvalidArgs:
+def not_text(error: UnicodeEncodeError) -> InvalidArgs:
+    """What to raise where SQLite refuses a text."""
     return InvalidArgs(
         f"a job's text holds a lone surrogate, which is not text: {error.reason}",
         field="args",
@@ -72,6 +73,7 @@ def plain(jobs: Sequence[AnyJob]) -> bool:
 def _insert_plain(tx: Tx, jobs: Sequence[AnyJob]) -> None:
     """New jobs without keys and parents. A known id is an error of the database, since that costs the usual case nothing."""
     first = tx.count_on("seq", len(jobs))
+    _tell(tx, jobs)
     if flows(tx, jobs):
         _insert_lined(tx, jobs, first)
         return
@@ -140,6 +142,7 @@ def _insert_lined(tx: Tx, jobs: Sequence[AnyJob], first: int) -> None:
 def _insert(tx: Tx, job: AnyJob) -> int:
     """Any new job; its number."""
     n = tx.count_on("seq")
+    _tell(tx, (job,))
     if flows(tx, (job,)):
         _insert_lined(tx, (job,), n)
         return n
@@ -149,6 +152,15 @@ def _insert(tx: Tx, job: AnyJob) -> int:
         raise Uneven from error
     _tag(tx, (job,), n)
     return n
+
+
+def _tell(tx: Tx, jobs: Sequence[AnyJob]) -> None:
+    if tx.is_heard():
+        told: dict[State, list[str]] = {}
+        for job in jobs:
+            told.setdefault(_state(job, starts(job, tx.now), tx.now), []).append(job.id)
+        for state, ids in told.items():
+            tx.tell(state, ids)
 
 
 def _tag(tx: Tx, jobs: Sequence[AnyJob], first: int) -> None:
@@ -163,9 +175,7 @@ def _rows(tx: Tx, jobs: Sequence[AnyJob], first: int) -> Iterator[Row]:
     for n, job in enumerate(jobs, first):
         run_at = starts(job, now)
         parents = job.after
-        state = State.BLOCKED if parents else State.DELAYED if run_at > now else State.WAITING
-        if job.answer is not None:
-            state = State.COMPLETED
+        state = _state(job, run_at, now)
         unique = job.unique
         key = (job.queue, state)
         moves[key] = moves.get(key, 0) + 1
@@ -215,6 +225,15 @@ def _lined(tx: Tx, jobs: Sequence[AnyJob], first: int) -> Iterator[Row]:
 _STATE, _ORDER, _RUN_AT = 2, 6, 11
 """Where these stand in a row of `_rows`."""
 _WAITING, _DELAYED = State.WAITING.value, State.DELAYED.value
+
+
+def _state(job: AnyJob, run_at: Micros, now: Micros) -> State:
+    """In which a new job begins."""
+    if job.answer is not None:
+        return State.COMPLETED
+    if job.after:
+        return State.BLOCKED
+    return State.DELAYED if run_at > now else State.WAITING
 
 
 def starts(job: AnyJob, now: Micros) -> Micros:
@@ -369,4 +388,5 @@ def _replace(tx: Tx, holder: str, job: AnyJob) -> bool:
     tx.run("drop_tags", (n,))
     tx.many("insert_tag", ((tag, n) for tag in job.tags))
     tx.moved(queue, old, str(state))
+    tx.tell(state, (n,))
     return True

@@ -14,12 +14,14 @@ from windlass.values.states import FINAL, State
 
 def again(tx: Tx, requeued: Sequence[int], *, revive: bool) -> None:
     """After a requeue: with `revive` these jobs wait for their parents, and what their end had ended comes back."""
+    blocked: set[int] = set()
     if requeued and tx.value("any_cut"):
         if revive:
-            _wait_again(tx, requeued)
+            blocked = _wait_again(tx, requeued)
             _spread(tx, requeued, INLINE_EDGES)
         else:
             tx.run("drop_cut_into", (packed(requeued),))
+    tx.tell(State.WAITING, [n for n in requeued if n not in blocked])
     enter(tx, requeued)
 
 
@@ -45,7 +47,8 @@ def _spread(tx: Tx, parents: Sequence[int], budget: int) -> int:
             rows = rows[:budget]
         budget -= len(rows)
         revived = [row[0] for row in rows if _revive(tx, parent, row)]
-        _wait_again(tx, revived)
+        blocked = _wait_again(tx, revived)
+        tx.tell(State.WAITING, [n for n in revived if n not in blocked])
         enter(tx, revived)
         waiting.extend(revived)
     return budget
@@ -57,16 +60,16 @@ def _revive(tx: Tx, parent: int, row: Row) -> bool:
     if take_again(tx, id, key, mode) is not None:
         tx.run("not_by", (parent, n))
         return False
-    tx.run("requeue", (n, order(priority, tx.count_on("seq")), tx.now, False))
+    tx.run("requeue", (n, order(priority, tx.count_on("seq")), tx.now, False, None, None, None))
     forget(tx, packed([n]))
     tx.moved(queue, state, State.WAITING)
     return True
 
 
-def _wait_again(tx: Tx, children: Sequence[int]) -> None:
-    """Restore the edges of these waiting jobs to parents that have not completed; ended ones hold them."""
+def _wait_again(tx: Tx, children: Sequence[int]) -> set[int]:
+    """Restore the edges of these waiting jobs to parents that have not completed; ended ones hold them. Those that wait now."""
     if not children:
-        return
+        return set()
     names = packed(list(children))
     waits: dict[int, int] = {}
     queues: dict[int, str] = {}
@@ -76,4 +79,6 @@ def _wait_again(tx: Tx, children: Sequence[int]) -> None:
     tx.many("block", waits.items())
     for queue in queues.values():
         tx.moved(queue, State.WAITING, State.BLOCKED)
+    tx.tell(State.BLOCKED, list(waits))
     tx.run("drop_cut_into", (names,))
+    return set(waits)

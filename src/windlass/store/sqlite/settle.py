@@ -8,6 +8,7 @@ from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.transaction import Row, Tx, packed
 from windlass.store.sqlite.uniqueness import free_keys
 from windlass.values.job import NOT_TRIGGERED
+from windlass.values.metrics import MINUTE
 from windlass.values.states import State
 
 UNBOUNDED = 1 << 60
@@ -116,13 +117,14 @@ def _release(tx: Tx, children: list[int], parents: int) -> None:
     children.sort()  # in the order in which they were enqueued
     first = tx.count_on("seq", len(children))
     free: list[int] = []
-    moves: dict[tuple[str, str], int] = {}
+    moves: dict[tuple[str, str], list[int]] = {}
     for n, queue, state in tx.rows("release", (packed(children), tx.now, first, parents)):
         if state != State.BLOCKED:
             free.append(n)
-            moves[queue, state] = moves.get((queue, state), 0) + 1
-    for (queue, state), count in moves.items():
-        tx.moved(queue, State.BLOCKED, state, count)
+            moves.setdefault((queue, state), []).append(n)
+    for (queue, state), released in moves.items():
+        tx.moved(queue, State.BLOCKED, state, len(released))
+        tx.tell(state, released)
     enter(tx, free)
 
 
@@ -140,20 +142,31 @@ def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]
     _cut_edges_into(tx, numbers)
     for _, _, queue in rows:
         tx.moved(queue, State.BLOCKED, state)
+    _tally(tx, "doom", numbers)
+    tx.tell(state, [n for n, _, _ in rows])
     free_keys(tx, [id for _, id, _ in rows])
     tx.topics.add("done")
     return [Ended(n, id, state.value) for n, id, _ in rows]
 
 
-def end_pending(tx: Tx, rows: list[Row], state: State, reason: str | None, budget: int) -> int:
-    """End jobs that no worker holds: `rows` are (n, id, queue, state). What is left of `budget`."""
+def end_pending(tx: Tx, rows: list[Row], state: State, reason: str | None, tally: str, budget: int) -> int:
+    """End jobs that no worker holds: `rows` are (n, id, queue, state), `tally` is what they count as. What is left of
+    `budget`."""
     numbers = packed([row[0] for row in rows])
     tx.run("end_these", (numbers, state.value, reason, tx.now))
+    _tally(tx, tally, numbers)
+    tx.tell(state, [row[0] for row in rows])
     if tx.value("any_edge"):
         _cut_edges_into(tx, numbers)
     for _, _, queue, old in rows:
         tx.moved(queue, old, state)
     return leave(tx, [Ended(n, id, state.value) for n, id, _, _ in rows], budget)
+
+
+def _tally(tx: Tx, name: str, numbers: str) -> None:
+    """Count ends that no attempt made."""
+    minute = tx.now - tx.now % MINUTE
+    tx.many("add_tally", [(minute, queue, kind, name, 0, n) for queue, kind, n in tx.rows("ends_of", (numbers,))])
 
 
 def remove(tx: Tx, rows: list[Row]) -> None:

@@ -2,9 +2,9 @@
 
 from windlass.store.sqlite.keys import Key, info, numbers
 from windlass.store.sqlite.lines import BOUNDS
+from windlass.store.sqlite.reading import job_of
 from windlass.store.sqlite.transaction import View, packed
 from windlass.store.sqlite.uniqueness import key_holder
-from windlass.values.job import RECORD, read_job
 from windlass.values.limit import KIND, QUEUE
 from windlass.values.query import Standing
 from windlass.values.queue import AGEING, QueueInfo
@@ -18,7 +18,7 @@ def standing(view: View, id: str) -> Standing | None:
     row = view.one("job", (id,))
     if row is None:
         return None
-    job = read_job(dict(zip(RECORD, row, strict=True)))
+    job = job_of(row)
     n, parked, line, order, signal, bounds = view.rows("stands", (id,))[0]
     keys = [Key(view, each) for each in _limits(view, job.queue, job.kind, line, bounds, job.state)]
     held = {key.key: tuple(id for (id,) in view.rows("holders", (key.k, SHOWN_HOLDERS))) for key in keys}

@@ -10,7 +10,7 @@ from importlib import resources
 from windlass.store.sqlite.address import names
 from windlass.store.statement import fill, load, parts
 from windlass.values.clock import END_OF_TIME
-from windlass.values.job import RECORD
+from windlass.values.job import LEDGER, RECORD
 
 PACKAGE = "windlass.store.sqlite"
 _SELDOM = "expires_at, user, project, grp, name, tags, cancelling, ukey, line"
@@ -38,9 +38,12 @@ def statements(namespace: str) -> dict[str, str]:
     return found
 
 
-RECORD_COLUMNS = ", ".join(_RENAMED.get(name, name) for name in RECORD)
+FIELDS = (*RECORD, *LEDGER)
+"""The names of a raw record's columns, in their order."""
+RECORD_COLUMNS = ", ".join(_RENAMED.get(name, name) for name in FIELDS)
 LIMIT_COLUMNS = "k, key, concurrency, rate_n, rate_window, rate_burst, shut_until, trial, pinned, held, awake, timer"
 _TEXTS = {
+    "error_fingerprint": "iif(json_valid(error), nullif(error ->> '$.fingerprint', ''), null)",
     "claimed": CLAIMED,
     "record_columns": RECORD_COLUMNS,
     "end_of_time": str(END_OF_TIME),

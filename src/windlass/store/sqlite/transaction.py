@@ -10,6 +10,8 @@ from windlass.values.clock import Micros
 from windlass.values.states import State
 
 _encode = msgspec.json.encode
+MOST_NAMED = 100
+"""Ids in one entry of the journal."""
 
 
 class Uneven(Exception):
@@ -48,11 +50,22 @@ class View:
         return row[0] if row else None
 
 
+class Told:
+    """What the journal is told of one event: jobs by id or number (the first of them), and how many."""
+
+    __slots__ = ("n", "whom")
+
+    def __init__(self) -> None:
+        self.whom: list[str | int] = []
+        self.n = 0
+
+
 class Tx(View):
     """A write transaction. `moves`: what it changes in the sums of jobs. `topics`: whom its commit wakes. `lines`: what
-    `lines.py` knows of it. `flow`: whether there may be any lines but the plain ones, None until asked."""
+    `lines.py` knows of it. `flow`: whether there may be any lines but the plain ones, None until asked. `awake`: until when
+    the journal is written, None until asked. `news`: what is to be written there."""
 
-    __slots__ = ("flow", "lines", "moves", "topics")
+    __slots__ = ("awake", "flow", "lines", "moves", "news", "topics")
 
     def __init__(self, db: Connection, sql: dict[str, str], now: Micros) -> None:
         super().__init__(db, sql, now)
@@ -60,6 +73,8 @@ class Tx(View):
         self.topics: set[str] = set()
         self.lines: object = None
         self.flow: bool | None = None
+        self.awake: Micros | None = None
+        self.news: dict[str, Told] = {}
 
     def moved(self, queue: str, old: str | None, new: str | None, n: int = 1) -> None:
         """`n` jobs of a queue went from one state to another; None is "not there"."""
@@ -78,9 +93,10 @@ class Tx(View):
 
     def count_on(self, counter: str, by: int = 1) -> int:
         """Move a counter on; the first of the `by` numbers that are now the caller's."""
-        n, flag = self.db.execute(self.sql["count_on"], (counter, by)).fetchall()[0]
+        n, flag, awake = self.db.execute(self.sql["count_on"], (counter, by)).fetchall()[0]
         if counter == "seq":
             self.flow = bool(flag)
+            self.awake = awake
         return n - by + 1
 
     def flows(self) -> bool:
@@ -94,6 +110,19 @@ class Tx(View):
         if not self.flows():
             self.run("set_flow")
             self.flow = True
+
+    def is_heard(self) -> bool:
+        """Whether somebody follows the journal. Else nobody needs to find out what to tell."""
+        if self.awake is None:
+            self.awake = int(self.value("awake"))
+        return self.awake > self.now
+
+    def tell(self, event: str, whom: Sequence[str | int]) -> None:
+        """News for the journal: the state that these jobs, by id or number, came into; or what else changed, by name."""
+        if whom and self.is_heard():
+            told = self.news.setdefault(event, Told())
+            told.whom += whom[: MOST_NAMED - len(told.whom)]
+            told.n += len(whom)
 
     def audit(self, actor: str, action: str, target: str, detail: object) -> None:
         self.run("add_audit", (self.now, actor, action, target, packed(detail)))

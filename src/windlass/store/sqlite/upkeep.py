@@ -1,21 +1,14 @@
-"""What time does to jobs: promotion of due ones, the end of expired ones, pruning of old ones."""
-
-from collections.abc import Iterator
+"""What time does to jobs: promotion of due ones, the end of expired ones."""
 
 from windlass.store.sqlite.leasing import next_due
 from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.revival import revive_left
-from windlass.store.sqlite.settle import Ended, cascade, end_pending, remove
-from windlass.store.sqlite.sweeping import sweep
+from windlass.store.sqlite.settle import Ended, cascade, end_pending
 from windlass.store.sqlite.transaction import Row, Tx, View
 from windlass.values.clock import Micros
 from windlass.values.lease import Promoted
-from windlass.values.metrics import MINUTE
 from windlass.values.priority import order
-from windlass.values.query import Retention
-from windlass.values.states import State
-
-_FORGET_WORKERS: Micros = 86_400_000_000
+from windlass.values.states import Event, State
 
 
 def next_event(view: View) -> Micros | None:
@@ -55,13 +48,14 @@ def _due(tx: Tx, limit: int) -> tuple[int, bool]:
     enter(tx, list(states))
     for (_, n, _), queue in found:
         tx.moved(queue, states[n], State.WAITING)
+    tx.tell(State.WAITING, list(states))
     return len(found), more
 
 
 def _expire(tx: Tx, limit: int) -> int:
     rows = tx.rows("expired", (tx.now, limit))
     if rows:
-        end_pending(tx, rows, State.CANCELLED, "expired", limit)
+        end_pending(tx, rows, State.CANCELLED, "expired", Event.EXPIRE.value, limit)
     return len(rows)
 
 
@@ -75,44 +69,3 @@ def _settle(tx: Tx, limit: int) -> int:
         tx.run("drop_settle", (row[0],))  # cascade puts it back if it cannot do all
         budget = cascade(tx, [Ended(*row)], budget)
     return limit - budget
-
-
-def prune(tx: Tx, retention: Retention, limit: int) -> int:
-    left = limit
-    for rows in _old(tx, retention, limit):
-        chosen = rows[:left]
-        if chosen:
-            remove(tx, chosen)
-            left -= len(chosen)
-        if left <= 0:  # there is more: what does not hang on jobs is looked through once, by the last call
-            return limit
-    if retention.metrics is not None:
-        tx.run("prune_tally", ((tx.now - retention.metrics) // MINUTE * MINUTE,))
-    if retention.audit is not None:
-        tx.run("prune_audit", (tx.now - retention.audit,))
-    tx.run("prune_record", (tx.now,))
-    tx.run("lapse_keys", (tx.now,))
-    tx.run("prune_key", (tx.now,))
-    tx.run("prune_worker", (tx.now - _FORGET_WORKERS,))
-    sweep(tx)
-    return limit - left
-
-
-def _old(tx: Tx, retention: Retention, limit: int) -> Iterator[list[Row]]:
-    """(n, id, queue, state) of jobs past their age, then of those beyond the number to keep."""
-    ages = {
-        State.COMPLETED: retention.completed,
-        State.FAILED: retention.failed,
-        State.CANCELLED: retention.cancelled,
-    }
-    keeps = {State.COMPLETED: retention.keep_completed, State.FAILED: retention.keep_failed}
-    for queue, state, _ in tx.rows("final_counts"):
-        age = ages[State(state)]
-        if age is not None:
-            yield [(*row, queue, state) for row in tx.rows("aged", (queue, state, tx.now - age, limit))]
-    for queue, state, n in tx.rows("final_counts"):
-        keep = keeps.get(State(state))
-        if keep is not None:
-            surplus = n + tx.moves.get((queue, state), 0) - keep
-            if surplus > 0:
-                yield [(*row, queue, state) for row in tx.rows("oldest", (queue, state, surplus, limit))]

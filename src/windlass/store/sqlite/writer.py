@@ -18,6 +18,7 @@ from windlass.store.sqlite.block import Block
 from windlass.store.sqlite.connection import Connection
 from windlass.store.sqlite.database import Database, forked
 from windlass.store.sqlite.faults import translate
+from windlass.store.sqlite.journal import conclude
 from windlass.store.sqlite.transaction import Tx, View
 
 T = TypeVar("T")
@@ -198,7 +199,7 @@ class Writer:
         return outcome
 
     def _commit(self, tx: Tx) -> None:
-        tx.settle_sums()
+        conclude(tx)
         self.connection.execute("commit")
 
     def _undo(self) -> None:

@@ -116,3 +116,10 @@ select 'meter ' || meter || ' holds ' || used || ', its spends are ' || coalesce
 ) where spent is not null and used <> spent
 -- name: spends_adrift
 select 'spend of no meter ' || meter from {spend} where meter not in (select meter from {meter})
+-- name: dead_wrong
+select 'job ' || id || ' is ' || state || ' and has the ledger of a dead letter' from {job}
+where state <> {state:failed} and (next_retry_at is not null or fingerprint is not null)
+-- name: group_wrong
+select 'job ' || id || ' is in the group ' || coalesce(fingerprint, '""') || ', its error is another' from {job}
+where state = {state:failed} and json_valid(error) and error ->> '$.fingerprint' <> ''
+  and fingerprint is not error ->> '$.fingerprint'

@@ -9,8 +9,12 @@ update {job} set cancelling = ?2 where n = ?1
 update {job} set state = {to:requeue}, ord = ?2, run_at = ?3, attempt = case when ?4 then attempt else 0 end,
   rescues = 0, waits = 0, result = null, error = null, reason = null, started_at = null, finished_at = null, progress = null,
   note = null, worker = null, lease_until = null, parked = null, cancelling = null,
-  expires_at = case when expires_at > ?3 then expires_at end
+  expires_at = case when expires_at > ?3 then expires_at end, next_retry_at = null, fingerprint = null,
+  revivals = iif(?5 is null, revivals, iif(?5, revivals + 1, 0)), args = coalesce(?6, args),
+  max_attempts = coalesce(?7, max_attempts)
 where n = ?1
+-- name: edit
+update {job} set args = coalesce(?2, args), max_attempts = coalesce(?3, max_attempts), run_at = coalesce(?4, run_at) where n = ?1
 -- name: any_cut
 select exists (select 1 from {cut})
 -- name: drop_cut_into

@@ -8,7 +8,7 @@ where {job}.id = f.id and {job}.lease = f.lease and {job}.state = {state:active}
 -- name: places_of
 select id, n from {job} where id in (select value from json_each(?))
 -- name: attempts
-select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at, priority, line from {job}
+select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at, priority, line, revivals from {job}
 where id in (select value from json_each(?))
 -- name: complete_one
 update {job} set state = {to:complete}, result = ?2, finished_at = ?3, started_at = ?3 - ?4, settled = lease,
@@ -16,8 +16,12 @@ update {job} set state = {to:complete}, result = ?2, finished_at = ?3, started_a
 where n = ?1
 -- name: end_one
 update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, finished_at = ?5, trail = ?6, settled = lease,
-  attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null, line = null
+  attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null, line = null, next_retry_at = ?9,
+  fingerprint = iif(?2 = {state:failed}, coalesce(
+    ?10, iif(json_valid(coalesce(?3, error)), nullif(coalesce(?3, error) ->> '$.fingerprint', ''), null)), null)
 where n = ?1
+-- name: add_cost
+update {job} set cost = cost + ?2 where id = ?1
 -- name: give_back
 update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, run_at = ?5, trail = ?6, settled = lease,
   attempt = attempt + ?7, rescues = rescues + ?8, parked = ?9, worker = null, lease_until = null, line = null
@@ -28,7 +32,7 @@ update {job} set signal = ?2, reason = ?3, expires_at = null where n = ?1
 insert into {tally} (minute, queue, kind, name, bucket, value) values (?1, ?2, ?3, ?4, ?5, ?6)
 on conflict (minute, queue, kind, name, bucket) do update set value = value + excluded.value
 -- name: gates
-select flag, exists (select 1 from {edge}) or exists (select 1 from {adrift}) or exists (select 1 from {uniq})
+select flag, awake, exists (select 1 from {edge}) or exists (select 1 from {adrift}) or exists (select 1 from {uniq})
 from {counter} where name = 'seq'
 -- name: any_edge
 select exists (select 1 from {edge}) or exists (select 1 from {adrift})
@@ -66,7 +70,8 @@ returning n, queue, state
 -- name: doomed
 select n, id, queue from {job} where n in (select value from json_each(?)) and state = {state:blocked}
 -- name: doom
-update {job} set state = ?2, reason = ?3, finished_at = ?4, waits = 0 where n in (select value from json_each(?1))
+update {job} set state = ?2, reason = ?3, finished_at = ?4, waits = 0, fingerprint = iif(?2 = {state:failed}, {error_fingerprint}, null)
+where n in (select value from json_each(?1))
 -- name: put_settle
 insert or ignore into {settle} (parent, id, state) values (?, ?, ?)
 -- name: take_settle

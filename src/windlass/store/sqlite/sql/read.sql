@@ -1,4 +1,4 @@
--- Looking: jobs, sums, logs. `{page}` statements are completed with a filter by reading.py.
+-- Looking: jobs, sums, logs. Pages are put together by selecting.py.
 -- name: job
 select {record_columns} from {job} where id = ?
 -- name: outcomes
@@ -13,15 +13,14 @@ select info, seen_at, claimed_at from {worker} where info is not null and gone_a
 select at, attempt, level, text from (
   select k, at, attempt, level, text from {log} where job = (select n from {job} where id = ?1 || '') order by k desc limit ?2 + 0
 ) order by k
--- name: audit
-select at, actor, action, target, detail from {audit} order by k desc limit ? + 0
--- name: audit_of
-select at, actor, action, target, detail from {audit} where target = ? || '' order by k desc limit ? + 0
 -- name: tallies
 select minute, queue, kind, name, bucket, value from {tally} where minute >= ?1 and minute < ?2
   and (?3 is null or queue in (select value from json_each(?3)))
   and (?4 is null or kind in (select value from json_each(?4)))
-  and (?5 is null or name in (select value from json_each(?5)))
+  and (
+    iif(?5 is null, instr(name, ':') = 0, name in (select value from json_each(?5)))
+    or exists (select 1 from json_each(?6) as prefix where substr(name, 1, length(prefix.value)) = prefix.value)
+  )
 order by minute, queue, kind, name, bucket
 -- name: of_waiting
 select n from {job} where state = {state:waiting} and parked is null and line is null
@@ -41,6 +40,18 @@ select n from {job} where state in ({any:final}) and state = {state:completed}
 select n from {job} where state in ({state:failed}, {state:cancelled}) and state = {state:failed}
 -- name: of_cancelled
 select n from {job} where state in ({state:failed}, {state:cancelled}) and state = {state:cancelled}
+-- name: ended_between
+select count(*) from (
+  select 1 from {job} where state in ({any:final}) and queue = ?1 || '' and state = ?2 || '' and finished_at >= ?3
+  and finished_at < ?4 limit ?5 + 0
+)
+-- name: in_group
+select count(*) from (select 1 from {job} where state = {state:failed} and fingerprint is ?1 limit ?2 + 0)
+-- name: error_groups
+select fingerprint, count(*), min(finished_at) from {job} where state = {state:failed}
+group by fingerprint order by 2 desc, 1 limit ? + 0
+-- name: newest_of_group
+select max(finished_at), id from {job} where state = {state:failed} and fingerprint is ?
 -- name: stands
 select n, parked, line, ord, signal, bounds from {job} where id = ?
 -- name: open_parents

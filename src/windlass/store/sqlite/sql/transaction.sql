@@ -1,10 +1,12 @@
 -- What every transaction may need: counters, sums, audit.
 -- name: count_on
-update {counter} set n = n + ?2 where name = ?1 returning n, flag
+update {counter} set n = n + ?2 where name = ?1 returning n, flag, awake
 -- name: flow
 select flag from {counter} where name = 'seq'
 -- name: set_flow
 update {counter} set flag = 1 where name = 'seq'
+-- name: awake
+select awake from {counter} where name = 'seq'
 -- name: counter
 select n from {counter} where name = ?
 -- name: set_counter

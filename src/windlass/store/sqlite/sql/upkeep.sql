@@ -1,4 +1,4 @@
--- What time does: promotion, expiry, pruning.
+-- What time does: promotion, expiry, pruning, walks over final jobs.
 -- name: due_in
 select run_at, n, priority from {job} where state in ({from:promote}) and queue = ?1 || '' and run_at <= ?2 order by run_at limit ?3 + 0
 -- name: overslept_in
@@ -15,8 +15,10 @@ where expires_at is not null and attempt = 0 and state in ({any:pending}) and ex
 select min(expires_at) from {job} where expires_at is not null and attempt = 0 and state in ({any:pending})
 -- name: end_these
 update {job} set state = ?2, reason = ?3, finished_at = ?4, parked = null, waits = 0, cancelling = null,
-  signal = null, line = null
+  signal = null, line = null, fingerprint = iif(?2 = {state:failed}, {error_fingerprint}, null)
 where n in (select value from json_each(?1))
+-- name: ends_of
+select queue, kind, count(*) from {job} where n in (select value from json_each(?)) group by queue, kind
 -- name: aged
 select n, id from {job}
 where state in ({any:final}) and queue = ?1 || '' and state = ?2 and finished_at <= ?3
@@ -44,3 +46,24 @@ delete from {audit} where at < ?
 delete from {record} where until is not null and until <= ?
 -- name: prune_worker
 delete from {worker} where coalesce(gone_at, claimed_at) < ?
+-- name: walked
+select at, job from {walk} where name = ?
+-- name: walk_on
+insert into {walk} (name, at, job) values (?1, ?2, ?3) on conflict (name) do update set at = excluded.at, job = excluded.job
+-- name: walk_logs
+select finished_at, n, exists (select 1 from {log} where job = {job}.n) or exists (select 1 from {step} where job = {job}.n)
+  or exists (select 1 from {mail} where job = {job}.n)
+from {job} where state in ({any:final}) and queue = ?1 || '' and state = ?2 || '' and (finished_at, n) > (?3, ?4) and finished_at <= ?5
+order by finished_at, n
+-- name: walk_results
+select finished_at, n, result is not null from {job}
+where state in ({any:final}) and queue = ?1 || '' and state = ?2 || '' and (finished_at, n) > (?3, ?4) and finished_at <= ?5
+order by finished_at, n
+-- name: drop_results
+update {job} set result = null where n in (select value from json_each(?))
+-- name: walk_archive
+select finished_at, n, next_retry_at is not null from {job}
+where state in ({any:final}) and queue = ?1 || '' and state = ?2 || '' and (finished_at, n) > (?3, ?4) and finished_at <= ?5
+order by finished_at, n
+-- name: archive_these
+update {job} set next_retry_at = null where n in (select value from json_each(?))

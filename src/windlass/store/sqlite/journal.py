@@ -1,0 +1,79 @@
+"""The journal: what verbs did, for live views, written in their own transactions while somebody listens."""
+
+import msgspec
+
+from windlass.store.sqlite.transaction import Told, Tx, View, packed
+from windlass.values.clock import SECOND, Micros
+from windlass.values.query import Feed, Happening
+
+AWAKE: Micros = 300 * SECOND
+"""How long the journal is written after somebody asked for it."""
+MOVED: Micros = 60 * SECOND
+"""How old the mark may be before a listener moves it."""
+KEPT: Micros = 600 * SECOND
+MOST_KEPT = 20_000
+MOST_FED = 5_000
+_IDS = msgspec.json.Decoder(tuple[str, ...])
+
+
+def conclude(tx: Tx) -> None:
+    """Last thing before the commit: the sums, and the news."""
+    tx.settle_sums()
+    if tx.news:
+        _write(tx)
+
+
+def _write(tx: Tx) -> None:
+    for event, told in tx.news.items():
+        tx.run("add_news", (tx.now, event, packed(_names(tx, told)), told.n))
+    trim(tx, SECOND, MOST_KEPT // 100)
+
+
+def _names(tx: Tx, told: Told) -> list[str]:
+    numbers = [each for each in told.whom if isinstance(each, int)]
+    ids: dict[str | int, str] = dict(tx.rows("ids_of", (packed(numbers),))) if numbers else {}
+    return [id for each in told.whom if (id := ids.get(each) if isinstance(each, int) else each) is not None]
+
+
+def trim(tx: Tx, age: Micros = 0, surplus: int = 0) -> None:
+    """Take away what is too old or too much, once it is so by `age` or `surplus`."""
+    oldest = tx.one("oldest_news")
+    if oldest is None:
+        return
+    k, at = oldest
+    most = int(tx.value("newest_news")) - MOST_KEPT
+    if k <= most - surplus or at < tx.now - KEPT - age:
+        tx.run("trim_news", (most, tx.now - KEPT))
+
+
+def is_asleep(view: View) -> bool:
+    """Whether the mark is to be moved; a clock that was stepped back leaves it too far ahead."""
+    return not AWAKE - MOVED < view.value("awake") - view.now <= AWAKE
+
+
+def awaken(tx: Tx) -> bool:
+    """Move the mark; whether it had lapsed, and nobody knows what happened meanwhile."""
+    lapsed = not tx.is_heard()
+    tx.run("awaken", (tx.now + AWAKE,))
+    if lapsed:
+        tx.run("set_counter", ("listened", tx.now))
+    return lapsed
+
+
+def feed(view: View, cursor: str | None, limit: int, lapsed: bool) -> Feed:
+    """A cursor names the time since when the journal has been awake, and an entry."""
+    since, oldest, newest = view.rows("journal")[0]
+    last = _read(cursor, since) if cursor is not None else newest
+    if lapsed or last is None or not oldest - 1 <= last <= newest:
+        return Feed([], f"{since:x}-{newest:x}", reset=True)
+    rows = view.rows("news", (last, max(1, min(limit, MOST_FED)))) if last < newest else []
+    entries = [Happening(at, event, _IDS.decode(ids), n) for _, at, event, ids, n in rows]
+    return Feed(entries, f"{since:x}-{rows[-1][0] if rows else last:x}")
+
+
+def _read(cursor: str, since: Micros) -> int | None:
+    begun, _, last = cursor.partition("-")
+    try:
+        return int(last, 16) if int(begun, 16) == since else None
+    except ValueError:
+        return None
