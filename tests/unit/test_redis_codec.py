@@ -8,8 +8,9 @@ import pytest
 from tests.store.kit import new
 from windlass.errors import InvalidOption
 from windlass.store.redis import codec
+from windlass.store.redis.ledger import Ledger
 from windlass.store.redis.scripts import load_all, script
-from windlass.values.job import RECORD, UniqueKey
+from windlass.values.job import LEDGER, RECORD, UniqueKey
 from windlass.values.states import State
 
 PRELUDE = resources.files("windlass.store.redis").joinpath("prelude.lua").read_text("utf-8")
@@ -84,8 +85,8 @@ def test_a_plain_record_costs_little_more_than_its_arguments() -> None:
 def test_a_record_names_everything_that_readers_expect() -> None:
     job = new()
     id = codec.need_id(job.id)
-    record = codec.record_of(id, codec.whole_record(job, 5, (), 0), b"", (b"", b"", b"", b""))
-    assert tuple(record) == RECORD
+    record = codec.record_of(id, codec.whole_record(job, 5, (), 0), b"", (b"", b"", b"", b""), Ledger())
+    assert tuple(record) == (*RECORD, *LEDGER)
     assert (record["state"], record["run_at"], record["attempt"]) == ("waiting", 5, 0)
 
 
@@ -112,6 +113,9 @@ def test_every_script_is_one_text_with_its_own_sha() -> None:
         "lease",
         "turns",
         "check_lines",
+        "check_letters",
+        "ledger",
+        "walks",
         "complete",
         "plain",
         "serve",

@@ -66,6 +66,7 @@ async def whole_life(store: RedisStore) -> None:
     await put(store, new(unique=UniqueKey(key="p", until="period", ttl=HOUR)))
     doomed, blocked = new(after=(Edge(claims["fails"].id),)), new(after=(Edge(parent.id),))
     await put(store, doomed, blocked)
+    await dead_letters(store)
     await put(store, new(before=(Ahead(blocked.id),), runtime="thread"))
     await store.put_queue("default", QueueChange(paused=True), "ops")
     await under_limits(store)
@@ -73,6 +74,15 @@ async def whole_life(store: RedisStore) -> None:
     await store.exchange([Swap(space="s", key="k", text="1", ttl=SECOND)])
     await store.promote(100)
     await store.prune(Retention(), 100)
+
+
+async def dead_letters(store: RedisStore) -> None:
+    (id,) = await put(store, new(queue="letters"))
+    claim = await Hand(store, "sexton", queues=("letters",)).one()
+    assert claim.id == id
+    ended = end(claim, Event.FAIL, error='{"type":"E","message":"m"}', fingerprint="f", ladder=(HOUR,), spent=1)
+    assert await store.finish([ended]) == ["accepted"]
+    await store.feed(None)
 
 
 async def under_limits(store: RedisStore) -> None:

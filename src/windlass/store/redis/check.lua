@@ -47,6 +47,7 @@ local function check_segment(key)
     local id = sub(field, 1, 16)
     if not fields[id] then say('field %s of %s has no job', sub(field, 17), uuid(id)) end
     if segment(id) ~= key then say('job %s is in segment %s', uuid(id), key) end
+    if sub(field, 17) == 'l' then ledgers[id] = fields[field] end
     if #field == 16 then check_job(open_job(id, fields[id], fields[id .. 'm']), uuid(id)) end
   end
 end
@@ -113,6 +114,7 @@ for _, id in ipairs(call('SMEMBERS', KEY.flagged)) do
 end
 
 check_lines(all)
+check_letters(all)
 
 local unique = call('HGETALL', KEY.unique)
 for i = 1, #unique, 2 do

@@ -12,4 +12,5 @@ remember()
 tell_hunger()
 local due = #rows == 0 and first_due()
 write_lists()
+if News then News.write() end
 return { due and max(due - now, 0) or -1, more, token or 0, token and now or 0, rows, '' }

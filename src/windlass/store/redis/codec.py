@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from windlass.errors import InvalidOption
+from windlass.store.redis.ledger import Ledger
 from windlass.values.clock import Micros
-from windlass.values.job import RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
+from windlass.values.job import LEDGER, RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
 from windlass.values.limit import Bound, Rate
 from windlass.values.states import State
 
@@ -508,8 +509,9 @@ def _rich_claim(id: str, c: bytes, m: bytes, lease: int, granted: Micros, rated:
     )
 
 
-def record_of(id: bytes, c: bytes, m: bytes, texts: Sequence[bytes]) -> dict[str, Any]:
-    """The raw record, under the names of `job.RECORD`, of a job's fields; `texts`: result, error, trail, progress."""
+def record_of(id: bytes, c: bytes, m: bytes, texts: Sequence[bytes], ledger: Ledger) -> dict[str, Any]:
+    """The raw record, under the names of `job.RECORD` and `job.LEDGER`, of a job's fields; `texts`: result, error, trail,
+    progress."""
     head = read_head(c)
     standing = read_state(m) if m else fresh_state(head)
     user, project, group, workflow, name = head.who
@@ -548,8 +550,14 @@ def record_of(id: bytes, c: bytes, m: bytes, texts: Sequence[bytes]) -> dict[str
         _JSON(head.parents).decode() if head.parents else None,
         head.options,
         bool(standing.marks & CANCELLING),
+        ledger.cost,
+        ledger.revivals,
+        ledger.retry or None,
     )
-    return dict(zip(RECORD, values, strict=True))
+    return dict(zip(_NAMES, values, strict=True))
+
+
+_NAMES = (*RECORD, *LEDGER)
 
 
 def fresh_state(head: Head) -> Standing:

@@ -1,13 +1,14 @@
 -- What it does: an operator's act on jobs, with its audit entry.
 -- Input:  ARGV[1] ids (16 bytes each), ARGV[2] {action, sources (state numbers as a map), states asked for or false, reason
---         or false, priority, keep attempts, actor, target, detail (JSON without its end, to which the count is added), revive}.
+--         or false, priority, keep attempts, actor, target, detail (JSON without its end, to which the count is added), revive,
+--         arguments, attempts and instant of an edit, each or false, scheduled, instant before which a retry is due or false}.
 -- Output: {done ids, flagged ids, {id, why, ...}}.
 -- Relies: revive.lua. What may be done in which state is given by the caller, from the table of states.
 
 local ids = {}
 for at = 1, #ARGV[1], 16 do ids[#ids + 1] = sub(ARGV[1], at, at + 15) end
-local action, sources, asked, reason, priority, keep_attempts, actor, target, detail, revive =
-  unpack(cmsgpack.unpack(ARGV[2]), 1, 10)
+local action, sources, asked, reason, priority, keep_attempts, actor, target, detail, revive, args, most, run_at, scheduled, due =
+  unpack(cmsgpack.unpack(ARGV[2]), 1, 15)
 local done, flagged, refused, emptied, requeued = {}, {}, {}, {}, {}
 local WORDS = { {any:all} }
 
@@ -16,7 +17,7 @@ local function refuse(id, why) refused[#refused + 1], refused[#refused + 2] = id
 local acts = {}
 function acts.cancel(job)
   if job.state ~= ACTIVE then
-    end_job(job, CANCELLED, reason or {state:cancelled})
+    end_job(job, CANCELLED, reason or {state:cancelled}, 'cancel')
     return true
   end
   if band(job.marks, CANCELLING) == 0 then job.marks = job.marks + CANCELLING end
@@ -26,7 +27,7 @@ function acts.cancel(job)
   flagged[#flagged + 1] = job.id
 end
 function acts.fail(job)
-  end_job(job, FAILED, reason or 'failed by command')
+  end_job(job, FAILED, reason or 'failed by command', 'fail-by-command')
   return true
 end
 acts['run-now'] = function(job)
@@ -41,6 +42,36 @@ function acts.reprioritise(job)
   job.ord = (100 - priority) * PRIORITY + job.ord % PRIORITY
   job.c = sub(job.c, 1, 7) .. char(priority + 100) .. sub(job.c, 9)
   set_field(job.id, '', job.c)
+  if News then News.add('edited', job.id) end
+  return true
+end
+
+-- What the producer said, said anew: arguments and attempts.
+local function rewrite(job)
+  if not args and not most then return end
+  if most then job.c = sub(job.c, 1, 9) .. pack('>H', min(most, 65535)) .. sub(job.c, 12) end
+  if args then
+    local _, at = nil, job.rest
+    if band(job.head_flags, WHO) > 0 then _, at = parse('>I4c0', job.c, at) end
+    local tail = args
+    if band(job.head_flags, RICH) > 0 then
+      local payload = cmsgpack.unpack(sub(job.c, at))
+      payload[1] = args
+      tail = cmsgpack.pack(payload)
+    end
+    job.c = sub(job.c, 1, at - 1) .. tail
+  end
+  set_field(job.id, '', job.c)
+end
+function acts.edit(job)
+  local timed = run_at and (job.state == DELAYED or job.state == RETRYING)
+  if run_at and not timed and not args and not most then
+    refuse(job.id, 'is ' .. WORDS[job.state])
+    return
+  end
+  rewrite(job)
+  if timed then job.run_at, job.dirty, job.moved = run_at, true, true end
+  if News then News.add('edited', job.id) end
   return true
 end
 function acts.delete(job)
@@ -54,11 +85,17 @@ function acts.delete(job)
   return true
 end
 function acts.requeue(job)
-  local holder = requeue(job, keep_attempts)
+  local at = due and call('ZSCORE', KEY.retries, job.id)
+  if due and not (at and tonumber(at) < due) then
+    refuse(job.id, 'does not match') -- somebody else has revived it
+    return
+  end
+  local holder = requeue(job, keep_attempts, scheduled)
   if holder then
     refuse(job.id, 'unique key held by ' .. uuid(holder))
     return
   end
+  rewrite(job)
   requeued[#requeued + 1] = job
   return true
 end

@@ -1,6 +1,6 @@
 -- What it does: judges the ends of attempts and commits plain completions; used by finish.lua and finish_plain.lua.
 -- Input:  items whose first two values are id and lease.
--- Output: `judge_all(items, width)` with `letters` and `clean`, `complete(...)`, `count_completed()`, `add_tallies(tallies)`.
+-- Output: `judge_all(items, width)` with `letters` and `clean`, `complete(...)`, `count_completed()`.
 -- Relies: ends.lua.
 
 local NARROW = 5 -- values of a completion: id, lease, took, queue, result
@@ -60,6 +60,7 @@ local function complete(id, m, took, queue, result)
   home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
   leased[#leased + 1] = id
   ended[#ended + 1] = { id = id, state = COMPLETED }
+  if News then News.add(COMPLETED, id) end
   return true
 end
 local function count_completed()
@@ -68,12 +69,4 @@ local function count_completed()
     count(queue, COMPLETED, home.n)
     wake('done')
   end
-end
-
-local function add_tallies(tallies)
-  if #tallies == 0 then return end
-  local minute = floor(now / 60000000)
-  local key = tally_key(minute)
-  for i = 1, #tallies, 2 do call('HINCRBY', key, tallies[i], tallies[i + 1]) end
-  call('ZADD', KEY.minutes, minute, text(minute))
 end

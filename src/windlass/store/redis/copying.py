@@ -1,6 +1,6 @@
 """Jobs on the move between engines: whole records out and in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,9 +25,11 @@ from windlass.store.redis.codec import (
     write_state,
 )
 from windlass.store.redis.connection import Link
+from windlass.store.redis.ledger import read_ledger
 from windlass.store.redis.noting import read_step, write_step
 from windlass.store.redis.reading import next_segment, read_cursor, segment_of
-from windlass.values.job import Edge, NewJob, UniqueKey
+from windlass.values.clock import Micros
+from windlass.values.job import LEDGER, Edge, NewJob, UniqueKey, fingerprint_of
 from windlass.values.lease import StoredStep
 from windlass.values.query import Page
 from windlass.values.snapshot import Snapshot
@@ -54,13 +56,13 @@ async def dump(link: Link, cursor: str | None, limit: int) -> Page[Snapshot]:
 
 def _snapshots(flat: Sequence[Any]) -> list[Snapshot]:
     found: list[Snapshot] = []
-    for at in range(0, len(flat), 12):
-        id, c, m, *texts, order, edges, key, steps, signals = flat[at : at + 12]
+    for at in range(0, len(flat), 13):
+        id, c, m, *texts, ledger, order, edges, key, steps, signals = flat[at : at + 13]
         standing = read_state(m) if m else None
         head = read_head(c)
         found.append(
             Snapshot(
-                record=record_of(id, c, m, texts),
+                record=record_of(id, c, m, texts, read_ledger(ledger)),
                 order=order,
                 edges=_edges(edges),
                 unique=unique_of(head, key),
@@ -133,7 +135,15 @@ def _row(snapshot: Snapshot) -> tuple[Any, ...]:
         (key and key.ttl) or 0,
         [part for step in snapshot.steps for part in (str(step.position), binary(write_step(step)))],
         [binary(pack(signal)) for signal in snapshot.signals],
+        _ledger(record),
     )
+
+
+def _ledger(record: Mapping[str, Any]) -> tuple[int, int, Micros, str] | bool:
+    """(cost, revivals, next retry, fingerprint), which the error tells; False when there is nothing to say."""
+    cost, revivals, retry = (record.get(name) or 0 for name in LEDGER)
+    ledger = (cost, revivals, retry, fingerprint_of(record["error"]) or "")
+    return any(ledger) and ledger
 
 
 def _park(snapshot: Snapshot, state: State) -> str:

@@ -8,7 +8,9 @@ for _, name in ipairs(cmsgpack.unpack(ARGV[1])) do
   if call('ZREM', KEY.schedules, name) == 1 then
     call('UNLINK', schedule_key(name))
     write_audit(ARGV[2], 'drop-schedule', 'schedule:' .. name, '{}')
+    if News then News.add('schedule', name) end
     gone = gone + 1
   end
 end
+tell()
 return gone

@@ -85,7 +85,13 @@ local function cut_edges(job, keep)
   forget_ahead(job)
 end
 
-local function end_job(job, state, reason)
+-- Ends that no attempt made are tallied here, by the name of what made them: {packed (queue, kind, name, bucket) -> number}.
+local own_ends = {}
+local function end_job(job, state, reason, maker)
+  if maker then
+    local field = cmsgpack.pack({ whole(job).queue, job.kind, maker, 0 })
+    own_ends[field] = (own_ends[field] or 0) + 1
+  end
   if job.state == BLOCKED then cut_edges(job, true) end
   job.state, job.finished, job.reason, job.park, job.marks = state, now, reason, '', 0
   job.waits, job.dirty = 0, true
@@ -111,7 +117,7 @@ end
 -- A blocked job that its parent's end takes along. Its edges are remembered, and by whom it was ended.
 local function doom(job, policy, parent, state)
   local words = state == FAILED and ' failed' or ' cancelled'
-  end_job(job, policy == EDGE_FAIL and FAILED or CANCELLED, 'parent ' .. uuid(parent) .. words)
+  end_job(job, policy == EDGE_FAIL and FAILED or CANCELLED, 'parent ' .. uuid(parent) .. words, 'doom')
   call('ZADD', cut_key(job.id), policy, parent)
   call('SADD', doomed_key(parent), job.id)
 end
@@ -122,7 +128,7 @@ local function settle_child(job, policy, parent, state)
   if state == COMPLETED or policy == EDGE_RUN then
     job.waits, job.dirty = max(job.waits - 1, 0), true
     if job.waits == 0 then
-      if policy == EDGE_TRIGGER then end_job(job, CANCELLED, NOT_TRIGGERED) else unblock(job) end
+      if policy == EDGE_TRIGGER then end_job(job, CANCELLED, NOT_TRIGGERED, 'doom') else unblock(job) end
     end
   elseif policy == EDGE_TRIGGER then
     cut_edges(job, false)
@@ -144,6 +150,7 @@ local function unblock_simple(id, c, m)
   put(removed, place(BLOCKED, like), id)
   put(added, to, ord, id)
   touched[to] = touched[to] or { ready = like }
+  if News then News.add(WAITING, id) end
   set_field(id, 'm', char(WAITING) .. sub(m, 2, 17) .. pack('>I7I7', ord, now) .. sub(m, 32, 49) .. '\0\0\0' .. sub(m, 53))
   count(queue, BLOCKED, -1)
   count(queue, WAITING, 1)
@@ -227,12 +234,17 @@ local function settle_ended()
     end
     from = upto + 1
   end
+  if next(own_ends) then
+    local tallies = {}
+    for field, n in pairs(own_ends) do tallies[#tallies + 1], tallies[#tallies + 2] = field, n end
+    add_tallies(tallies)
+  end
 end
 
 local keys_gone = {}
 -- Removes a job with everything that belongs to it. The caller has made sure that nothing waits for it, and
 -- calls `drop_keys` at its end.
-local SUFFIXES = { '', 'm', 'r', 'e', 't', 'p' }
+local SUFFIXES = { '', 'm', 'r', 'e', 't', 'p', 'l' }
 local function forget(job)
   job.gone, job.dirty = true, true
   free_key(job)

@@ -5,7 +5,20 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from windlass.errors import InvalidOption, WorkersAlive
-from windlass.store.redis import condition, copying, leasing, limiting, migrate, noting, operating, produce, reading
+from windlass.store.redis import (
+    auditing,
+    condition,
+    copying,
+    counting,
+    journal,
+    leasing,
+    limiting,
+    migrate,
+    noting,
+    operating,
+    produce,
+    reading,
+)
 from windlass.store.redis.connection import Link
 from windlass.values.clock import Micros
 from windlass.values.job import Claim, Enqueued, Job, NewJob
@@ -31,6 +44,8 @@ from windlass.values.query import (
     Command,
     Commanded,
     Count,
+    ErrorGroup,
+    Feed,
     Page,
     Record,
     Retention,
@@ -156,6 +171,9 @@ class RedisStore:
     async def put_limits(self, changes: Sequence[LimitChange], actor: str | None) -> None:
         await limiting.put_limits(self._link, changes, actor)
 
+    async def note_acts(self, acts: Sequence[AuditEntry]) -> None:
+        await auditing.note_acts(self._link, acts)
+
     async def take(self, takes: Sequence[Take]) -> list[Taken]:
         return await limiting.take(self._link, takes)
 
@@ -192,7 +210,16 @@ class RedisStore:
         return await noting.log(self._link, id, limit)
 
     async def audit(self, query: AuditQuery) -> list[AuditEntry]:
-        return await reading.audit(self._link, query.target, query.limit)
+        return await auditing.audit(self._link, query)
+
+    async def count(self, wheres: Sequence[Where], cap: int) -> list[int]:
+        return await counting.count(self._link, wheres, cap)
+
+    async def error_groups(self, limit: int = 1000) -> list[ErrorGroup]:
+        return await counting.error_groups(self._link, limit)
+
+    async def feed(self, cursor: str | None, limit: int = 500) -> Feed:
+        return await journal.feed(self._link, cursor, limit)
 
     async def metrics(self, query: MetricQuery) -> list[Point]:
         return await reading.metrics(self._link, query)

@@ -1,21 +1,30 @@
 """Which jobs a command by filter acts on, so that commands over a million jobs look at each of them about twice."""
 
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping
 from typing import Any
 
 import msgspec
 
 from windlass.store.redis.codec import NUMBER, need_id, pack
 from windlass.store.redis.connection import Link
-from windlass.store.redis.reading import SCANNED, matcher, read, walk
+from windlass.store.redis.reading import (
+    PAGE,
+    SCANNED,
+    START,
+    Place,
+    letters,
+    matcher,
+    of_letters,
+    read,
+    scanned,
+    small_fields,
+    split,
+    walk,
+)
 from windlass.values.query import Action, Command, Where, actionable
 from windlass.values.states import State
 
-_STEP = 1_000
 _REMEMBERED = 64
-Place = tuple[bytes, bytes]
-"""Where a search stands: a key and a cursor in it; of a walk through all jobs no key and the id that it goes on behind."""
-_START: Place = (b"", b"")
 
 
 async def find(
@@ -35,11 +44,11 @@ async def find(
     sought = msgspec.structs.replace(where, states=states)
     search = msgspec.json.encode((command.action, command.priority, sought))
     fits = matcher(sought)
-    start = link.stopped.pop(search, _START)
+    start = link.stopped.pop(search, START)
     chosen: dict[bytes, None] = {}
-    for begin in dict.fromkeys((start, _START)):
+    for begin in dict.fromkeys((start, START)):
         async for place, ids in _pages(link, sought, begin):
-            for record in await read(link, ids, ""):
+            for record in await read(link, ids, small_fields(where)):
                 id = need_id(record["id"])
                 if record["id"] in passed or id in chosen or not fits(record) or not _changes(command, record):
                     continue
@@ -62,41 +71,40 @@ def _changes(command: Command, record: Mapping[str, Any]) -> bool:
         return not record["cancelling"]
     if command.action is Action.RUN_NOW and record["state"] == State.BLOCKED:
         return record["lease"] is not None  # only what was claimed before can be suspended; the script knows which are
+    if command.action is Action.EDIT:
+        return _edits(command, record)
     return command.action is not Action.REPRIORITISE or record["priority"] != command.priority
+
+
+def _edits(command: Command, record: Mapping[str, Any]) -> bool:
+    timed = record["state"] in (State.DELAYED, State.RETRYING)
+    return (
+        (command.args is not None and record["args"] != command.args)
+        or (command.max_attempts is not None and record["max_attempts"] != command.max_attempts)
+        or (command.run_at is not None and timed and record["run_at"] != command.run_at)
+    )
 
 
 async def _pages(link: Link, where: Where, begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
     """Ids that may match, each page with the place where it begins: newest first if they are few, else set by set."""
+    if of_letters(where):
+        async for page in letters(link, where, begin):
+            yield page
+        return
     found = await link.run("listed", pack(([NUMBER[state] for state in where.states], where.queues, SCANNED)))
     if isinstance(found, bytes):
-        yield _START, sorted(_split(found), reverse=True)
+        yield START, sorted(split(found), reverse=True)
     elif found == 0:
         async for page in _walked(link, begin):
             yield page
     else:
-        async for page in _scanned(link, found, begin):
+        async for page in scanned(link, found, begin):
             yield page
-
-
-async def _scanned(link: Link, keys: Sequence[bytes], begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
-    key, cursor = begin if begin[0] in keys else (keys[0], b"0")
-    for name in keys[keys.index(key) :]:
-        cursor = cursor if name == key else b"0"
-        while True:
-            place = name, cursor
-            cursor, flat = await link.run("stands", name, cursor, _STEP)
-            yield place, list(dict.fromkeys(_split(flat)))
-            if cursor == b"0":
-                break
 
 
 async def _walked(link: Link, begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
     last = b"" if begin[0] else begin[1]
     async for ids in walk(link, last or None):
-        for at in range(0, len(ids), _STEP):
-            yield (b"", last), ids[at : at + _STEP]
-            last = ids[min(at + _STEP, len(ids)) - 1]
-
-
-def _split(flat: bytes) -> list[bytes]:
-    return [flat[at : at + 16] for at in range(0, len(flat), 16)]
+        for at in range(0, len(ids), PAGE):
+            yield (b"", last), ids[at : at + PAGE]
+            last = ids[min(at + PAGE, len(ids)) - 1]

@@ -1,12 +1,13 @@
 -- What it does: commits how attempts ended, if their leases still hold.
 -- Input:  ARGV[1] completions {id, lease, took, queue, result}, ARGV[2] other ends {id, lease, target, spends, rescued, took,
---         delay, queue, reason, park, result, error, trail, signal}, both flat, texts false where not given; ARGV[3] tallies
+--         delay, queue, reason, park, result, error, trail, signal, spent, fingerprint, ladder}, both flat, texts false where not
+--         given (of the fingerprint: when no error replaces the job's); ARGV[3] tallies
 --         {field, number, ...}, ARGV[4] follow-up batch or ''.
 -- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or ''}.
 -- Relies: complete.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
 --         with tallies that fit (stale items are rare, and a tally must count accepted items only).
 
-local WIDE, MOST_TRAIL = 14, 50
+local WIDE, MOST_TRAIL = 17, 50
 local completions, others = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2])
 
 local function append_trail(job, entry)
@@ -22,7 +23,7 @@ end
 
 local function wait_again(job, target, delay)
   if band(job.marks, CANCELLING) > 0 then
-    end_job(job, CANCELLED, job.park ~= '' and job.park or {state:cancelled})
+    end_job(job, CANCELLED, job.park ~= '' and job.park or {state:cancelled}, 'cancel')
     return
   end
   job.worker, job.state, job.park = '', target, ''
@@ -43,8 +44,9 @@ local function suspend(job, delay, reason, signal)
   job.park, job.reason = ':' .. (signal or ''), signal and 'waits for ' .. signal or reason or ''
 end
 
-local function commit(job, target, spends, rescued, took, delay, reason, park, result, failure, trail, signal)
+local function commit(job, target, spends, rescued, took, delay, reason, park, result, failure, trail, signal, spent, print, ladder)
   job.settled, job.dirty, job.moved = job.lease, true, true
+  if spent > 0 or print or ladder then job.books = { spent = spent, print = print, ladder = ladder } end
   if trail and target ~= COMPLETED then append_trail(job, trail) end
   if spends then job.attempt = job.attempt + 1 end
   if rescued then job.rescues = job.rescues + 1 end
@@ -72,14 +74,14 @@ for i = 1, #states do
   local at = i * NARROW - NARROW
   local id, took, queue, result = completions[at + 1], completions[at + 3], completions[at + 4], completions[at + 5]
   if not complete(id, states[i], took, queue, result) then
-    commit(open_job(id, nil, states[i], queue), COMPLETED, true, false, took, 0, false, false, result, false, false)
+    commit(open_job(id, nil, states[i], queue), COMPLETED, true, false, took, 0, false, false, result, false, false, false, 0, false, false)
   end
 end
 count_completed()
 for i = 1, #wide do
   local at = i * WIDE - WIDE
   commit(open_job(others[at + 1], nil, wide[i], others[at + 8]), others[at + 3], others[at + 4], others[at + 5],
-    others[at + 6], others[at + 7], unpack(others, at + 9, at + 14))
+    others[at + 6], others[at + 7], unpack(others, at + 9, at + 17))
 end
 if batch then insert(batch) end
 settle_ended()

@@ -12,6 +12,7 @@ call('HSET', key, 'last_due', ARGV[2])
 local paused = call('HGET', key, 'paused') == '1'
 if ARGV[3] == '' then call('HDEL', key, 'due') else call('HSET', key, 'due', ARGV[3]) end
 call('ZADD', KEY.schedules, ARGV[3] ~= '' and not paused and ARGV[3] or '+inf', ARGV[1])
+if News then News.add('schedule', ARGV[1]) end
 local answers = {}
 if batch then
   answers = insert(batch)

@@ -104,7 +104,7 @@ local function settle_new(job, fallen, triggers)
     doom(job, fallen.policy, fallen.parent.id, fallen.parent.state)
     return
   elseif triggers and job.waits == 0 then
-    end_job(job, CANCELLED, NOT_TRIGGERED)
+    end_job(job, CANCELLED, NOT_TRIGGERED, 'doom')
     return
   end
   if job.waits > 0 then

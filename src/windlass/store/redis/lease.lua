@@ -43,6 +43,7 @@ local function lease_simple(id, c, m, ord, line)
   fields[n + 1] = id .. 'm'
   fields[n + 2] = char(ACTIVE, byte(m, 2), 0) .. token_bytes .. sub(m, 11, 31) .. now_bytes .. sub(m, 39, 52) .. worker_bytes
   line.fresh = line.fresh + 1
+  if News then News.add(ACTIVE, id) end
   row(id, c, m, ord)
 end
 local function lease_fresh(id, c, ord, line)
@@ -58,5 +59,6 @@ local function lease_fresh(id, c, ord, line)
   n = #fields
   fields[n + 1], fields[n + 2] = id .. 'm', head .. pack('>I7', ord) .. sub(c, 1, 7) .. fresh_tail
   line.fresh = line.fresh + 1
+  if News then News.add(ACTIVE, id) end
   row(id, c, nil, ord)
 end

@@ -105,7 +105,7 @@ async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
 
 def _simple(end: Finish) -> bool:
     """A completion with nothing to it but a result: the hot path, which has a short form."""
-    return end.event is Event.COMPLETE and end.spends and not end.rescued and end.error is None
+    return end.event is Event.COMPLETE and end.spends and not end.rescued and end.error is None and not end.spent
 
 
 def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[str, bytes, bytes, bytes, bytes]:
@@ -144,6 +144,9 @@ def _other(id: bytes, end: Finish) -> tuple[Any, ...]:
         False if end.error is None else end.error,
         False if end.trail is None else end.trail,
         False if end.signal is None else end.signal,
+        end.spent,
+        end.fingerprint if end.error is not None or end.fingerprint else False,
+        end.ladder or False,
     )
 
 

@@ -18,6 +18,7 @@ from windlass.store.redis.codec import (
     record_of,
 )
 from windlass.store.redis.connection import Link
+from windlass.store.redis.ledger import read_ledger
 from windlass.store.redis.reading import queue_info
 from windlass.values.job import read_job
 from windlass.values.limit import LimitChange, LimitInfo, Take, Taken
@@ -139,8 +140,8 @@ async def standing(link: Link, id: str) -> Standing | None:
 
 def _standing(id: bytes, found: Sequence[Any]) -> Standing:
     fields, now, queue, ahead, rows, holders, parents, holder = found
-    c, m, *texts = fields
-    job = read_job(record_of(id, c, m, texts))
+    c, m, *texts, ledger = fields
+    job = read_job(record_of(id, c, m, texts, read_ledger(ledger)))
     state = read_state(m) if m else None
     park = state.park if state is not None else ""
     limits = tuple(map(_info, rows))

@@ -1,6 +1,6 @@
 -- What it does: stores jobs as they were dumped from another engine.
 -- Input:  ARGV[1] {{id, record, state, {suffix, text, ...}, edges, holds its key, period from its creation, steps {position,
---         packed, ...}, signals (packed)}, ...}.
+--         packed, ...}, signals (packed), {cost, revivals, next retry or 0, fingerprint} or false}, ...}.
 -- Output: how many were new.
 -- Relies: ends.lua; a known id is left alone. The sequence moves past every order it is given.
 
@@ -8,10 +8,11 @@ local rows, ids, new, opened, waited = cmsgpack.unpack(ARGV[1]), {}, 0, {}, {}
 for i = 1, #rows do ids[i] = rows[i][1] end
 local known = fetch(ids, '')
 for i = 1, #rows do
-  local id, c, m, texts, edges, holds, period, steps, signals = unpack(rows[i], 1, 9)
+  local id, c, m, texts, edges, holds, period, steps, signals, ledger = unpack(rows[i], 1, 10)
   if not known[i] and not jobs[id] then
     local job = open_job(id, c, m)
-    job.born, job.dirty, job.moved = true, true, true
+    job.born, job.dirty, job.moved, job.quiet = true, true, true, true
+    if ledger then job.books = { spent = ledger[1], revivals = ledger[2], retry = ledger[3], print = ledger[4] } end
     set_field(id, '', c)
     for t = 1, #texts, 2 do set_field(id, texts[t], texts[t + 1]) end
     local own = {}

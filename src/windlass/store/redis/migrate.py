@@ -15,7 +15,7 @@ class Step(NamedTuple):
     verb: str | None = None
 
 
-STEPS: tuple[Step, ...] = (Step("0001_start", True),)
+STEPS: tuple[Step, ...] = (Step("0001_start", True), Step("0002_ledgers", False, "regroup"))
 
 
 def known() -> int:

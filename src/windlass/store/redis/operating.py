@@ -11,7 +11,7 @@ from windlass.store.redis.finding import find
 from windlass.store.redis.reading import queue_info, read, scan
 from windlass.values.clock import Micros
 from windlass.values.priority import check_priority
-from windlass.values.query import Action, Command, Commanded, Record, Retention, Swap, Where, actionable
+from windlass.values.query import Action, Command, Commanded, Keep, Record, Retention, Swap, Where, actionable
 from windlass.values.queue import QueueChange, QueueInfo
 from windlass.values.schedule import ScheduleRow
 from windlass.values.states import State
@@ -65,13 +65,21 @@ def _order(command: Command, where: Where, actor: str) -> bytes:
     detail: dict[str, Any] = {"where": filters}
     if command.reason is not None:
         detail["reason"] = command.reason
-    if command.priority is not None:
-        detail["priority"] = command.priority
+    for name in ("priority", "max_attempts", "run_at"):
+        if getattr(command, name) is not None:
+            detail[name] = getattr(command, name)
+    if command.args is not None:
+        detail["args"] = "changed"  # they may be secret
+    if command.scheduled:
+        detail["scheduled"] = True
+    states = where.states
+    if where.fingerprints or where.retry_before is not None:
+        states = (State.FAILED,)
     return pack(
         (
             str(command.action),
             {NUMBER[state]: True for state in allowed},
-            {NUMBER[state]: True for state in where.states} if where.states else False,
+            {NUMBER[state]: True for state in states} if states else False,
             command.reason or False,
             priority,
             command.keep_attempts,
@@ -79,8 +87,17 @@ def _order(command: Command, where: Where, actor: str) -> bytes:
             where.ids[0] if len(where.ids) == 1 else "jobs",
             msgspec.json.encode(detail).decode()[:-1] + ",",
             command.revive,
+            _or_false(command.args),
+            _or_false(command.max_attempts),
+            _or_false(command.run_at),
+            command.scheduled,
+            _or_false(where.retry_before),
         )
     )
+
+
+def _or_false(value: Any) -> Any:
+    return False if value is None else value
 
 
 async def _named(link: Link, where: Where, most: int) -> tuple[list[bytes], dict[str, str], bool]:
@@ -107,7 +124,7 @@ async def put_queue(link: Link, name: str, change: QueueChange, actor: str) -> Q
 
 
 async def put_schedules(link: Link, rows: Sequence[ScheduleRow], actor: str) -> None:
-    packed = [tuple(False if value is None else value for value in msgspec.structs.astuple(row)) for row in rows]
+    packed = [tuple(map(_or_false, msgspec.structs.astuple(row))) for row in rows]
     if packed:
         await link.run("put_schedules", pack(packed), actor)
 
@@ -143,10 +160,7 @@ def _number(text: str | None) -> int | None:
 async def exchange(link: Link, swaps: Sequence[Swap]) -> list[Record]:
     if not swaps:
         return []
-    rows = [
-        tuple(False if value is None else value for value in (swap.space, swap.key, swap.text, swap.expect, swap.ttl))
-        for swap in swaps
-    ]
+    rows = [tuple(map(_or_false, (swap.space, swap.key, swap.text, swap.expect, swap.ttl))) for swap in swaps]
     flat = await link.run("exchange", pack(rows))
     return [
         Record(swap.space, swap.key, None if text is None else text.decode(), version, swapped=bool(swapped))
@@ -166,13 +180,23 @@ async def records(link: Link, space: str, keys: Sequence[str] | None) -> list[Re
 
 
 async def prune(link: Link, retention: Retention, limit: int) -> int:
-    rules = [
-        (NUMBER[state], False if age is None else age, False if keep is None else keep)
-        for state, age, keep in (
-            (State.COMPLETED, retention.completed, retention.keep_completed),
-            (State.FAILED, retention.failed, retention.keep_failed),
-            (State.CANCELLED, retention.cancelled, None),
+    """Jobs that go, then what goes of those that stay: two scripts, each of some milliseconds."""
+    limit = max(0, min(limit, MOST_PRUNED))
+    rules = _rules(retention), {queue: _rules(keep) for queue, keep in retention.queues.items()}
+    ages = ("" if age is None else age for age in (retention.metrics, retention.audit))
+    deleted: int = await link.run("prune", pack(rules), limit, *ages)
+    ages_within = tuple(map(_or_false, (retention.logs, retention.results, retention.archive)))
+    if deleted == limit:
+        return deleted
+    return deleted + await link.run("strip", limit - deleted, pack(ages_within))
+
+
+def _rules(keep: Keep) -> list[tuple[Any, ...]]:
+    return [
+        (NUMBER[state], _or_false(age), _or_false(most))
+        for state, age, most in (
+            (State.COMPLETED, keep.completed, keep.keep_completed),
+            (State.FAILED, keep.failed, keep.keep_failed),
+            (State.CANCELLED, keep.cancelled, None),
         )
     ]
-    ages = ("" if age is None else age for age in (retention.metrics, retention.audit))
-    return await link.run("prune", pack(rules), min(limit, MOST_PRUNED), *ages)

@@ -34,6 +34,7 @@ local function store_plain(id, record, lane, priority, stamp, home)
   lane.n = (lane.n or 0) + 1
   put(fields_set, home, id, stamp .. record)
   put(added, lane.key, order(priority), id)
+  if News then News.add(WAITING, id) end
 end
 
 -- Stores what is not known yet; `other` takes the jobs that have more to them, and answers the holder of their key. Answers

@@ -27,6 +27,8 @@ local function stage_key(tx) return P .. 'stage:' .. tx end
 local function tally_key(minute) return P .. 'tally:' .. format('%.0f', minute) end
 local function schedule_key(key) return P .. 'schedule:' .. key end
 local function space_key(space) return P .. 'space:' .. space end
+-- Dead letters by the fingerprint of their error; those without one stand together.
+local function failures_key(print) return P .. (print == '' and 'failures' or 'failures:' .. print) end
 local function final_key(state, queue) return P .. 'final:' .. state .. ':' .. queue end
 local function waiting_key(runtime, queue) return P .. 'waiting:' .. runtime .. ':' .. queue end
 local function park_key(park) return P .. 'parked:' .. park end
@@ -44,7 +46,7 @@ local function server_time()
   local t = call('TIME')
   return t[1] * 1000000 + t[2]
 end
-local held = call('GET', KEY.clock)
+local held, journal = unpack(call('MGET', KEY.clock, KEY.journal), 1, 2)
 local now = held and tonumber(held) or server_time()
 
 -- A number as the text that keeps all its digits.
@@ -57,6 +59,50 @@ local function spread(command, key, values, width)
   local step = 6000 - 6000 % (width or 1)
   for i = 1, n, step do call(command, key, unpack(values, i, min(i + step - 1, n))) end
 end
+
+-- The journal, false while nobody listens: `journal` is `<awake until> <last trimmed>`. An entry of the stream `news` has one field,
+-- the event, and as its value `at, n` and up to 100 ids, of what is no job the packed names. The newest entry that is too old
+-- stays as well: a cursor that stands on it has missed nothing.
+local News = journal and (function()
+  local MOST_IDS, MOST, LIFE = 100, 20000, 600000000
+  local till, trimmed = journal:match('^(%d+) (%d+)$')
+  if tonumber(till) <= now then return false end
+  local EVENTS, NAMED = { {any:all} }, { queue = true, schedule = true, limit = true }
+  local events, order, It = {}, {}, {}
+
+  function It.add(event, id)
+    event = EVENTS[event] or event
+    local of = events[event]
+    if not of then
+      of = { n = 0, ids = {} }
+      events[event], order[#order + 1] = of, event
+    end
+    of.n = of.n + 1
+    if of.n <= MOST_IDS then of.ids[of.n] = id end
+  end
+
+  function It.trim()
+    call('SET', KEY.journal, till .. ' ' .. text(now))
+    call('XTRIM', KEY.news, 'MAXLEN', MOST + 1)
+    local last
+    repeat
+      local page, old = call('XRANGE', KEY.news, last or '-', '+', 'COUNT', 100), 0
+      for i = 1, #page do
+        if parse('>I7', page[i][2][2]) < now - LIFE then last, old = page[i][1], i else break end
+      end
+    until old < 100
+    if last then call('XTRIM', KEY.news, 'MINID', last) end
+  end
+
+  function It.write()
+    for i = 1, #order do
+      local event, of = order[i], events[order[i]]
+      call('XADD', KEY.news, '*', event, pack('>I7I4', now, of.n) .. (NAMED[event] and cmsgpack.pack(of.ids) or table.concat(of.ids)))
+    end
+    if order[1] and math.abs(now - trimmed) >= 1000000 then It.trim() end
+  end
+  return It
+end)()
 
 -- Counters are read once a script and written once by `flush`.
 local seq, seq_read
@@ -142,6 +188,9 @@ local function at_first_use(of, name)
 end
 setmetatable(Limit, { __index = at_first_use })
 setmetatable(Line, { __index = at_first_use })
+-- ledger.lua: what operations know of a job, and the groups of dead letters. `booked`: jobs whose ledger changes by this script; a
+-- verb puts what it says of one into `job.books`.
+local booked, keep_books = {}, nil
 local jobs, loaded = {}, {} -- every job of this script by id, and in the order of loading
 local function keep(job)
   jobs[job.id] = job
@@ -342,6 +391,18 @@ local function enter(job, state, key, at)
   end
 end
 
+-- When the next job is due. `due` holds lower bounds: the first one is made exact until it is the answer.
+local function soonest_due()
+  while true do
+    local first = call('ZRANGE', KEY.due, 0, 0, 'WITHSCORES')
+    if not first[1] then return nil end
+    local head = call('ZRANGE', due_key(first[1]), 0, 0, 'WITHSCORES')
+    if not head[2] then call('ZREM', KEY.due, first[1])
+    elseif tonumber(head[2]) == tonumber(first[2]) then return tonumber(head[2])
+    else call('ZADD', KEY.due, head[2], first[1]) end
+  end
+end
+
 local function expires_now(job, state, attempt)
   return band(job.flags, EXPIRES) > 0 and attempt == 0 and state and is_pending(state)
 end
@@ -395,7 +456,9 @@ local function note(job)
   if was ~= state then
     if was then count(job.queue, was, -1) end
     if state then count(job.queue, state, 1) end
+    if News and not job.quiet then News.add(state or 'deleted', id) end
   end
+  if was == FAILED or state == FAILED or job.books then booked[#booked + 1] = job end
   note_line(job, was, state)
   local from = was and place(was, job, true)
   local to = state and place(state, job)
@@ -446,6 +509,7 @@ local function tell()
   end
   if topics.done then call('PUBLISH', channel('done'), '') end
   if topics.cancel then call('PUBLISH', channel('cancel'), '') end
+  if News then News.write() end
 end
 
 -- Writes what was gathered: one command for each key.
@@ -474,13 +538,26 @@ local function flush()
   for i = 1, #loaded do
     if loaded[i].dirty then note(loaded[i]) end
   end
+  local close_books = booked[1] and keep_books()
   write_lists()
   flush_touched()
+  if close_books then close_books() end
   if opened then Line.flush() end
   tell()
 end
 
+-- `acts` counts the entries ever written, so an entry's number follows from its place in the list.
 local function write_audit(actor, action, target, detail)
   call('LPUSH', KEY.audit, cmsgpack.pack({ now, actor, action, target, detail }))
   call('LTRIM', KEY.audit, 0, 99999)
+  call('INCR', KEY.acts)
+end
+
+-- Sums of this minute: {field, number, ...}.
+local function add_tallies(tallies)
+  if #tallies == 0 then return end
+  local minute = floor(now / 60000000)
+  local key = tally_key(minute)
+  for i = 1, #tallies, 2 do call('HINCRBY', key, tallies[i], tallies[i + 1]) end
+  call('ZADD', KEY.minutes, minute, text(minute))
 end

@@ -77,7 +77,7 @@ local function expire()
   for i = 1, #ids do
     local job = jobs[ids[i]]
     if job and expires_now(job, job.state, job.attempt) then
-      end_job(job, CANCELLED, 'expired')
+      end_job(job, CANCELLED, 'expired', 'expire')
       moved = moved + 1
     else
       call('ZREM', KEY.expiring, ids[i])
@@ -86,17 +86,10 @@ local function expire()
   if #ids >= limit then more = 1 end
 end
 
--- `due` holds lower bounds; those that have passed are made exact again.
 local function next_wait()
-  for _, member in ipairs(call('ZRANGEBYSCORE', KEY.due, '-inf', now)) do
-    local head = call('ZRANGE', due_key(member), 0, 0, 'WITHSCORES')
-    if head[2] then call('ZADD', KEY.due, head[2], member) else call('ZREM', KEY.due, member) end
-  end
-  local soonest
-  for _, key in ipairs({ KEY.due, KEY.expiring }) do
-    local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-    if head[2] then soonest = min(soonest or tonumber(head[2]), tonumber(head[2])) end
-  end
+  local soonest = soonest_due()
+  local head = call('ZRANGE', KEY.expiring, 0, 0, 'WITHSCORES')
+  if head[2] then soonest = min(soonest or tonumber(head[2]), tonumber(head[2])) end
   return soonest and max(soonest - now, 0) or -1
 end
 

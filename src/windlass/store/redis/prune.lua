@@ -1,6 +1,6 @@
 -- What it does: deletes what retention no longer keeps, and what nobody will miss: old tallies, audit, lapsed records.
--- Input:  ARGV[1] {{state, age or false, keep or false}, ...}, ARGV[2] limit, ARGV[3] metrics age or '', ARGV[4] audit age
---         or ''.
+-- Input:  ARGV[1] {rules of most queues, {queue = rules}}, rules being {{state, age or false, keep or false}, ...}, ARGV[2] limit,
+--         ARGV[3] metrics age or '', ARGV[4] audit age or ''.
 -- Output: how many jobs were deleted.
 -- Relies: ends.lua; a job that others wait for is passed over. UNLINK frees memory outside the command.
 
@@ -34,6 +34,7 @@ local function drop(key, upto_rank, upto_time)
       local job = jobs[free[i]]
       if job and not job.gone then
         forget(job)
+        job.quiet = true
         emptied[segment(job.id)] = job.id
         left, gone = left - 1, gone + 1
       elseif not job then
@@ -46,9 +47,10 @@ end
 
 go_on_when_full()
 local queues = call('HKEYS', KEY.queues)
-for _, rule in ipairs(cmsgpack.unpack(ARGV[1])) do
-  local state, age, keep_n = rule[1], rule[2], rule[3]
-  for q = 1, #queues do
+local most_rules, own_rules = unpack(cmsgpack.unpack(ARGV[1]), 1, 2)
+for q = 1, #queues do
+  for _, rule in ipairs(own_rules[queues[q]] or most_rules) do
+    local state, age, keep_n = rule[1], rule[2], rule[3]
     local key = final_key(state, queues[q])
     if age then drop(key, nil, now - age) end
     if keep_n and left > 0 then
@@ -57,10 +59,12 @@ for _, rule in ipairs(cmsgpack.unpack(ARGV[1])) do
     end
   end
 end
+
 flush()
 drop_keys()
 close_slots(emptied)
 
+if News then News.trim() elseif journal then call('UNLINK', KEY.journal, KEY.news) end
 if ARGV[3] ~= '' then
   local oldest = floor((now - tonumber(ARGV[3])) / 60000000)
   local minutes = call('ZRANGEBYSCORE', KEY.minutes, '-inf', '(' .. text(oldest), 'LIMIT', 0, BATCH)

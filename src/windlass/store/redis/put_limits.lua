@@ -25,6 +25,7 @@ for _, change in ipairs(cmsgpack.unpack(ARGV[1])) do
     limit.changed = now
     Limit.save(limit)
   end
+  if News then News.add('limit', key) end
   if ARGV[2] ~= '' then write_audit(ARGV[2], 'put-limit', 'limit:' .. key, detail) end
 end
 tell()

@@ -18,6 +18,7 @@ for runtime = 0, 2 do
   if turned and call('EXISTS', turns) == 1 then call('ZUNIONSTORE', turns, 1, turns, 'WEIGHTS', 0) end
 end
 write_audit(actor, 'put-queue', 'queue:' .. name, detail)
+if News then News.add('queue', name) end
 wake('ready')
 tell()
 return raw

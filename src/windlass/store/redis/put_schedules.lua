@@ -16,6 +16,8 @@ for _, row in ipairs(cmsgpack.unpack(ARGV[1])) do
   if owner then call('HSET', key, 'owner', owner) else call('HDEL', key, 'owner') end
   if due then call('HSET', key, 'due', text(due)) else call('HDEL', key, 'due') end
   call('ZADD', KEY.schedules, due and not paused and due or '+inf', name)
+  if News then News.add('schedule', name) end
   write_audit(ARGV[2], 'put-schedule', 'schedule:' .. name, '{}')
 end
+tell()
 return 1

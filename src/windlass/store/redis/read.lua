@@ -1,5 +1,5 @@
 -- What it does: reads whole jobs.
--- Input:  ARGV[1] ids (16 bytes each), ARGV[2] fields to read besides the two records, of `r e t p` (a string).
+-- Input:  ARGV[1] ids (16 bytes each), ARGV[2] fields to read besides the two records, of `l r e t p` (a string).
 -- Output: {id, record, state or '', then each field or '', ...} of the ids that exist.
 -- Relies: prelude.lua.
 

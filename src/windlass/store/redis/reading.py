@@ -1,4 +1,4 @@
-"""Asking: one job, pages of jobs by filter, outcomes, counts, workers, audit, tallies."""
+"""Asking: one job, pages of jobs by filter, outcomes, counts, workers, tallies."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
@@ -6,25 +6,42 @@ from typing import Any
 import msgspec
 
 from windlass.errors import InvalidOption
-from windlass.store.redis.codec import NUMBER, STATES, id_bytes, id_text, known_ids, pack, record_of, unpack
+from windlass.store.redis.codec import (
+    NUMBER,
+    STATES,
+    id_bytes,
+    id_text,
+    known_ids,
+    pack,
+    record_of,
+    unpack,
+)
 from windlass.store.redis.connection import Link
+from windlass.store.redis.ledger import read_ledger
 from windlass.values.job import Job, read_job
 from windlass.values.lease import WorkerInfo
 from windlass.values.metrics import MINUTE, MetricQuery, Point
-from windlass.values.query import AuditEntry, Count, Page, Where
+from windlass.values.query import Count, Page, Where
 from windlass.values.queue import AGEING, ORDERS, Order, QueueInfo
-from windlass.values.states import FINAL
+from windlass.values.states import FINAL, State
 
 MOST_PAGE = 1_000
 SCANNED = 5_000
 """Records that one page looks at: a page of a selective filter may be short, its cursor goes on."""
+PAGE = 1_000
+GATHERED = 50_000
+"""Dead letters of one filter that are put in the order of their ids to be listed; of more all jobs are gone through."""
 _STEP = 250
+_RETRIES = b"retries"
 _INFO = msgspec.json.Decoder(WorkerInfo)
 Record = dict[str, Any]
+Place = tuple[bytes, bytes]
+"""Where a search stands: a key and a cursor in it; of a walk through all jobs no key and the id that it goes on behind."""
+START: Place = (b"", b"")
 
 
-async def read(link: Link, ids: Sequence[bytes], fields: str = "retp") -> list[Record]:
-    """The raw records of those of the ids that exist, in their order."""
+async def read(link: Link, ids: Sequence[bytes], fields: str = "lretp") -> list[Record]:
+    """The raw records of those of the ids that exist, in their order; those read with `l` also tell their error's fingerprint."""
     records: list[Record] = []
     width = 3 + len(fields)
     for start in range(0, len(ids), _STEP):
@@ -32,7 +49,10 @@ async def read(link: Link, ids: Sequence[bytes], fields: str = "retp") -> list[R
         for at in range(0, len(flat), width):
             texts: dict[str, bytes] = dict(zip(fields, flat[at + 3 : at + width], strict=True))
             id, c, m = flat[at : at + 3]
-            records.append(record_of(id, c, m, [texts.get(field, b"") for field in "retp"]))
+            ledger = read_ledger(texts.get("l", b""))
+            record = record_of(id, c, m, [texts.get(field, b"") for field in "retp"], ledger)
+            record["fingerprint"] = ledger.fingerprint
+            records.append(record)
     return records
 
 
@@ -61,19 +81,28 @@ async def jobs(link: Link, where: Where, cursor: str | None, limit: int) -> Page
 
 
 async def scan(
-    link: Link, where: Where, cursor: str | None = None, *, most: int = SCANNED, step: int = _STEP
+    link: Link,
+    where: Where,
+    cursor: str | None = None,
+    *,
+    most: int = SCANNED,
+    step: int = _STEP,
+    small: bool = False,
 ) -> AsyncIterator[tuple[str, Record | None]]:
     """Matching records newest first, each with a cursor to go on behind it. After `most` records looked at, one last
-    pair without a record, whose cursor begins with `+`: there may be more."""
+    pair without a record, whose cursor begins with `+`: there may be more. `small`: without results, errors and the like."""
     fits, picky = matcher(where), where != Where(ids=where.ids, states=where.states)
+    looks_at = small_fields(where)
     before = read_cursor(cursor) if cursor else None
     looked = 0
     async for ids in candidates(link, where, before):
         width = _STEP if picky else min(step, _STEP)
         for start in range(0, len(ids), width):
             part = ids[start : start + width]
-            if picky:  # look at the two small records first: few of them may fit
-                fitting = {record["id"] for record in await read(link, part, "") if fits(record)}
+            if small:
+                records = await read(link, part, looks_at)
+            elif picky:  # look at the small records first: few of them may fit
+                fitting = {record["id"] for record in await read(link, part, looks_at) if fits(record)}
                 records = await read(link, [id for id in part if id_text(id) in fitting]) if fitting else []
             else:
                 records = await read(link, part)
@@ -84,6 +113,16 @@ async def scan(
             if looked >= most:
                 yield "+" + id_text(part[-1]), None
                 return
+
+
+def small_fields(where: Where) -> str:
+    """What `read` must bring beside the two small records for the filter to be judged."""
+    return "l" if of_letters(where) else ""
+
+
+def of_letters(where: Where) -> bool:
+    """Whether it asks for dead letters, by the index of those."""
+    return bool(where.fingerprints) or where.retry_before is not None
 
 
 def read_cursor(cursor: str) -> bytes:
@@ -105,14 +144,54 @@ async def candidates(link: Link, where: Where, before: bytes | None) -> AsyncIte
     if where.ids:
         yield _older(known_ids(where.ids), before)
         return
-    if where.states:
+    if of_letters(where):
+        gathered = set[bytes]()
+        async for _, ids in letters(link, where, START):
+            gathered.update(ids)
+            if len(gathered) > GATHERED:
+                break
+        else:
+            yield _older(gathered, before)
+            return
+    elif where.states:
         asked = ([NUMBER[state] for state in where.states], where.queues, SCANNED)
         flat = await link.run("listed", pack(asked))
         if isinstance(flat, bytes):
-            yield _older((flat[at : at + 16] for at in range(0, len(flat), 16)), before)
+            yield _older(split(flat), before)
             return
     async for ids in walk(link, before):
         yield ids
+
+
+async def letters(link: Link, where: Where, begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
+    """Dead letters that may match, from their indexes, each page with the place where it begins."""
+    if where.fingerprints:
+        n, *keys = await link.run("letters", pack((list(dict.fromkeys(where.fingerprints)), False, 0, 0)))
+        if n:
+            async for page in scanned(link, keys, begin):
+                yield page
+        return
+    offset = int(begin[1]) if begin[0] == _RETRIES else 0
+    while ids := split(await link.run("letters", pack(((), where.retry_before, offset, PAGE)))):
+        yield (_RETRIES, str(offset).encode()), ids
+        offset += len(ids)
+
+
+async def scanned(link: Link, keys: Sequence[bytes], begin: Place) -> AsyncIterator[tuple[Place, list[bytes]]]:
+    """The ids in sorted sets, set by set from a place on."""
+    key, cursor = begin if begin[0] in keys else (keys[0], b"0")
+    for name in keys[keys.index(key) :]:
+        cursor = cursor if name == key else b"0"
+        while True:
+            place = name, cursor
+            cursor, flat = await link.run("stands", name, cursor, PAGE)
+            yield place, list(dict.fromkeys(split(flat)))
+            if cursor == b"0":
+                break
+
+
+def split(flat: bytes) -> list[bytes]:
+    return [flat[at : at + 16] for at in range(0, len(flat), 16)]
 
 
 async def walk(link: Link, before: bytes | None) -> AsyncIterator[list[bytes]]:
@@ -164,6 +243,8 @@ def matcher(where: Where) -> Callable[[Record], bool]:
             tests.append(_one_of(name, (wanted,)))
     if where.tags:
         tests.append(_tags(where.tags))
+    if of_letters(where):
+        tests.append(_letters(where))
     for name, since, until in (
         ("created_at", where.created_from, where.created_to),
         ("finished_at", where.finished_from, where.finished_to),
@@ -179,14 +260,38 @@ def _one_of(name: str, values: Sequence[str]) -> Callable[[Record], bool]:
 
 
 def _kinds(kinds: Sequence[str]) -> Callable[[Record], bool]:
-    whole = frozenset(kind for kind in kinds if not kind.endswith("*"))
-    starts = tuple(kind[:-1] for kind in kinds if kind.endswith("*"))
-    return lambda record: record["kind"] in whole or record["kind"].startswith(starts)
+    fits = _any_of(kinds)
+    return lambda record: fits(record["kind"])
+
+
+def _any_of(names: Sequence[str]) -> Callable[[str], bool]:
+    """Names, of which some may end in `*`."""
+    whole = frozenset(name for name in names if not name.endswith("*"))
+    starts = tuple(name[:-1] for name in names if name.endswith("*"))
+    return lambda text: text in whole or text.startswith(starts)
+
+
+def _without_colon(name: str) -> bool:
+    return ":" not in name
 
 
 def _tags(tags: Sequence[str]) -> Callable[[Record], bool]:
     wanted = frozenset(tags)
     return lambda record: record["tags"] is not None and not wanted.isdisjoint(msgspec.json.decode(record["tags"]))
+
+
+def _letters(where: Where) -> Callable[[Record], bool]:
+    prints, before = frozenset(where.fingerprints), where.retry_before
+
+    def fits(record: Record) -> bool:
+        due: int | None = record["next_retry_at"]
+        return (
+            record["state"] == State.FAILED
+            and (not prints or record["fingerprint"] in prints)
+            and (before is None or (due is not None and due < before))
+        )
+
+    return fits
 
 
 def _between(name: str, since: int | None, until: int | None) -> Callable[[Record], bool]:
@@ -241,18 +346,6 @@ async def workers(link: Link) -> list[WorkerInfo]:
     return sorted(found, key=lambda info: info.id)
 
 
-async def audit(link: Link, target: str | None, limit: int) -> list[AuditEntry]:
-    found: list[AuditEntry] = []
-    start, step = 0, max(limit, 1) if target is None else 1_000
-    while len(found) < limit:
-        page = [AuditEntry(*unpack(entry)) for entry in await link.run("audit", start, start + step - 1)]
-        found += [entry for entry in page if target in (None, entry.target)]
-        if len(page) < step:
-            break
-        start += step
-    return found[:limit]
-
-
 async def metrics(link: Link, query: MetricQuery) -> list[Point]:
     points: list[Point] = []
     minute, last = -(-query.since // MINUTE), -(-query.until // MINUTE)
@@ -265,12 +358,9 @@ async def metrics(link: Link, query: MetricQuery) -> list[Point]:
 
 def _points(minute: int, flat: Sequence[bytes], query: MetricQuery) -> list[Point]:
     points: list[Point] = []
+    named = _any_of(query.names) if query.names else _without_colon
     for field, value in zip(flat[::2], flat[1::2], strict=True):
         queue, kind, name, bucket = unpack(field)
-        if (
-            (not query.queues or queue in query.queues)
-            and (not query.kinds or kind in query.kinds)
-            and (not query.names or name in query.names)
-        ):
+        if (not query.queues or queue in query.queues) and (not query.kinds or kind in query.kinds) and named(name):
             points.append(Point(minute, queue, kind, name, bucket, int(value)))
     return points

@@ -6,7 +6,7 @@
 
 local WIDE = 5
 local notes = cmsgpack.unpack(ARGV[1])
-local ids, out, logs = {}, {}, {}
+local ids, out, logs, told = {}, {}, {}, {}
 for at = 1, #notes, WIDE do ids[#ids + 1] = notes[at] end
 
 -- The oldest kept signal of the name, taken out of the job's box.
@@ -46,7 +46,11 @@ for i = 1, #ids do
   if state == ACTIVE and lease == notes[at + 2] then
     local line, progress, step = unpack(notes, at + 3, at + 5)
     out[i] = ''
-    if progress then set_field(ids[i], 'p', progress) end
+    if progress then
+      set_field(ids[i], 'p', progress)
+      if News and not told[ids[i]] then News.add('progress', ids[i]) end
+      told[ids[i]] = true
+    end
     if line then put(logs, log_key(ids[i]), cmsgpack.pack({ now - line[1], line[2], line[3], line[4] })) end
     if step then out[i] = keep_step(ids[i], states[i], step) end
   end

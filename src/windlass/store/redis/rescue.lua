@@ -22,6 +22,7 @@ local token, rows = new_lease(), {}
 for i = 1, #ids do
   local job = jobs[ids[i]]
   if job and job.state == ACTIVE then
+    if News then News.add(ACTIVE, job.id) end
     job.lease, job.worker, job.until_at, job.dirty, job.moved = token, worker, now + lease_for, true, true
     local n = #rows
     rows[n + 1], rows[n + 2], rows[n + 3], rows[n + 4] = job.id, job.c, job.m, job.ord

@@ -6,7 +6,7 @@
 local revival_budget = INLINE_EDGES
 
 -- The holder of the job's unique key if that is another job, else nil and the job waits as new.
-local function requeue(job, keep_attempts)
+local function requeue(job, keep_attempts, scheduled)
   if band(job.flags, UNIQUE) > 0 then
     whole(job)
     local holder = holder_of(job.key)
@@ -19,6 +19,7 @@ local function requeue(job, keep_attempts)
   end
   if whole(job).expires and job.expires <= now then job.flags = job.flags - EXPIRES end
   job.rescues, job.reason, job.worker, job.marks, job.started, job.finished = 0, '', '', 0, 0, 0
+  job.books = { print = '', retry = 0, again = scheduled, revivals = not scheduled and 0 or nil }
   job.run_at = now
   to_waiting(job)
   for _, suffix in ipairs({ 'r', 'e', 'p' }) do drop_field(job.id, suffix) end

@@ -15,17 +15,22 @@ from windlass.values.lease import ORDERS
 from windlass.values.limit import BUCKETS, EXACT, GUARD
 from windlass.values.queue import AGEING
 
-_LAZY = {"open_lines = function()": ("limit.lua", "lines.lua"), "if stirred then": ("turns.lua",)}
+_LAZY = {
+    "open_lines = function()": ("limit.lua", "lines.lua"),
+    "keep_books = function()": ("ledger.lua",),
+    "if stirred then": ("turns.lua",),
+}
 """Parts that a script makes only when it needs them, with what is written around them: Redis makes functions anew each time."""
-_LINES = ("open_lines = function()",)
+_LINES = ("open_lines = function()", "keep_books = function()")
 _ENDS = (*_LINES, "ends.lua")
 _PLAIN = (*_LINES, "plain.lua")
 _INSERT = (*_ENDS, "plain.lua", "insert.lua")
 _COMPLETE = "complete.lua"
 _SERVE = (*_ENDS, "lease.lua", "serve.lua")
 _REVIVE = (*_ENDS, "revive.lua")
+_WALKS = (*_ENDS, "walks.lua")
 _PARTS: dict[str, tuple[str, ...]] = {
-    "check": (*_LINES, "check_lines.lua"),
+    "check": (*_LINES, "check_lines.lua", "check_letters.lua"),
     "claim": (*_SERVE, "if stirred then"),
     "claim_plain": _SERVE,
     "command": _REVIVE,
@@ -39,11 +44,13 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "promote": (*_INSERT, "revive.lua"),
     "prune": _ENDS,
     "put_limits": _ENDS,
+    "regroup": _WALKS,
     "reline": _ENDS,
     "rescue": _LINES,
     "signal": _ENDS,
     "stage": _INSERT,
     "standing": _ENDS,
+    "strip": _WALKS,
     "limits": _LINES,
     "put_queue": _LINES,
     "take": _LINES,
@@ -55,9 +62,11 @@ _SHARED = {
     "prelude.lua",
     *_INSERT,
     *_REVIVE,
+    *_WALKS,
     _COMPLETE,
     *_SERVE,
     "check_lines.lua",
+    "check_letters.lua",
     *(file for files in _LAZY.values() for file in files),
 }
 

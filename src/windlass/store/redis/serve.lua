@@ -114,14 +114,7 @@ local function first_due()
     end
     return soonest
   end
-  while true do -- `due` holds lower bounds: make the first one exact, then it is the answer
-    local first = call('ZRANGE', KEY.due, 0, 0, 'WITHSCORES')
-    if not first[1] then return nil end
-    local head = call('ZRANGE', due_key(first[1]), 0, 0, 'WITHSCORES')
-    if not head[2] then call('ZREM', KEY.due, first[1])
-    elseif tonumber(head[2]) == tonumber(first[2]) then return tonumber(head[2])
-    else call('ZADD', KEY.due, head[2], first[1]) end
-  end
+  return soonest_due()
 end
 
 -- Fills the free slots of each runtime in turn by `take(runtime, want)`; false if that gave up.

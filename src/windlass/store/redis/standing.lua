@@ -1,6 +1,6 @@
 -- What it does: where a job stands and what holds it back.
 -- Input:  ARGV[1] id, ARGV[2] most jobs ahead that are counted, ARGV[3] most holders of a key that are named.
--- Output: {} or {{record, state or '', r, e, t, p}, now, queue's settings, place in its line or -1, limits (`Limit.tell`),
+-- Output: {} or {{record, state or '', r, e, t, p, l}, now, queue's settings, place in its line or -1, limits (`Limit.tell`),
 --         holders of each, {parent, state, ...} it waits for, holder of its unique key or ''}.
 -- Relies: ends.lua, lines.lua. Nothing is written.
 
@@ -8,7 +8,7 @@ local id = ARGV[1]
 local job = get(id)
 if not job then return {} end
 local fields = { job.c, job.m or '' }
-for _, suffix in ipairs({ 'r', 'e', 't', 'p' }) do fields[#fields + 1] = fetch({ id }, suffix)[1] or '' end
+for _, suffix in ipairs({ 'r', 'e', 't', 'p', 'l' }) do fields[#fields + 1] = fetch({ id }, suffix)[1] or '' end
 
 local ahead = -1
 if job.state == WAITING and job.park == '' then
