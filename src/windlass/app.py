@@ -15,10 +15,10 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
+from windlass.alerts.view import Alerts
 from windlass.declare.handler import (
     AsyncCtxHandler,
     AsyncHandler,
@@ -37,8 +37,12 @@ from windlass.flowcontrol.cache import Cached, ResultCache, look_up
 from windlass.flowcontrol.capacity import Capacity, QueueOptions
 from windlass.flowcontrol.limits import Limits
 from windlass.flowcontrol.quota import Quotas
+from windlass.operate.dead_letters import DeadLetters
 from windlass.operate.effects import Effects
+from windlass.operate.errors import Errors
+from windlass.operate.hooks import EventName, Hooks
 from windlass.operate.views import Jobs, Queues
+from windlass.operate.watching import Watching
 from windlass.produce.joining import Joining
 from windlass.produce.producer import check_job, read_jobs
 from windlass.produce.ref import JobRef, make_ref
@@ -68,9 +72,6 @@ if TYPE_CHECKING:
     from windlass.api.authentication import HostCallback
     from windlass.api.settings import ApiFlags
     from windlass.declare.shapes import AsyncIterHandler, IterHandler
-    from windlass.observe.figures import Metrics
-    from windlass.observe.frames import Step
-    from windlass.observe.health import Health, QueueHealth
     from windlass.running.context import Context
     from windlass.worker.worker import Worker
 
@@ -92,7 +93,7 @@ class Middleware(list[F]):
         return fn
 
 
-class Windlass:
+class Windlass(Watching):
     """A job queue: `Windlass("sqlite:///jobs.db")`. Without a URL the environment decides (see `windlass.settings`).
 
     Opens its store at first use, one handle per event loop; `async with app` closes it at the end.
@@ -130,6 +131,10 @@ class Windlass:
         self.quotas = Quotas()
         self.limits = Limits(self)
         self.webhooks = Webhooks(self)
+        self.alerts = Alerts(self)
+        self.hooks = Hooks()
+        self.dead_letters = DeadLetters(self)
+        self.errors = Errors(self)
         self.sync = Sync(self)
         self.secrecy = Secrecy(self.store, encryption or self.settings.encryption_keys, self._veil_of)
         self.args_limit: int = self.settings.args_limit
@@ -210,6 +215,17 @@ class Windlass:
         """Run a job again and again: `@app.schedule("0 6 * * *", timezone="Europe/Berlin")` above `@app.job`; also `every="5m"`,
         `at=datetime`. Workers write it to the store when they start. Raises `ScheduleError`, `InvalidOption`, `InvalidArgs`."""
         return self.timetable.declare(cron, options)
+
+    def on(
+        self,
+        *events: EventName,
+        queue: str | Sequence[str] | None = None,
+        kind: str | Sequence[str] | None = None,
+    ) -> Callable[[F], F]:
+        """Call a function, async or plain, in the worker when something happened to a job and the store has accepted it:
+        `@app.on("failed", queue="email")`. It gets a `JobEvent`. Best effort: a worker that dies tells nobody (webhooks and
+        follow-up jobs are the durable way). Raises `InvalidOption`."""
+        return self.hooks.on(events, queue, kind)
 
     def resource(self, fn: F) -> F:
         """A resource that each worker opens once: an async generator that yields it, or an async context manager function.
@@ -332,42 +348,6 @@ class Windlass:
     async def workers(self) -> list[WorkerInfo]:
         """The workers that are alive."""
         return await (await self.store()).workers()
-
-    # watching
-
-    async def metrics(
-        self,
-        *,
-        queue: str | None = None,
-        kind: str | None = None,
-        last: Duration = "24h",
-        since: datetime | None = None,
-        until: datetime | None = None,
-        step: "Step | None" = None,
-    ) -> "Metrics":
-        """What became of attempts in the `last` "1h", "24h", "7d", "30d", or from `since` to `until`: exact counts, rates,
-        waiting and run times, and a series by "minute", "hour" or "day" (None: what suits the span)."""
-        from windlass.observe.figures import read_metrics
-
-        store = await self.store()
-        return await read_metrics(store, queue=queue, kind=kind, last=last, since=since, until=until, step=step)
-
-    @overload
-    async def health(self) -> "Health": ...
-    @overload
-    async def health(self, queue: str) -> "QueueHealth": ...
-    async def health(self, queue: str | None = None) -> "Health | QueueHealth":
-        """Whether everything, or a queue, is well: "healthy", "degraded", "unhealthy" or (the store does not answer) "error",
-        with the issues in numbers and the commands that mend them."""
-        from windlass.observe.health import read_health, read_queue_health
-
-        return await (read_health(self.store) if queue is None else read_queue_health(self.store, queue))
-
-    async def prometheus(self) -> str:
-        """Metrics in the text format of Prometheus. Needs the extra `windlass[metrics]`."""
-        from windlass.observe.prometheus import exposition
-
-        return await exposition(await self.store())
 
     async def publish_kinds(self) -> int:
         """Tell producers without this code about its kinds; how many were new or changed."""

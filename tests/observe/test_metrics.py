@@ -11,7 +11,7 @@ from tests.store.kit import HOUR
 from windlass import InvalidOption, Windlass, fixed
 from windlass.observe.figures import Figures, Times
 from windlass.observe.frames import DAY, DAYS, HOURS, fold
-from windlass.schedules.maintenance import prune_all
+from windlass.operate.retention import prune_all
 from windlass.values.clock import SECOND, moment
 from windlass.values.metrics import MINUTE
 from windlass.values.query import Retention

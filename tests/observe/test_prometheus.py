@@ -11,7 +11,7 @@ from tests.observe.truth import START, Truth, at, live
 from tests.store.kit import HOUR
 from windlass import Windlass
 from windlass.observe.frames import DAY
-from windlass.schedules.maintenance import prune_all
+from windlass.operate.retention import prune_all
 from windlass.values.metrics import MINUTE
 from windlass.values.query import Retention
 from windlass.values.states import Event

@@ -127,7 +127,7 @@ async def test_wrong_notes_are_refused(app: Windlass) -> None:
     async with app:
         await wrong.enqueue()
         await app.drain()
-    assert caught == ["percent", "percent", "level", "usd"]
+    assert caught == ["percent", "percent", "level", "cost"]
 
 
 async def test_middleware_resources_cost_and_workdir(app: Windlass) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import TypeAlias
 
 import msgspec
@@ -36,10 +37,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     `completed`, `failed` (for good), `cancelled` (by their handlers or while they ran) are jobs that ended. `retries`: attempts
     that failed and were or are to be made again. `rescues`: attempts whose worker was lost. `snoozed`, `suspended`,
-    `released`: runs that gave their slot back without an end. `success_rate`: completed of completed and failed, 0 to 1, None
-    if none ended. `per_minute`, `per_hour`: completed jobs, over the whole span. `run`: how long attempts ran; `wait`: how
-    long they waited from when they could run until a worker took them; None if there were none.
-    """
+    `released`: runs that gave their slot back without an end. Without a worker jobs end by command (`called_off`,
+    `failed_by_command`), by expiry (`expired`) and with a parent (`doomed`). `success_rate`: completed of completed and
+    failed, 0 to 1, None if none ended. `per_minute`, `per_hour`: completed jobs, over the whole span. `run`: how long
+    attempts ran; `wait`: how long they waited from when they could run until a worker took them; None if there were none.
+    `cost`: what was spent; `cpu`: seconds; `average_memory`: bytes at the highest, of the `measured` runs that told theirs,
+    None if none did. """
 
     queue: str | None = None
     kind: str | None = None
@@ -51,11 +54,19 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     snoozed: int = 0
     suspended: int = 0
     released: int = 0
+    called_off: int = 0
+    expired: int = 0
+    doomed: int = 0
+    failed_by_command: int = 0
     success_rate: float | None = None
     per_minute: float = 0.0
     per_hour: float = 0.0
     run: Times | None = None
     wait: Times | None = None
+    cost: Decimal = Decimal(0)
+    cpu: float = 0.0
+    average_memory: int | None = None
+    measured: int = 0
 
 
 class SeriesPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +81,7 @@ class SeriesPoint(msgspec.Struct, frozen=True, kw_only=True):
     rescues: int = 0
     run_average: float | None = None
     wait_average: float | None = None
+    cost: Decimal = Decimal(0)
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,9 +98,12 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     pairs: tuple[Figures, ...]
     step: Step
     series: tuple[SeriesPoint, ...]
+    currency: str = "USD"
 
 
-class _Span(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True):
+    """What is asked about, in whole steps."""
+
     since: Micros
     until: Micros
     now: Micros
@@ -109,11 +124,12 @@ async def read_metrics(
     since: datetime | None = None,
     until: datetime | None = None,
     step: Step | None = None,
+    currency: str = "USD",
 ) -> Metrics:
     """The metrics of the `last` while, or from `since` to `until`."""
     queues = () if queue is None else (check_name(queue, "queue"),)
     kinds = () if kind is None else (check_name(kind, "kind"),)
-    span = _span(await store.now(), last, since, until, step)
+    span = read_span(await store.now(), last, since, until, step)
     found = await frames(
         store, span.since, span.until, span.now, minutes=span.step == "minute", queues=queues, kinds=kinds
     )
@@ -128,10 +144,12 @@ async def read_metrics(
         pairs=tuple(_figures([sums], span, *key) for key, sums in sorted(cells.items())),
         step=span.step,
         series=_series(await finer(store, found, span.step, queues, kinds), span),
+        currency=currency,
     )
 
 
-def _span(now: Micros, last: Duration, since: datetime | None, until: datetime | None, step: Step | None) -> _Span:
+def read_span(now: Micros, last: Duration, since: datetime | None, until: datetime | None, step: Step | None) -> Span:
+    """The checked span: the `last` while, or from `since` to `until`."""
     end = now + 1 if until is None else instant(until, "until")
     back = micros(last, "last", minimum=60.0)
     start = end - back if since is None else instant(since, "since")
@@ -145,9 +163,9 @@ def _span(now: Micros, last: Duration, since: datetime | None, until: datetime |
         raise _bad("step", step, "minute, hour or day", "give one of them")
     if width // WIDTH[chosen] > _MOST_POINTS:
         raise _bad("step", step, f"{_MOST_POINTS} steps", "ask for wider steps or a shorter span")
-    # Whole steps, so that the first of the series is not a piece and closed hours are read as they are kept.
-    align = MINUTE if chosen == "minute" else HOUR
-    return _Span(start // align * align, -(-end // MINUTE) * MINUTE, now, chosen)
+    # Whole steps, so that the first of the series is not a piece, and closed hours and days are read as they are kept.
+    align = WIDTH[chosen]
+    return Span(start // align * align, -(-end // MINUTE) * MINUTE, now, chosen)
 
 
 def _by(cells: Cells, part: int) -> list[tuple[str, list[Sums]]]:
@@ -157,7 +175,7 @@ def _by(cells: Cells, part: int) -> list[tuple[str, list[Sums]]]:
     return sorted(groups.items())
 
 
-def _figures(several: Iterable[Sums], span: _Span, queue: str | None, kind: str | None) -> Figures:
+def _figures(several: Iterable[Sums], span: Span, queue: str | None, kind: str | None) -> Figures:
     sums = _merged(several)
     ends = sums.ends.get
     completed, failed = ends("complete", 0), ends("fail", 0)
@@ -172,12 +190,25 @@ def _figures(several: Iterable[Sums], span: _Span, queue: str | None, kind: str 
         snoozed=ends("snooze", 0),
         suspended=ends("suspend", 0),
         released=ends("release", 0),
+        called_off=ends("cancel", 0),
+        expired=ends("expire", 0),
+        doomed=ends("doom", 0),
+        failed_by_command=ends("fail-by-command", 0),
         success_rate=round(completed / (completed + failed), 6) if completed + failed else None,
         per_minute=round(completed / span.seconds * 60, 4),
         per_hour=round(completed / span.seconds * 3_600, 4),
         run=_times(sums.took, sums.took_sum),
         wait=_times(sums.waited, sums.waited_sum),
+        cost=money(sums.cost),
+        cpu=round(sums.cpu / SECOND, 6),
+        average_memory=round(sums.memory / sums.measured) if sums.measured else None,
+        measured=sums.measured,
     )
+
+
+def money(millionths: int) -> Decimal:
+    """An amount as a decimal, with as many places as it needs."""
+    return Decimal(millionths).scaleb(-6).normalize() + Decimal(0)
 
 
 def _merged(several: Iterable[Sums]) -> Sums:
@@ -210,7 +241,7 @@ def percentiles(histogram: dict[int, int], shares: Sequence[float]) -> list[floa
     return found
 
 
-def _series(found: Sequence[Frame], span: _Span) -> tuple[SeriesPoint, ...]:
+def _series(found: Sequence[Frame], span: Span) -> tuple[SeriesPoint, ...]:
     width = WIDTH[span.step]
     steps: dict[Micros, Sums] = {at: Sums() for at in range(span.since // width * width, span.until, width)}
     for frame in found:
@@ -232,6 +263,7 @@ def _point(at: Micros, sums: Sums) -> SeriesPoint:
         rescues=ends("rescue", 0),
         run_average=round(sums.took_sum / timed / SECOND, 6) if timed else None,
         wait_average=round(sums.waited_sum / timed / SECOND, 6) if timed else None,
+        cost=money(sums.cost),
     )
 
 

@@ -34,14 +34,19 @@ _AT_ONCE = 200
 _RUN = 6 * HOUR
 """Minutes read in one call: of 500 busy kinds that is some hundred megabytes."""
 
-_ENDS = frozenset({"complete", "fail", "retry", "snooze", "release", "abort", "suspend", "rescue"})
+_BY_ENGINE = ("cancel", "expire", "doom", "fail-by-command")
+"""Jobs that ended without a worker: by command, by expiry, by a parent's end."""
+_ENDS = frozenset({"complete", "fail", "retry", "snooze", "release", "abort", "suspend", "rescue", *_BY_ENGINE})
+_UNTIMED = frozenset({"release", "rescue", *_BY_ENGINE})
+_PLAIN = ("took_sum", "waited_sum", "cost", "cpu_sum", "memory")
 
 
 class Sums:
-    """What was counted of a queue's kind, or of several together: attempts by how they ended, histograms by bucket, and the
-    sums of run and waiting time in microseconds."""
+    """What was counted of a queue's kind, or of several together: attempts by how they ended, histograms by bucket, the sums of
+    run and waiting time and of CPU time in microseconds, costs in millionths, peaks of memory in bytes and how many told
+    theirs."""
 
-    __slots__ = ("ends", "took", "took_sum", "waited", "waited_sum")
+    __slots__ = ("cost", "cpu", "ends", "measured", "memory", "took", "took_sum", "waited", "waited_sum")
 
     def __init__(self) -> None:
         self.ends: dict[str, int] = {}
@@ -49,6 +54,10 @@ class Sums:
         self.waited: dict[int, int] = {}
         self.took_sum = 0
         self.waited_sum = 0
+        self.cost = 0
+        self.cpu = 0
+        self.memory = 0
+        self.measured = 0
 
     def count(self, name: str, bucket: int, value: int) -> None:
         """Add one stored sum."""
@@ -62,6 +71,14 @@ class Sums:
             self.waited_sum += value
         elif name in _ENDS:
             self.ends[name] = self.ends.get(name, 0) + value
+        elif name == "cost":
+            self.cost += value
+        elif name == "cpu_sum":
+            self.cpu += value
+        elif name == "memory" and bucket:
+            self.measured += value
+        elif name == "memory":
+            self.memory += value
 
     def add(self, other: "Sums") -> None:
         """Add what another holds."""
@@ -72,10 +89,7 @@ class Sums:
             known = mine.get
             for number, n in theirs.items():
                 mine[number] = known(number, 0) + n
-        for name, n in other.ends.items():
-            self.ends[name] = self.ends.get(name, 0) + n
-        self.took_sum += other.took_sum
-        self.waited_sum += other.waited_sum
+        self.add_plain(other)
 
     def add_plain(self, other: "Sums") -> None:
         """The same without histograms."""
@@ -83,11 +97,15 @@ class Sums:
             self.ends[name] = self.ends.get(name, 0) + n
         self.took_sum += other.took_sum
         self.waited_sum += other.waited_sum
+        self.cost += other.cost
+        self.cpu += other.cpu
+        self.memory += other.memory
+        self.measured += other.measured
 
     @property
     def timed(self) -> int:
         """Attempts whose times were taken: all but those given back and those whose worker was lost (`metrics.tally`)."""
-        return sum(n for name, n in self.ends.items() if name not in ("release", "rescue"))
+        return sum(n for name, n in self.ends.items() if name not in _UNTIMED)
 
 
 Cells: TypeAlias = dict[tuple[str, str], Sums]
@@ -112,6 +130,10 @@ class _Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     waited: msgspec.Raw
     took_sum: int
     waited_sum: int
+    cost: int = 0
+    cpu: int = 0
+    memory: int = 0
+    measured: int = 0
 
 
 _READ = msgspec.json.Decoder(list[_Cell])
@@ -134,9 +156,9 @@ async def frames(
     found: list[Frame] = []
     rest = [(since, until)]
     if most == "day":
-        days, rest = _whole(since, until, DAY, now)
+        days, rest = closed(since, until, DAY, now)
         found += await _days(store, days, now)
-    parts = [_whole(start, end, HOUR, now) for start, end in rest]
+    parts = [closed(start, end, HOUR, now) for start, end in rest]
     found += await _hours(store, [hour for hours, _ in parts for hour in hours])
     rest = [edge for _, edges in parts for edge in edges]
     chosen = [_only(frame, queues, kinds) for frame in found]
@@ -163,7 +185,7 @@ async def finer(
                 until=frame.start + frame.width,
                 queues=queues,
                 kinds=kinds,
-                names=(*sorted(_ENDS), "took_sum", "waited_sum"),
+                names=(*sorted(_ENDS), *_PLAIN),
             )
             fine += _added_up(await store.metrics(query), MINUTE)
     return fine
@@ -185,7 +207,7 @@ def together(frames: Iterable[Frame]) -> Cells:
     return cells
 
 
-def _whole(
+def closed(
     since: Micros, until: Micros, width: Micros, now: Micros
 ) -> tuple[list[Micros], list[tuple[Micros, Micros]]]:
     """The starts of closed frames inside a span, and what is left before and after them."""
@@ -277,7 +299,19 @@ async def _keep(store: Store, space: str, made: dict[Micros, Cells], keep: Micro
 def text_of(cells: Cells) -> str:
     """Cells as a record holds them."""
     stored = [
-        _Cell(queue, kind, sums.ends, _flat(sums.took), _flat(sums.waited), sums.took_sum, sums.waited_sum)
+        _Cell(
+            queue,
+            kind,
+            sums.ends,
+            _flat(sums.took),
+            _flat(sums.waited),
+            sums.took_sum,
+            sums.waited_sum,
+            sums.cost,
+            sums.cpu,
+            sums.memory,
+            sums.measured,
+        )
         for (queue, kind), sums in sorted(cells.items())
     ]
     return msgspec.json.encode(stored).decode()
@@ -292,6 +326,7 @@ def read_cells(text: str, *, shapes: bool = True) -> Cells:
         if shapes:
             sums.took, sums.waited = _pairs(cell.took), _pairs(cell.waited)
         sums.took_sum, sums.waited_sum = cell.took_sum, cell.waited_sum
+        sums.cost, sums.cpu, sums.memory, sums.measured = cell.cost, cell.cpu, cell.memory, cell.measured
     return cells
 
 

@@ -5,7 +5,8 @@ from windlass.values.job import ErrorInfo, Job
 from windlass.values.outcome import DEADLINE
 
 _NEVER = frozenset({"permanent", "held"})
-"""Categories of errors after which nothing tries a job again by itself; `held`: its effect may have happened, a person decides."""
+"""Categories of errors after which nothing tries a job again by itself; `held`: its effect may have happened, somebody
+decides."""
 
 
 def may_help(error: ErrorInfo | None) -> bool:

@@ -76,7 +76,7 @@ class Jobs:
 
     async def get(self, id: JobId) -> Job:
         """One job; raises `JobNotFound`."""
-        name = _id(id)
+        name = job_id(id)
         job = await (await self._store()).job(name)
         if job is None:
             raise not_found(name)
@@ -144,12 +144,12 @@ class Jobs:
 
     async def explain(self, id: JobId) -> Explanation:
         """Why a job is not running: every reason, its place in line, when it may start; raises `JobNotFound`."""
-        return await explain_job(await self._store(), _id(id))
+        return await explain_job(await self._store(), job_id(id))
 
     async def log(self, id: JobId, limit: int = 1_000) -> "list[StoredLine]":
         """What the job's handlers logged, oldest first; raises `JobNotFound`."""
         store = await self._store()
-        lines = await store.log(_id(id), limit)
+        lines = await store.log(job_id(id), limit)
         if not lines:
             await self.get(id)
         return lines
@@ -157,7 +157,7 @@ class Jobs:
     async def steps(self, id: JobId) -> StepRecords:
         """The steps of a durable job that are on record, by position; raises `JobNotFound`."""
         store = await self._store()
-        found = [read_record(step) for step in await store.steps(_id(id))]
+        found = [read_record(step) for step in await store.steps(job_id(id))]
         if not found:
             await self.get(id)
         return found
@@ -170,9 +170,9 @@ class Jobs:
         secrecy = None if self._secrecy is None else self._secrecy()
         if secrecy is not None and secrecy.keys is not None:
             text = secrecy.seal_signal(await self.get(id), given, text)
-        delivery = await (await self._store()).signal(_id(id), given, text, safe_text(actor, _LONGEST_ACTOR))
+        delivery = await (await self._store()).signal(job_id(id), given, text, safe_text(actor, _LONGEST_ACTOR))
         if delivery is Delivery.UNKNOWN:
-            raise not_found(_id(id))
+            raise not_found(job_id(id))
         return delivery
 
     async def reveal(self, id: JobId, *, actor: str = "app") -> Reveal:
@@ -183,7 +183,7 @@ class Jobs:
         return await self._secrecy().reveal(await self.get(id), safe_text(actor, _LONGEST_ACTOR))
 
     async def _act(self, command: Command, ids: Sequence[JobId], filters: JobFilter, actor: str) -> Acted:
-        names = list(dict.fromkeys(map(_id, ids)))
+        names = list(dict.fromkeys(map(job_id, ids)))
         if names and any(value is not None for value in filters.values()):
             raise _bad("ids", names[0], "ids or filters, not both", "leave one of them out")
         where = read_filter(filters)
@@ -310,7 +310,8 @@ def _zeroes() -> dict[str, int]:
     return {str(state): 0 for state in State}
 
 
-def _id(id: JobId) -> str:
+def job_id(id: JobId) -> str:
+    """The id of a job that is named by it or by a reference; raises `JobNotFound` for what can be no id."""
     name = id.id if isinstance(id, JobRef) else id
     if not isinstance(name, str) or not name or not is_text(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise JobNotFound(f"no job {name!r}", id=name, mend="give a job's id or its reference")

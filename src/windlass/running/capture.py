@@ -42,7 +42,7 @@ CURRENT: ContextVar[Sink | None] = ContextVar("windlass_attempt", default=None)
 class Spender(Protocol):
     """Takes what a running attempt spends elsewhere."""
 
-    def cost(self, usd: float) -> None: ...
+    def cost(self, amount: float) -> None: ...
 
 
 CONTEXT: ContextVar[Spender | None] = ContextVar("windlass_context", default=None)

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import math
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.declare.handler import Handler
+from windlass.declare.pricing import Amount, read_amount, to_millionths
 from windlass.errors import InvalidOption, InvalidStep
 from windlass.observe.carrying import carrying
 from windlass.produce.ref import JobRef
@@ -87,6 +88,10 @@ class Desk(Sink, Protocol):
         """Store this job together with the attempt's completion."""
         ...
 
+    def spend(self, millionths: int) -> None:
+        """Book what the attempt spent elsewhere."""
+        ...
+
     def book(self) -> Book:
         """Where the attempt's steps are recorded."""
         ...
@@ -119,7 +124,7 @@ class Context:
         self.desk = desk
         self._resources = resources
         self._job: Job | None = None
-        self._spent = 0.0
+        self._spent = Decimal(0)
         self._workdir: Path | None = None
         CONTEXT.set(self)
         self._steps: Steps | None = None
@@ -189,8 +194,8 @@ class Context:
 
     @property
     def spent(self) -> float:
-        """US dollars reported through `cost` so far; middleware reads it after the call."""
-        return self._spent
+        """What was reported through `cost` so far, in the app's currency; middleware reads it after the call."""
+        return float(self._spent)
 
     @property
     def resources(self) -> Mapping[str, Any]:
@@ -348,17 +353,12 @@ class Context:
         if self._steps is not None and not self.desk.is_stopping():
             check_end(self._steps, error)
 
-    def cost(self, usd: float) -> None:
-        """Adds what this attempt spent elsewhere, in US dollars."""
-        if not math.isfinite(usd) or usd < 0:
-            raise InvalidOption(
-                f"cost is {usd!r}; it must be a finite amount of at least 0",
-                field="usd",
-                value=repr(usd),
-                limit=">= 0",
-                mend="give dollars as a number",
-            )
-        self._spent += usd
+    def cost(self, amount: Amount) -> None:
+        """Adds what this attempt spent elsewhere, in the app's currency (US dollars unless the settings say otherwise), to the
+        job's cost, however the attempt ends: text, a `Decimal` or a number. Kept to a millionth."""
+        spent = read_amount(amount, "cost")
+        self._spent += spent
+        self.desk.spend(to_millionths(spent))
 
     @property
     def workdir(self) -> Path:
@@ -391,6 +391,7 @@ class Notebook:
         self.batch: tuple[str, Membership | None] | None = None
         self.store: Store | None = None
         self.stopping = False
+        self.spent = 0
         self.memory = MemoryBook()
         self.effects = MemoryLedger()
 
@@ -420,6 +421,9 @@ class Notebook:
 
     def hand_over(self, job: NewJob[Any]) -> None:
         self.jobs.append(job)
+
+    def spend(self, millionths: int) -> None:
+        self.spent += millionths
 
 
 def _job_of(claim: Claim) -> Job:

@@ -262,12 +262,12 @@ def shown_job(job: Job) -> Job:
     trail = any(each.error is not None and each.error.traceback.startswith(TEXT_MARK) for each in job.attempts)
     if not (hidden or trail or is_sealed(job.result) or any_sealed(job.args)):
         return job
-    attempts = tuple(replace(each, error=_shown_error(each.error)) for each in job.attempts)
-    error = _shown_error(job.error)
+    attempts = tuple(replace(each, error=shown_error(each.error)) for each in job.attempts)
+    error = shown_error(job.error)
     return replace(job, args=shown_args(job.args), result=shown(job.result), error=error, attempts=attempts)
 
 
-def _shown_error(error: ErrorInfo | None) -> ErrorInfo | None:
+def shown_error(error: ErrorInfo | None) -> ErrorInfo | None:
     return None if error is None else replace(error, traceback=shown_text(error.traceback))
 
 

@@ -32,6 +32,7 @@ from windlass.values.lease import Noted, Step, StoredStep
 from windlass.values.outcome import DEFAULT_RULES, Finish, judge
 from windlass.worker import wire
 from windlass.worker.lifeline import die_with
+from windlass.worker.measuring import Meter
 from windlass.worker.plain import PlainCall
 from windlass.worker.resources import opened
 from windlass.worker.run import Run, Stopped, Why, raised_end
@@ -153,6 +154,17 @@ class _UpBook:
         return self._notes.ask(record=step).noted or Noted(accepted=False)
 
 
+class _ChildRun(Run):
+    """An attempt in a child: what it spends is told its worker at once."""
+
+    __slots__ = ("pipe",)
+
+    pipe: _Pipe
+
+    def spend(self, millionths: int) -> None:
+        self.pipe.send(wire.Spent(millionths))
+
+
 class _UpLedger:
     """The ledger of a child's attempt: the worker keeps it."""
 
@@ -172,6 +184,7 @@ class _UpLedger:
 class _Child:
     def __init__(self, pipe: _Pipe, setup: wire.Setup) -> None:
         self._pipe = pipe
+        self._meter = Meter()
         self._worker = setup.worker
         self._notes = _UpNotes(pipe)
         self._inbox: SimpleQueue[wire.Start | None] = SimpleQueue()
@@ -193,7 +206,9 @@ class _Child:
             threading.Thread(target=self._listen, name="windlass-pipe", daemon=True).start()
             self._pipe.send(wire.Ready())
             while (start := self._inbox.get()) is not None:
-                self._pipe.send(wire.Ended(self._attempt(start.claim, start.parents)))
+                self._meter.start()
+                finish = self._attempt(start.claim, start.parents)
+                self._pipe.send(wire.Ended(finish, *self._meter.stop()))
 
     def _listen(self) -> None:
         while True:
@@ -228,7 +243,8 @@ class _Child:
         rules = handler.rules(claim.options)
         if rules.veil is not None:
             claim = discreet(claim)
-        run = Run(claim, handler, rules, self._notes, 0.0)
+        run = _ChildRun(claim, handler, rules, self._notes, 0.0)
+        run.pipe = self._pipe
         if parents is not None:
             run.parents = Parents(parents.jobs, parents.count)
         call = PlainCall(self._open, cast("Windlass", handler.door).around_sync, self._worker)

@@ -255,12 +255,15 @@ class _Child:
             run.progress(message.percent, message.note)
         elif isinstance(message, wire.Line):
             run.notes.line(run.claim, message.level, message.text)
+        elif isinstance(message, wire.Spent):
+            run.spend(message.millionths)
         elif isinstance(message, wire.Begun):
             self._book(run).begin(message.step)
         elif isinstance(message, wire.Ask):
             self._asking = asyncio.get_running_loop().create_task(self._answer(run, message))
         else:
             self.run = None
+            run.measured(message.cpu, message.memory)
             self._lane.has_ended(self, run, message.finish)
 
     def _book(self, run: Run) -> Book:

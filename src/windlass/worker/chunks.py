@@ -31,6 +31,10 @@ class Member(Run):
         self.item: Item[Any, Any] | None = None
         self.call_of: ChunkRun | None = None
 
+    @property
+    def shares(self) -> int:
+        return 1 if self.call_of is None else len(self.call_of.members)
+
 
 class Gatherer:
     """Collects the members of each kind, and hands full or ripe chunks to their lanes."""
@@ -219,14 +223,19 @@ class ChunkRun(Run):
         self._each_open(lambda member: released(member.claim, worker, reason))
         return None
 
-    # lines printed by the call go to its first job that is still open
+    # lines printed by the call, and what it spends, go to its first job that is still open
 
     def progress(self, percent: float, note: str | None) -> Ack:
         return Ack()
 
     def log(self, level: str, text: str) -> Ack:
-        member = next((member for member in self.members if not member.ended), self.members[0])
-        return member.log(level, text)
+        return self._first_open().log(level, text)
+
+    def spend(self, millionths: int) -> None:
+        self._first_open().spend(millionths)
+
+    def _first_open(self) -> Member:
+        return next((member for member in self.members if not member.ended), self.members[0])
 
 
 class _Call:

@@ -11,8 +11,8 @@ _UNIT = 1 if sys.platform == "darwin" else 1_024
 
 
 class Meter:
-    """Measures from `start` to `stop`. The kernel's peak is of the whole process; on Linux it is set back at each start, elsewhere
-    a job's memory reads as the highest so far."""
+    """Measures from `start` to `stop`. The kernel's peak is of the whole process; on Linux it is set back at each start,
+    elsewhere a job's memory reads as the highest so far."""
 
     def __init__(self) -> None:
         self._cpu = 0.0

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 
 from windlass.errors import StoreError
@@ -35,6 +36,8 @@ class Reporter:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.leaving = False
+        self.heard: Callable[[Claim, float, str | None], None] | None = None
+        """Told of progress that the store has accepted, if a hook wants to know."""
         self._loop = asyncio.get_running_loop()
         self._notes: deque[_Entry] = deque(maxlen=_MOST_KEPT)
         self._armed = False
@@ -88,13 +91,22 @@ class Reporter:
                 batch = [self._notes.popleft() for _ in range(min(_MOST_REPORTED, len(self._notes)))]
                 begun, self._begun = self._begun, {}
                 try:
-                    await self.store.report([*_notes_of(batch), *begun.values()])
+                    notes = [*_notes_of(batch), *begun.values()]
+                    self._announce(batch, notes, await self.store.report(notes))
                 except StoreError:  # told by the beats and finishes, which fail as well
                     self._keep(batch)
                     self._arm()
                     return
                 except Exception:  # notes are lost rather than the ends of jobs that wait behind them
                     log.exception("%d notes of running jobs cannot be stored", len(batch))
+
+    def _announce(self, batch: list[_Entry], notes: list[Note], answers: list[Noted]) -> None:
+        if self.heard is None:
+            return
+        claims = {(claim.id, claim.lease): claim for claim, *_ in batch}
+        for note, answer in zip(notes, answers, strict=True):
+            if isinstance(note, Progress) and answer.accepted:
+                self.heard(claims[note.id, note.lease], note.percent, note.note)
 
     async def _record(self) -> None:
         """One batch of steps at a time. Under the lock, or a late `begin` could overwrite a record."""

@@ -92,6 +92,18 @@ class Notes(Protocol):
         ...
 
 
+class Bill:
+    """What an attempt reported to have spent (millionths), and what was measured of it: CPU microseconds, bytes at the
+    highest."""
+
+    __slots__ = ("cpu", "memory", "spent")
+
+    def __init__(self) -> None:
+        self.spent = 0
+        self.cpu = 0
+        self.memory = 0
+
+
 class Run:
     """A claimed job from the claim to the commit of its end. It is the `Desk` of its context.
 
@@ -102,6 +114,7 @@ class Run:
 
     __slots__ = (
         "abandoned",
+        "bill",
         "call",
         "claim",
         "coroutine",
@@ -142,6 +155,7 @@ class Run:
         self.partial = ""
         self.parents = NO_PARENTS
         self.outbox: list[NewJob[Any]] | None = None
+        self.bill: Bill | None = None
 
     def took(self) -> int:
         return int((monotonic() - self.started) * 1e6) if self.started else 0
@@ -164,6 +178,22 @@ class Run:
 
     def line(self, level: str, text: str) -> None:
         self.log(level, text)
+
+    def spend(self, millionths: int) -> None:
+        if self.bill is None:
+            self.bill = Bill()
+        self.bill.spent += millionths
+
+    def measured(self, cpu: int, memory: int) -> None:
+        """What running it took."""
+        if self.bill is None:
+            self.bill = Bill()
+        self.bill.cpu, self.bill.memory = cpu, memory
+
+    @property
+    def shares(self) -> int:
+        """How many jobs its time was shared by."""
+        return 1
 
     def is_stopping(self) -> bool:
         return self.why is not None

@@ -13,11 +13,14 @@ from windlass.secrecy.notes import VeiledNotes
 from windlass.values.job import GATE, Claim, Runtime
 from windlass.values.outcome import DEFAULT_RULES, Finish, Verdict, completed, judge, overdue, released
 from windlass.values.states import Event
+from windlass.worker.accounts import Accounts
 from windlass.worker.aftermath import Aftermath
+from windlass.worker.announcing import Announcer
 from windlass.worker.chunks import Gatherer, Member
 from windlass.worker.family import fill_inputs, read_parents, wants_parents
 from windlass.worker.finisher import Finisher
 from windlass.worker.run import RATED_START, Lane, Notes, Run, Why, cut_at_deadline, stopped_end
+from windlass.worker.witness import Witness
 
 log = logging.getLogger("windlass.worker")
 
@@ -31,6 +34,7 @@ class Runner:
     def __init__(self, handlers: Mapping[str, Handler[Any, Any]], worker: str, notes: Notes) -> None:
         self.held: dict[str, Run] = {}
         self.done = 0
+        self.failed = 0
         self.draining = False
         self.lanes: dict[Runtime, Lane] = {}
         self.gatherer: Gatherer | None = None
@@ -40,6 +44,10 @@ class Runner:
         self._notes = notes
         self._finisher: Finisher | None = None
         self._aftermath: Aftermath | None = None
+        self._accounts: Accounts | None = None
+        self._by_queue = False
+        self._witness: Witness | None = None
+        self._announcer: Announcer | None = None
         self.tell_flow: Callable[[Finish, str], Finish] | None = None
         """Adds the look whether a workflow is over, while somebody wants to know."""
         self._breathe: Callable[[], None] = lambda: None
@@ -58,9 +66,14 @@ class Runner:
         self._breathe = breathe
         self._freed = freed
 
-    def watch(self, aftermath: Aftermath) -> None:
-        """Who hears of the accepted ends of kinds with a cache or a provider."""
+    def watch(self, aftermath: Aftermath, accounts: Accounts, witness: Witness, announcer: Announcer | None) -> None:
+        """Who hears of ends: `aftermath` of the accepted ones of kinds with a cache or a provider, `accounts` of those that cost
+        something before they are committed, `witness` of errors, `announcer` (None without hooks) of all that is accepted."""
         self._aftermath = aftermath
+        self._accounts = accounts
+        self._by_queue = accounts.queues
+        self._witness = witness
+        self._announcer = announcer
 
     def demand(self) -> dict[Runtime, int]:
         """How many jobs of each runtime could start now (and, for async, soon)."""
@@ -114,6 +127,8 @@ class Runner:
             if claim.rated:
                 run.late = granted + RATED_START
             self.held[claim.id] = run
+            if self._announcer is not None:
+                self._announcer.started(claim)
             if (rules.child or rules.inputs is not None) and wants_parents(run):
                 unread.append(run)
             elif handler.chunked:
@@ -136,14 +151,16 @@ class Runner:
             finish = self.tell_flow(finish, run.claim.workflow)
         if finish is None:
             self._drop(run.claim.id, run.claim.lease)
-        elif run.rules.watched:
+        elif run.rules.watched or run.bill is not None or self._by_queue:
             self._watched(run, finish)
         else:
             self._finish(finish)
         self._freed()
 
     def _watched(self, run: Run, finish: Finish) -> None:
-        """The end of a kind that has secrets, a cache or a provider."""
+        """The end of a kind that has secrets, a cache or a provider, or one that costs something."""
+        if self._accounts is not None:
+            finish = self._accounts.settle(run, finish)
         if run.rules.veil is not None:
             finish = run.rules.veil.close(run.claim, finish)
         if not (self._aftermath and self._aftermath.foresee(run, finish, self._finish)):
@@ -154,11 +171,18 @@ class Runner:
         run = self._drop(finish.id, finish.lease)
         if run is not None and run.rules.watched and verdict is Verdict.ACCEPTED and self._aftermath is not None:
             self._aftermath.saw(run, finish)
+        if verdict is Verdict.ACCEPTED:
+            if finish.fingerprint and self._witness is not None:
+                self._witness.saw(finish)
+            if self._announcer is not None:
+                self._announcer.ended(finish, None if run is None else run.claim)
         self._freed()  # too many unsettled ends hold back claims, and no handler may be left to end and say so
         if verdict is Verdict.STALE:
             log.info("job %s: its lease was lost, its end (%s) does not count", finish.id, finish.event.value)
         elif finish.event is not Event.RELEASE and not finish.rescued:
             self.done += 1
+            if finish.event is Event.RETRY or finish.event is Event.FAIL:
+                self.failed += 1
 
     def stop(self, ids: Iterable[str], why: Why) -> None:
         """Make these jobs end. One that waits for a slot ends unrun."""

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, thread_time_ns
 
 from windlass.values.outcome import Finish
 from windlass.worker.plain import Around, Open, PlainCall
@@ -167,6 +167,7 @@ class _Thread:
 
     def _one(self, run: Run) -> Finish | None:
         finish: Finish | None = None
+        began = thread_time_ns()
         try:
             self.run = run
             finish = self._call.do(run)
@@ -174,6 +175,7 @@ class _Thread:
         except Stopped as error:  # it came while the end was being written down; what is written stands
             self._leave()
             finish = finish or raised_end(run, error, self._call.worker)
+        run.measured((thread_time_ns() - began) // 1_000, 0)
         return finish
 
     def _leave(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from windlass.declare.handler import Handler
+from windlass.operate.retention import retention_of
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros
 from windlass.values.job import Claim
@@ -93,7 +94,7 @@ class Upkeep:
 
     async def prune(self) -> float | None:
         """Drop what retention no longer keeps, a bounded part at a time."""
-        pruned = await self._store.prune(self._retention, STEP)
+        pruned = await self._store.prune(await retention_of(self._store, self._retention), STEP)
         return _PRUNE_MORE if pruned >= STEP else None
 
     def _rules(self, claim: Claim) -> RunRules:

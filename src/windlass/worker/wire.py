@@ -74,6 +74,12 @@ class Line(msgspec.Struct, tag=True):
     text: str
 
 
+class Spent(msgspec.Struct, tag=True):
+    """The handler reports a cost, in millionths; told at once, since a child may be killed."""
+
+    millionths: int
+
+
 class Begun(msgspec.Struct, tag=True):
     """A step is under way."""
 
@@ -92,13 +98,15 @@ class Ask(msgspec.Struct, tag=True):
 
 
 class Ended(msgspec.Struct, tag=True):
-    """The attempt is over; None: its lease was lost."""
+    """The attempt is over; None: its lease was lost. `cpu` (microseconds) and `memory` (bytes) are what it took."""
 
     finish: Finish | None
+    cpu: int = 0
+    memory: int = 0
 
 
 Down = Setup | Start | Halt | Leave | Answer
-Up = Ready | Progressed | Line | Begun | Ask | Ended
+Up = Ready | Progressed | Line | Spent | Begun | Ask | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 down = msgspec.msgpack.Decoder(Down)

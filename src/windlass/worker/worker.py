@@ -25,7 +25,9 @@ from windlass.values.lease import ClaimRequest, Pulse, WorkerInfo
 from windlass.values.outcome import Finish
 from windlass.webhooks.relay import REFRESH, Relay
 from windlass.worker import child
+from windlass.worker.accounts import Accounts
 from windlass.worker.aftermath import Aftermath
+from windlass.worker.announcing import Announcer
 from windlass.worker.children import ProcessLane
 from windlass.worker.chunks import Gatherer
 from windlass.worker.claimer import Claimer
@@ -41,6 +43,7 @@ from windlass.worker.runner import Runner
 from windlass.worker.slots import AsyncLane
 from windlass.worker.threads import ThreadLane
 from windlass.worker.upkeep import Upkeep
+from windlass.worker.witness import Witness
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -131,7 +134,6 @@ class Worker:
         await self._app.publish_kinds()
         await self._app.timetable.deploy(store)
         await self._app.capacity.deploy(store, sweep=not until_idle)
-        await self._app.capacity.deploy(store, sweep=not until_idle)
         if not until_idle:  # one that only works off what is there leaves the store's house-keeping to others
             await maintenance.deploy(self._app, store)
         async with AsyncExitStack() as stack:
@@ -181,12 +183,16 @@ class Worker:
         runner.gatherer = Gatherer(lanes, self._open, runner.ended, self.id)
         runner.connect(finisher, lanes, slots.breathe, claimer.freed)
         aftermath = Aftermath(store, lambda name: app.provider_of(name).numbers())
-        runner.watch(aftermath)
+        witness = Witness(store, app.settings.app_version)
+        announcer = self._announcer(reporter)
+        runner.watch(aftermath, Accounts(app.capacity), witness, announcer)
         info = self._describe_once(request.session)
 
         def describe() -> WorkerInfo:
             state = "stopping" if claimer.stopping else "quiet" if claimer.quiet else "running"
-            return msgspec.structs.replace(info, running=runner.running, done=runner.done, state=state)
+            return msgspec.structs.replace(
+                info, running=runner.running, done=runner.done, failed=runner.failed, state=state
+            )
 
         def finish(end: Finish) -> None:
             finisher.add(end, asyncio.get_running_loop().time())
@@ -195,8 +201,30 @@ class Worker:
         upkeep = Upkeep(store, self.id, self._lease, app.handlers, app.settings.retention, finish, claimer.news)
         firing = Firing(store, app.stores.observers, claimer.news, app.secrecy.bind)
         return _Parts(
-            runner, finisher, reporter, claimer, heartbeat, upkeep, firing, children, threads, aftermath, self._relay
+            runner,
+            finisher,
+            reporter,
+            claimer,
+            heartbeat,
+            upkeep,
+            firing,
+            children,
+            threads,
+            aftermath,
+            witness,
+            announcer,
+            self._relay,
         )
+
+    def _announcer(self, reporter: Reporter) -> Announcer | None:
+        """What calls the app's hooks; None, and no cost, without any."""
+        if not self._app.hooks:
+            return None
+        announcer = Announcer(self._app.hooks, self.id)
+        announcer.open()
+        if "progress" in announcer.hears:
+            reporter.heard = announcer.progressed
+        return announcer
 
     def _describe_once(self, session: str) -> WorkerInfo:
         return WorkerInfo(
@@ -314,6 +342,11 @@ class Worker:
                 await parts.finisher.drained()
                 await parts.reporter.flush()
                 await parts.aftermath.drained()
+                await parts.witness.drained()
+                if parts.announcer is not None:
+                    await parts.announcer.drained()
+        if parts.announcer is not None:
+            parts.announcer.close()
         for lane in runner.lanes.values():
             await lane.close()
         await parts.heartbeat.stop()
@@ -381,6 +414,8 @@ class _Parts(msgspec.Struct):
     children: ProcessLane
     threads: ThreadLane
     aftermath: Aftermath
+    witness: Witness
+    announcer: Announcer | None
     relay: Relay
 
 

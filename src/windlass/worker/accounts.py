@@ -1,0 +1,58 @@
+"""What an attempt's end says of money, resources and the automatic retries of its dead letter, before it is committed."""
+
+from decimal import Decimal
+
+import msgspec
+from msgspec.structs import replace
+
+from windlass.declare.pricing import Tariff
+from windlass.flowcontrol.capacity import Capacity
+from windlass.operate.letters import comes_back
+from windlass.values.clock import Micros
+from windlass.values.job import ErrorInfo
+from windlass.values.outcome import Finish
+from windlass.values.states import Event
+from windlass.worker.run import Run
+
+_WHOLE = frozenset({Event.COMPLETE, Event.RETRY, Event.FAIL, Event.ABORT})
+_ERROR = msgspec.json.Decoder(ErrorInfo)
+
+
+class Accounts:
+    """One per worker. `queues`: whether a whole queue has a price or a ladder, so that ends of any kind may be meant."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        rules = capacity.queues
+        self._prices = {name: rule.price for name, rule in rules.items() if rule.price is not None}
+        self._ladders = {name: rule.ladder for name, rule in rules.items() if rule.ladder}
+        self.queues = bool(self._prices or self._ladders)
+        self._rests: dict[str, Decimal] = {}
+
+    def settle(self, run: Run, finish: Finish) -> Finish:
+        """The end with what it cost, what was measured, and when its dead letter may be tried again."""
+        bill = run.bill
+        spent, cpu, memory = (0, 0, 0) if bill is None else (bill.spent, bill.cpu, bill.memory)
+        tariff = run.handler.declared.price or self._prices.get(finish.queue)
+        if tariff is not None and run.started:
+            spent += self._charge(tariff, run, finish, memory)
+        ladder = self._ladder(run, finish) if finish.event is Event.FAIL else ()
+        if not (spent or cpu or memory or ladder):
+            return finish
+        return replace(finish, spent=spent, cpu=cpu, memory=memory, ladder=ladder)
+
+    def _charge(self, tariff: Tariff, run: Run, finish: Finish, memory: int) -> int:
+        """Whole millionths; what is left of one is carried to the kind's next attempt, or the costs of many short ones would all
+        be rounded away."""
+        amount = tariff.millionths(finish.took // run.shares, memory, whole=finish.event in _WHOLE)
+        amount += self._rests.get(finish.kind, Decimal(0))
+        charged = int(amount)
+        self._rests[finish.kind] = amount - charged
+        return charged
+
+    def _ladder(self, run: Run, finish: Finish) -> tuple[Micros, ...]:
+        own = run.handler.declared.ladder
+        ladder = self._ladders.get(finish.queue, ()) if own is None else own
+        if not ladder:
+            return ()
+        error = _ERROR.decode(finish.error) if finish.error else None
+        return ladder if comes_back(error, finish.reason) else ()
