@@ -1,7 +1,7 @@
 """Putting kinds of the catalogue into an app, with the presets' numbers."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_type_hints
 
 from windlass import Context, Handler, InvalidOption, Snooze, Windlass
 from windlass.catalogue.kinds import Kind, Recur, all_kinds, families, load
@@ -9,8 +9,11 @@ from windlass.catalogue.readiness import Readiness, readiness
 from windlass.presets import ALL, Work
 
 if TYPE_CHECKING:
+    from windlass.catalogue.fetch import Fetch
     from windlass.catalogue.settings import CatalogueSettings
     from windlass.catalogue.storage import Storage
+
+PartT = TypeVar("PartT")
 
 
 class KindNotReady(InvalidOption):
@@ -22,9 +25,12 @@ class KindNotReady(InvalidOption):
 class Kit:
     """What handlers of the catalogue share in one app: `kit_of(ctx)`."""
 
-    def __init__(self, settings: "CatalogueSettings", storage: "Storage | None" = None) -> None:
+    def __init__(self, app: Windlass, settings: "CatalogueSettings", storage: "Storage | None" = None) -> None:
+        self.app = app
         self.settings = settings
         self._storage = storage
+        self._fetch: Fetch | None = None
+        self._parts: dict[type[Any], Any] = {}
 
     @property
     def storage(self) -> "Storage":
@@ -34,6 +40,30 @@ class Kit:
 
             self._storage = Storage.open(self.settings.storage)
         return self._storage
+
+    @property
+    def fetch(self) -> "Fetch":
+        """What reads URLs of inputs."""
+        if self._fetch is None:
+            from windlass.catalogue.fetch import Fetch
+
+            self._fetch = Fetch(self.settings.fetch)
+        return self._fetch
+
+    def part(self, make: "type[PartT]") -> "PartT":
+        """What handlers of a family share, made of this kit at first use; its `aclose` is called when the worker ends."""
+        found = self._parts.get(make)
+        if found is None:
+            found = self._parts[make] = make(self)  # pyright: ignore[reportCallIssue]
+        return cast("PartT", found)
+
+    async def aclose(self) -> None:
+        """The worker ends: connections are closed."""
+        parts, self._parts = self._parts, {}
+        for part in parts.values():
+            close = getattr(part, "aclose", None)
+            if close is not None:
+                await close()
 
 
 RESOURCE = "catalogue"
@@ -64,8 +94,9 @@ def install(
     from windlass.catalogue.settings import current
 
     chosen = _chosen(kinds, families)
+    if RESOURCE not in app.resources or settings is not None or storage is not None:
+        _share(app, Kit(app, settings or current(), storage))
     settings = settings or current()
-    _share(app, Kit(settings, storage))
     found: dict[str, Handler[..., Any]] = {}
     for kind in chosen:
         state = readiness(kind, settings)
@@ -96,8 +127,11 @@ def _chosen(kinds: Iterable[str] | None, wanted: Iterable[str] | None) -> list[K
 
 
 def _share(app: Windlass, kit: Kit) -> None:
-    async def catalogue() -> Any:
-        yield kit
+    async def catalogue() -> AsyncGenerator[Kit]:
+        try:
+            yield kit
+        finally:
+            await kit.aclose()
 
     app.resource(catalogue)
 
@@ -125,6 +159,7 @@ def _entry(fn: Callable[..., Any], model: Any) -> Callable[..., Any]:
         return await fn(ctx, model.model_validate(fields))
 
     _name(entry, fn)
+    entry.__annotations__["return"] = get_type_hints(fn).get("return", Any)
     entry.__dict__["__windlass_model__"] = (model, None)
     return entry
 

@@ -43,7 +43,9 @@ class MailSettings(Family):
         default="", validation_alias=env("EMAIL_PROVIDER", "EMAIL_PROVIDER")
     )
     """The first provider; empty: the first that is set up."""
-    fallbacks: Texts = Field(default=(), validation_alias=env("EMAIL_FALLBACKS"))
+    fallbacks: Annotated[
+        tuple[Literal["smtp", "sendgrid", "resend", "postmark", "file"], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(default=(), validation_alias=env("EMAIL_FALLBACKS"))
     """Further providers, asked in this order when the first fails before anything was sent."""
     sender: str = Field(default="", validation_alias=env("EMAIL_FROM", "EMAIL_FROM", "SENDGRID_FROM_EMAIL"))
     sender_name: str = Field(default="", validation_alias=env("EMAIL_FROM_NAME", "EMAIL_FROM_NAME"))
@@ -70,11 +72,34 @@ class MailSettings(Family):
     """A folder of own templates, looked at before the built-in ones."""
     in_doubt: Literal["resend", "hold"] = Field(default="hold", validation_alias=env("EMAIL_IN_DOUBT"))
     """What becomes of a transactional mail whose sending has an unknown outcome. Marketing is always held."""
-    most_recipients: int = Field(default=1_000, ge=1, le=10_000, validation_alias=env("EMAIL_MAX_RECIPIENTS"))
+    most_recipients: int = Field(default=900, ge=1, le=900, validation_alias=env("EMAIL_MAX_RECIPIENTS"))
     most_attachment_bytes: int = Field(
         default=20 * 1024 * 1024, ge=0, validation_alias=env("EMAIL_MAX_ATTACHMENT_SIZE")
     )
     timeout: float = Field(default=30.0, gt=0, validation_alias=env("EMAIL_TIMEOUT"))
+    rate_pause: float = Field(default=60.0, gt=0, le=86_400, validation_alias=env("EMAIL_RATE_PAUSE"))
+    """Seconds for which a provider is left alone that says we send too fast and does not say for how long."""
+    cost: float = Field(default=0.0, ge=0, validation_alias=env("EMAIL_COST"))
+    """What one message costs."""
+
+    def chosen(self) -> tuple[str, ...]:
+        """The providers in their order: the one that is named, or those that are set up, then the fallbacks."""
+        given = {
+            "smtp": self.smtp_host,
+            "sendgrid": self.sendgrid_api_key.get_secret_value(),
+            "resend": self.resend_api_key.get_secret_value(),
+            "postmark": self.postmark_token.get_secret_value(),
+        }
+        first = self.provider or next((name for name, value in given.items() if value), "")
+        return tuple(dict.fromkeys(name for name in (first, *self.fallbacks) if name))
+
+    def secret_of(self, name: str) -> tuple[SecretStr, str]:
+        """The key of an HTTP provider, and its variable."""
+        return {
+            "sendgrid": (self.sendgrid_api_key, "SENDGRID_API_KEY"),
+            "resend": (self.resend_api_key, "RESEND_API_KEY"),
+            "postmark": (self.postmark_token, "POSTMARK_TOKEN"),
+        }[name]
 
 
 class FileSettings(Family):

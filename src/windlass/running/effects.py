@@ -190,7 +190,7 @@ class Effect:
         entry, self._version = seen.entry, seen.version
         if entry is None:
             return self
-        if not seen.same:
+        if not seen.same and not (entry.state == "prepared" and entry.prepared is None):
             raise EffectMismatch(
                 f"the effect {self._place} is on record with another request: the same key must mean the same thing",
                 effect=self._place,
