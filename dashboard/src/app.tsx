@@ -5,6 +5,7 @@ import { ErrorBoundary, LocationProvider, Route, Router, useLocation } from "pre
 import { config } from "./config";
 import { beLive, endLive } from "./live/live";
 import { PAGES } from "./pages/registry";
+import { BulkTray } from "./shell/bulk-tray";
 import { Navigation, TopLine } from "./shell/frame";
 import { Keyboard } from "./shell/keyboard";
 import { SignIn } from "./shell/sign-in";
@@ -63,6 +64,7 @@ function Shell(): JSX.Element {
           )}
         </main>
       </div>
+      <BulkTray />
       <Overlays />
       <Keyboard />
     </div>

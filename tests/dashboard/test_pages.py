@@ -8,7 +8,19 @@ import pytest
 from tests.dashboard.browser import assert_accessible, assert_fits, settled
 from tests.dashboard.conftest import Stage
 
-PAGES = ("/",)
+PAGES = (
+    "/",
+    "/jobs",
+    "/jobs?q=state:failed",
+    "/jobs?q=nothing-matches-this",
+    "/jobs/{planted}",
+    "/jobs/{planted}?tab=attempts",
+    "/jobs/{waiting}",
+    "/jobs/{approve}?tab=steps",
+    "/queues",
+    "/queues/billing",
+    "/workers",
+)
 """Paths; `{name}` is an id or name that the stage has (`stage.ids`)."""
 
 

@@ -123,9 +123,36 @@ export interface Explanation {
 }
 
 export interface StepRecord {
+  position: number;
+  what: "step" | "sleep" | "signal";
   name: string;
-  number: number;
-  result: unknown;
+  done: boolean;
+  at: string;
+  attempt: number;
+  result?: unknown;
+  until?: string | null;
+  timed_out?: boolean;
+}
+
+export interface FlowNode {
+  id: string;
+  kind: string;
+  name: string | null;
+  queue: string;
+  state: State;
+  reason: string | null;
+  attempt: number;
+  role: string;
+  batch: string | null;
+}
+
+export interface FlowGraph {
+  id: string;
+  name: string | null;
+  state: "running" | "completed" | "failed" | "cancelled";
+  counts: Partial<Record<State, number>>;
+  nodes: FlowNode[];
+  edges: { parent: string; child: string }[];
 }
 
 export interface QueueView {

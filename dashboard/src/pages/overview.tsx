@@ -82,7 +82,12 @@ function Verdict(): JSX.Element {
             return (
               <li key={issue.code + (issue.queue ?? "")} class="row wrap apart">
                 <span class="break">
-                  {issue.queue && <a class="under" href={href("/queues", issue.queue)}>{issue.queue}</a>} {issue.text}
+                  {issue.queue && (
+                    <a class="under" href={href("/queues", issue.queue)}>
+                      {issue.queue}
+                    </a>
+                  )}{" "}
+                  {issue.text}
                 </span>
                 {mend && <Command text={mend.command} />}
               </li>

@@ -26,6 +26,7 @@ const SPECS: readonly PageSpec[] = [
   { path: "/queues", file: "queues", title: "Queues", group: "Run", icon: "queues", permission: "queues:read", key: "q" },
   { path: "/queues/:name", file: "queue", title: "Queue", permission: "queues:read" },
   { path: "/workers", file: "workers", title: "Workers", group: "Run", icon: "workers", permission: "workers:read", key: "k" },
+  { path: "/workers/:id", file: "worker", title: "Worker", permission: "workers:read" },
   { path: "/schedules", file: "schedules", title: "Schedules", group: "Run", icon: "schedules", permission: "schedules:read", key: "s" },
   { path: "/schedules/:key", file: "schedule", title: "Schedule", permission: "schedules:read" },
   { path: "/workflows", file: "workflows", title: "Workflows", group: "Run", icon: "workflows", permission: "jobs:read", key: "w" },

@@ -37,7 +37,7 @@ export function Keyboard(): JSX.Element | null {
       else if (event.key === "p") togglePause();
       else if (event.key === "t") nextTheme();
       else if (event.key === "/") {
-        const box = document.querySelector<HTMLInputElement>("main input[type=search]");
+        const box = document.querySelector<HTMLInputElement>("main [role=combobox]");
         if (!box) return;
         event.preventDefault();
         box.focus();
