@@ -390,7 +390,7 @@ async def test_what_is_set_up_is_told_by_name(store: Store, clock: Clock) -> Non
     listener = await listen(store, clock)
     await store.put_queue("mail", QueueChange(paused=True), "ops")
     assert await listener.news() == [Happening(clock.at, "queue", ("mail",), 1)]
-    rows = [ScheduleRow(key="s1", spec="x", next_due=T0), ScheduleRow(key="s2", spec="x")]
+    rows = [ScheduleRow(key="s1", spec="x", due=T0), ScheduleRow(key="s2", spec="x")]
     await store.put_schedules(rows, "ops")
     assert await listener.told() == {"schedule": ["s1", "s2"]}
     job = new()
