@@ -173,8 +173,6 @@ class _OneByOne:
     def _end(self, job: _Attempt, end: Finish, state: State, reason: str | None) -> None:
         if end.event is Event.ABORT and job.cancelling is not None and job.cancelling != "cancelled":
             reason = job.cancelling  # what the operator said is worth more than the worker's word for it
-        waits = end.ladder[job.revivals :] if state is State.FAILED else ()
-        retry_at = self._tx.now + waits[0] if waits else None
         self._tx.run(
             "end_one",
             (
@@ -186,10 +184,12 @@ class _OneByOne:
                 self._trail(job, end),
                 end.spends,
                 end.rescued,
-                retry_at,
-                _clean(end.fingerprint) or None,
             ),
         )
+        if state is State.FAILED:
+            waits = end.ladder[job.revivals :]
+            retry_at = self._tx.now + waits[0] if waits else None
+            self._tx.run("bury", (packed([job.n]), self._tx.now, _clean(end.fingerprint) or None, retry_at))
 
     def _give_back(self, job: _Attempt, end: Finish) -> State:
         now = self._tx.now

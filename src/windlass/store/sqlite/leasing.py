@@ -26,10 +26,11 @@ _TAGS = msgspec.json.Decoder(tuple[str, ...])
 
 def claim(tx: Tx, request: ClaimRequest) -> Claimed:
     until = tx.now + request.lease
-    session, number, lease, flow, tx.awake = tx.rows("claimer", (request.worker,))[0]
-    tx.flow = bool(flow)
-    if session == request.session and number == request.number:
-        rows = tx.rows("renew", (request.worker, lease, until))
+    last = tx.one("claimer", (request.worker,))
+    if last is not None:
+        tx.flow, tx.awake = bool(last[3]), last[4]
+    if last is not None and last[0] == request.session and last[1] == request.number:
+        rows = tx.rows("renew", (request.worker, last[2], until))
         return Claimed(_claims(tx, sorted(rows)), None if rows else next_due(tx, request))
     queues = _open_queues(tx, request)
     if queues and tx.flows() and _lines_matter(tx, queues):

@@ -107,11 +107,9 @@ def _insert(tx: Tx, n: int, snapshot: Snapshot) -> None:
             packed(snapshot.limits) if snapshot.limits else None,
             None if snapshot.weight == 1 else snapshot.weight,
             snapshot.signal,
-            record.get("cost") or 0,
-            record.get("revivals") or 0,
-            *_dead_letter(record),
         ),
     )
+    _keep_ledger(tx, n, record)
     if state in FINAL:
         tx.run("walk_again", (record["finished_at"],))
     tx.moved(record["queue"], None, state)
@@ -124,11 +122,13 @@ def _insert(tx: Tx, n: int, snapshot: Snapshot) -> None:
     tx.many("put_mail", ((n, name, data) for name, data in snapshot.signals))
 
 
-def _dead_letter(record: dict[str, Any]) -> tuple[Any, Any]:
-    """When it is retried by itself, and the group that it is of."""
-    if record["state"] != State.FAILED:
-        return None, None
-    return record.get("next_retry_at"), fingerprint_of(record["error"])
+def _keep_ledger(tx: Tx, n: int, record: dict[str, Any]) -> None:
+    dead: tuple[Any, ...] = (None, None, None, None)
+    if record["state"] == State.FAILED:
+        dead = (record.get("next_retry_at"), record["finished_at"], fingerprint_of(record["error"]), record["id"])
+    cost, revivals = record.get("cost") or 0, record.get("revivals") or 0
+    if cost or revivals or dead[1] is not None:
+        tx.run("load_ledger", (n, cost, revivals, *dead))
 
 
 def _take_key(tx: Tx, key: UniqueKey, record: dict[str, Any]) -> None:

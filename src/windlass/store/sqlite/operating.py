@@ -203,12 +203,15 @@ class Act:
             else:
                 self._refuse(row[1], f"unique key held by {holder}")
         command, keeps = self._command, self._command.keep_attempts
-        given = (keeps, command.scheduled, command.args, command.max_attempts)
+        given = (keeps, command.args, command.max_attempts)
         try:
             tx.many("requeue", [(n, place, tx.now, *given) for n, place in self._places(tx, free)])
         except UnicodeEncodeError as error:
             raise not_text(error) from error
         numbers = self._moved(tx, free)
+        tx.run("exhume", (packed(numbers), not command.scheduled))
+        if command.scheduled:
+            tx.run("count_revival", (packed(numbers),))
         if not keeps:
             forget(tx, packed(numbers))
         again(tx, numbers, revive=self._command.revive)

@@ -60,7 +60,8 @@ def _revive(tx: Tx, parent: int, row: Row) -> bool:
     if take_again(tx, id, key, mode) is not None:
         tx.run("not_by", (parent, n))
         return False
-    tx.run("requeue", (n, order(priority, tx.count_on("seq")), tx.now, False, None, None, None))
+    tx.run("requeue", (n, order(priority, tx.count_on("seq")), tx.now, False, None, None))
+    tx.run("exhume", (packed([n]), False))
     forget(tx, packed([n]))
     tx.moved(queue, state, State.WAITING)
     return True

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from windlass.store.sqlite.reading import job_of
-from windlass.store.sqlite.statements import RECORD_COLUMNS
+from windlass.store.sqlite.statements import record_columns
 from windlass.store.sqlite.transaction import Row, View, packed
 from windlass.values.clock import END_OF_TIME
 from windlass.values.job import Job
@@ -26,7 +26,7 @@ _DUE = "next_retry_at is not null and next_retry_at < ?"
 class Filter:
     """A `Where` as SQL: conditions on `{job}` with their values."""
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: Where, tables: dict[str, str]) -> None:
         self.terms: list[str] = []
         self.values: list[Any] = []
         for column, wanted in (("id", where.ids), ("state", where.states), ("queue", where.queues)):
@@ -50,10 +50,12 @@ class Filter:
                 if value is not None:
                     self.add(f"{column}_at {sign} ?", value)
         if where.fingerprints:
-            among = "coalesce(fingerprint, '') in (select value from json_each(?))"
-            self.add(f"{_DEAD} and {among}", packed(list(where.fingerprints)))
+            group = f"coalesce((select fingerprint from {tables['ledger']} where job = n), '')"
+            among = f"{_DEAD} and {group} in (select value from json_each(?))"
+            self.add(among, packed(list(where.fingerprints)))
         if where.retry_before is not None:
-            self.add(f"{_DEAD} and next_retry_at < ?", where.retry_before)
+            due = f"select next_retry_at from {tables['ledger']} where job = n"
+            self.add(f"{_DEAD} and ({due}) < ?", where.retry_before)
 
     def add(self, term: str, *values: Any) -> None:
         self.terms.append(term)
@@ -69,12 +71,25 @@ class Filter:
 
 
 class Source(NamedTuple):
-    """Where to look for matching jobs. `numbers`: a query for a few jobs, by number; else `narrow` is a condition of which an
-    index gives the jobs in the order of their ids."""
+    """Where to look for matching jobs. `numbers`: a query for a few jobs, by number; else `narrow` is a condition on `rows`, of
+    which an index gives the jobs in the order of `id`."""
 
     values: list[Any]
+    rows: str
     numbers: str | None = None
     narrow: str = "true"
+    id: str = "id"
+
+    def span(self, past: str, direction: str, most: int) -> str:
+        """Whole jobs, in the order of their ids."""
+        return self._select("job.*" if self.id != "id" else "*", past, direction) + f" limit {most}"
+
+    def end(self, past: str, direction: str, most: int) -> str:
+        """The id of the last job of a full span."""
+        return self._select(self.id, past, direction) + f" limit 1 offset {most - 1}"
+
+    def _select(self, columns: str, past: str, direction: str) -> str:
+        return f"select {columns} from {self.rows} where {self.narrow} and {past} order by {self.id} {direction}"
 
 
 class Round(NamedTuple):
@@ -91,7 +106,7 @@ _INDEXED = ("user", "project", "group", "workflow", "unique")
 
 def jobs(view: View, where: Where, cursor: str | None, limit: int, tables: dict[str, str]) -> Page[Job]:
     limit = max(1, min(limit, MOST_JOBS))
-    rows, following = _page(view, where, cursor, limit, tables, RECORD_COLUMNS, newest=True)
+    rows, following = _page(view, where, cursor, limit, tables, record_columns(tables["ns"]), newest=True)
     return Page([job_of(row) for row in rows], following)
 
 
@@ -138,14 +153,14 @@ def _page(
     extra: tuple[str, tuple[Any, ...]] = ("", ()),
 ) -> tuple[list[Row], str | None]:
     """Rows of a page (their first column is the id) and the cursor of the next."""
-    wanted = Filter(where)
+    wanted = Filter(where, tables)
     if extra[0]:
         wanted.add(extra[0], *extra[1])
     table = tables["job"]
     direction, sign = ("desc", "<") if newest else ("asc", ">")
-    past = f"id {sign} ?" if cursor is not None else "true"
     at = [cursor] if cursor is not None else []
     source = _source(view, where, tables, None if newest else SCANNED)
+    past = f"{source.id} {sign} ?" if cursor is not None else "true"
     if where.tags and (source.numbers is None or where.ids):
         wanted.tagged(where, tables)
     if source.numbers is not None:
@@ -153,15 +168,13 @@ def _page(
         text = f"select {columns} from {table} where {terms} order by id {direction} limit ?"
         rows = view.db.execute(text, (*source.values, *at, *wanted.values, limit)).fetchall()
         return rows, rows[-1][0] if len(rows) == limit else None
-    narrow = f"{source.narrow} and {past}"
     first = [*source.values, *at]
-    span = f"select * from {table} where {narrow} order by id {direction} limit {SCANNED}"
+    span = source.span(past, direction, SCANNED)
     text = f"select {columns} from ({span}) where {wanted.sql()} order by id {direction} limit ?"
     rows = view.db.execute(text, (*first, *wanted.values, limit)).fetchall()
     if len(rows) == limit:
         return rows, rows[-1][0]
-    last = f"select id from {table} where {narrow} order by id {direction} limit 1 offset {SCANNED - 1}"
-    end = view.db.execute(last, first).fetchone()
+    end = view.db.execute(source.end(past, direction, SCANNED), first).fetchone()
     return rows, None if end is None else end[0]
 
 
@@ -170,31 +183,34 @@ def _source(view: View, where: Where, tables: dict[str, str], most_tagged: int |
     command has no use for tags of many jobs, all of which it would read again at each call: `most_tagged`."""
     job = tables["job"]
     if where.ids:
-        return Source([packed(list(where.ids))], f"select n from {job} where id in (select value from json_each(?))")
+        named = f"select n from {job} where id in (select value from json_each(?))"
+        return Source([packed(list(where.ids))], job, named)
     if where.tags:
         tagged = f"select job from {tables['tag']} where tag in (select value from json_each(?))"
-        source = Source([packed(list(dict.fromkeys(where.tags)))], tagged)
+        source = Source([packed(list(dict.fromkeys(where.tags)))], job, tagged)
         if most_tagged is None or _are_few(view, source, most_tagged):
             return source
     if where.retry_before is not None:
-        source = Source([where.retry_before], f"select n from {job} where {_DUE}")
+        source = Source([where.retry_before], job, f"select job from {tables['ledger']} where {_DUE}")
         if _are_few(view, source, SCANNED):
             return source
     by = [name for name in _INDEXED if getattr(where, name) is not None][:1]
     if len(where.fingerprints) == 1:
-        return Source([where.fingerprints[0] or None], narrow=f"{_DEAD} and fingerprint is ?")
+        rows = f"{tables['ledger']} as dead cross join {job} as job on job.n = dead.job"
+        narrow = "dead.failed_at is not null and dead.fingerprint is ?"
+        return Source([where.fingerprints[0] or None], rows, narrow=narrow, id="dead.id")
     if by:
-        return Source([getattr(where, by[0])], narrow=f"{_COLUMN.get(by[0], by[0])} = ?")
+        return Source([getattr(where, by[0])], job, narrow=f"{_COLUMN.get(by[0], by[0])} = ?")
     if where.fingerprints or where.retry_before is not None:
-        return Source([], narrow=f"state in ('{State.FAILED}', '{State.CANCELLED}') and {_DEAD}")
+        return Source([], job, narrow=f"state in ('{State.FAILED}', '{State.CANCELLED}') and {_DEAD}")
     if not where.states:
-        return Source([])
+        return Source([], job)
     held: dict[str, int] = {}
     for _, state, n in view.rows("counts"):
         held[state] = held.get(state, 0) + n
     if sum(held.get(state, 0) for state in where.states) > SCANNED:
-        return Source([])
-    return Source([], " union all ".join(view.sql[f"of_{state}"] for state in where.states))
+        return Source([], job)
+    return Source([], job, " union all ".join(view.sql[f"of_{state}"] for state in where.states))
 
 
 def _are_few(view: View, source: Source, most: int) -> bool:
@@ -245,20 +261,21 @@ def _in_groups(view: View, fingerprints: Sequence[str], cap: int) -> int:
 
 def _counting(view: View, where: Where, given: set[str], cap: int, tables: dict[str, str]) -> tuple[str, list[Any]]:
     """The statement that counts up to `cap`, and its values. What an index alone answers is not looked up."""
-    job, source = tables["job"], _source(view, where, tables, LOOKED)
+    source = _source(view, where, tables, LOOKED)
     if given == {"retry_before"}:
-        source = Source([where.retry_before], narrow=_DUE)
+        source = Source([where.retry_before], tables["ledger"], narrow=_DUE)
     values = list(source.values)
     if given == {"tags"} and source.numbers is not None:
         matching = f"select distinct job from ({source.numbers})"
     elif given == {"retry_before"} or (len(given) == 1 and given <= {*_INDEXED}):
-        matching = f"select 1 from {job} where {source.narrow}"
+        matching = f"select 1 from {source.rows} where {source.narrow}"
     else:
-        wanted = Filter(where)
+        wanted = Filter(where, tables)
         if where.tags and (source.numbers is None or where.ids):
             wanted.tagged(where, tables)
-        span = f"n in ({source.numbers})" if source.numbers is not None else source.narrow
-        looked = f"select * from {job} where {span} order by id desc limit {LOOKED}"
+        if source.numbers is not None:
+            source = source._replace(narrow=f"n in ({source.numbers})")
+        looked = source.span("true", "desc", LOOKED)
         matching = f"select 1 from ({looked}) where {wanted.sql()}"
         values += wanted.values
     return f"select count(*) from ({matching} limit {cap})", values

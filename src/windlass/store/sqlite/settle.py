@@ -143,6 +143,7 @@ def _doom(tx: Tx, children: list[int], state: State, reason: str) -> list[Ended]
     for _, _, queue in rows:
         tx.moved(queue, State.BLOCKED, state)
     _tally(tx, "doom", numbers)
+    _bury(tx, state, numbers)
     tx.tell(state, [n for n, _, _ in rows])
     free_keys(tx, [id for _, id, _ in rows])
     tx.topics.add("done")
@@ -155,6 +156,7 @@ def end_pending(tx: Tx, rows: list[Row], state: State, reason: str | None, tally
     numbers = packed([row[0] for row in rows])
     tx.run("end_these", (numbers, state.value, reason, tx.now))
     _tally(tx, tally, numbers)
+    _bury(tx, state, numbers)
     tx.tell(state, [row[0] for row in rows])
     if tx.value("any_edge"):
         _cut_edges_into(tx, numbers)
@@ -169,12 +171,25 @@ def _tally(tx: Tx, name: str, numbers: str) -> None:
     tx.many("add_tally", [(minute, queue, kind, name, 0, n) for queue, kind, n in tx.rows("ends_of", (numbers,))])
 
 
+def _bury(tx: Tx, state: State, numbers: str) -> None:
+    if state is State.FAILED:
+        tx.run("bury", (numbers, tx.now, None, None))
+
+
 def remove(tx: Tx, rows: list[Row]) -> None:
     """Delete jobs with all that hangs on them: `rows` are (n, id, queue, state). None may have open edges to children."""
     numbers = packed([row[0] for row in rows])
     free_keys(tx, [row[1] for row in rows])
     _drop_edges_into(tx, numbers)
-    for name in ("delete_tags", "delete_log", "delete_cut", "delete_steps", "delete_mail", "delete_jobs"):
+    for name in (
+        "delete_tags",
+        "delete_log",
+        "delete_ledger",
+        "delete_cut",
+        "delete_steps",
+        "delete_mail",
+        "delete_jobs",
+    ):
         tx.run(name, (numbers,))
     for _, _, queue, old in rows:
         tx.moved(queue, old, None)

@@ -34,18 +34,29 @@ def statements(namespace: str) -> dict[str, str]:
         for name, text in parts(load(PACKAGE, f"sql/{file}")).items():
             if name in found:
                 raise ValueError(f"two statements are called {name!r}")
-            found[name] = fill(text, **tables, **_TEXTS)
+            found[name] = fill(text, **_TEXTS, **tables)
     return found
 
 
+@cache
+def record_columns(namespace: str) -> str:
+    """What is selected of a job, in the order of `FIELDS`."""
+    return fill(_TEXTS["record_columns"], **names(namespace))
+
+
+_LEDGER = {
+    "cost": "coalesce((select cost from {ledger} where job = n), 0)",
+    "revivals": "coalesce((select revivals from {ledger} where job = n), 0)",
+    "next_retry_at": "(select next_retry_at from {ledger} where job = n)",
+}
 FIELDS = (*RECORD, *LEDGER)
 """The names of a raw record's columns, in their order."""
-RECORD_COLUMNS = ", ".join(_RENAMED.get(name, name) for name in FIELDS)
+ERROR_FINGERPRINT = "iif(json_valid(error), nullif(error ->> '$.fingerprint', ''), null)"
 LIMIT_COLUMNS = "k, key, concurrency, rate_n, rate_window, rate_burst, shut_until, trial, pinned, held, awake, timer"
 _TEXTS = {
-    "error_fingerprint": "iif(json_valid(error), nullif(error ->> '$.fingerprint', ''), null)",
+    "error_fingerprint": ERROR_FINGERPRINT,
     "claimed": CLAIMED,
-    "record_columns": RECORD_COLUMNS,
+    "record_columns": ", ".join([_RENAMED.get(name, name) for name in RECORD] + [_LEDGER[name] for name in LEDGER]),
     "end_of_time": str(END_OF_TIME),
     "limit_columns": LIMIT_COLUMNS,
 }
@@ -54,4 +65,4 @@ _TEXTS = {
 @cache
 def checks(namespace: str) -> tuple[str, ...]:
     """The statements that find what does not add up."""
-    return tuple(fill(text, **names(namespace)) for text in parts(load(PACKAGE, "sql/check.sql")).values())
+    return tuple(fill(text, **_TEXTS, **names(namespace)) for text in parts(load(PACKAGE, "sql/check.sql")).values())

@@ -116,10 +116,15 @@ select 'meter ' || meter || ' holds ' || used || ', its spends are ' || coalesce
 ) where spent is not null and used <> spent
 -- name: spends_adrift
 select 'spend of no meter ' || meter from {spend} where meter not in (select meter from {meter})
+-- name: ledger_adrift
+select 'ledger of no job ' || job from {ledger} where job not in (select n from {job})
 -- name: dead_wrong
-select 'job ' || id || ' is ' || state || ' and has the ledger of a dead letter' from {job}
-where state <> {state:failed} and (next_retry_at is not null or fingerprint is not null)
+select 'job ' || j.id || ' is ' || j.state || ', its ledger says ' || coalesce(l.failed_at, 'nothing')
+from {job} as j left join {ledger} as l on l.job = j.n
+where iif(j.state = {state:failed}, l.failed_at is not j.finished_at or l.id is not j.id,
+  coalesce(l.failed_at, l.fingerprint, l.id, l.next_retry_at) is not null)
 -- name: group_wrong
-select 'job ' || id || ' is in the group ' || coalesce(fingerprint, '""') || ', its error is another' from {job}
-where state = {state:failed} and json_valid(error) and error ->> '$.fingerprint' <> ''
-  and fingerprint is not error ->> '$.fingerprint'
+select 'job ' || id || ' is in the group ' || coalesce(fingerprint, '""') || ', its error is another' from (
+  select j.id, l.fingerprint, {error_fingerprint} as named from {job} as j join {ledger} as l on l.job = j.n
+  where l.failed_at is not null
+) where named is not null and fingerprint is not named

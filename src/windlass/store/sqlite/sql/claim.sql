@@ -1,6 +1,7 @@
 -- Leasing: claim, heartbeat, report, rescue, unpark.
 -- name: claimer
-select w.session, w.number, w.lease, c.flag, c.awake from {counter} as c left join {worker} as w on w.id = ? where c.name = 'seq'
+select session, number, lease, (select flag from {counter} where name = 'seq'), (select awake from {counter} where name = 'seq')
+from {worker} where id = ?
 -- name: remember_claim
 insert into {worker} (id, session, number, lease, claimed_at) values (?1, ?2, ?3, ?4, ?5)
 on conflict (id) do update set session = excluded.session, number = excluded.number, lease = excluded.lease,

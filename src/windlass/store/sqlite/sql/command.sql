@@ -9,10 +9,15 @@ update {job} set cancelling = ?2 where n = ?1
 update {job} set state = {to:requeue}, ord = ?2, run_at = ?3, attempt = case when ?4 then attempt else 0 end,
   rescues = 0, waits = 0, result = null, error = null, reason = null, started_at = null, finished_at = null, progress = null,
   note = null, worker = null, lease_until = null, parked = null, cancelling = null,
-  expires_at = case when expires_at > ?3 then expires_at end, next_retry_at = null, fingerprint = null,
-  revivals = iif(?5 is null, revivals, iif(?5, revivals + 1, 0)), args = coalesce(?6, args),
-  max_attempts = coalesce(?7, max_attempts)
+  expires_at = case when expires_at > ?3 then expires_at end, args = coalesce(?5, args),
+  max_attempts = coalesce(?6, max_attempts)
 where n = ?1
+-- name: exhume
+update {ledger} set failed_at = null, fingerprint = null, next_retry_at = null, id = null, revivals = iif(?2, 0, revivals)
+where job in (select value from json_each(?1))
+-- name: count_revival
+insert into {ledger} (job, revivals) select value, 1 from json_each(?) where true
+on conflict (job) do update set revivals = revivals + 1
 -- name: edit
 update {job} set args = coalesce(?2, args), max_attempts = coalesce(?3, max_attempts), run_at = coalesce(?4, run_at) where n = ?1
 -- name: any_cut

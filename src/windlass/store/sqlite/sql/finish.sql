@@ -8,7 +8,9 @@ where {job}.id = f.id and {job}.lease = f.lease and {job}.state = {state:active}
 -- name: places_of
 select id, n from {job} where id in (select value from json_each(?))
 -- name: attempts
-select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at, priority, line, revivals from {job}
+select id, n, queue, state, lease, settled, attempt, trail, cancelling, run_at, priority, line, 
+  coalesce((select revivals from {ledger} where job = n), 0)
+from {job}
 where id in (select value from json_each(?))
 -- name: complete_one
 update {job} set state = {to:complete}, result = ?2, finished_at = ?3, started_at = ?3 - ?4, settled = lease,
@@ -16,12 +18,15 @@ update {job} set state = {to:complete}, result = ?2, finished_at = ?3, started_a
 where n = ?1
 -- name: end_one
 update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, finished_at = ?5, trail = ?6, settled = lease,
-  attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null, line = null, next_retry_at = ?9,
-  fingerprint = iif(?2 = {state:failed}, coalesce(
-    ?10, iif(json_valid(coalesce(?3, error)), nullif(coalesce(?3, error) ->> '$.fingerprint', ''), null)), null)
+  attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null, line = null
 where n = ?1
 -- name: add_cost
-update {job} set cost = cost + ?2 where id = ?1
+insert into {ledger} (job, cost) select n, ?2 from {job} where id = ?1 on conflict (job) do update set cost = cost + excluded.cost
+-- name: bury
+insert into {ledger} (job, failed_at, fingerprint, next_retry_at, id)
+select n, ?2, coalesce(?3, {error_fingerprint}), ?4, id from {job} where n in (select value from json_each(?1))
+on conflict (job) do update set failed_at = excluded.failed_at, fingerprint = excluded.fingerprint,
+  next_retry_at = excluded.next_retry_at, id = excluded.id
 -- name: give_back
 update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, run_at = ?5, trail = ?6, settled = lease,
   attempt = attempt + ?7, rescues = rescues + ?8, parked = ?9, worker = null, lease_until = null, line = null
@@ -70,8 +75,7 @@ returning n, queue, state
 -- name: doomed
 select n, id, queue from {job} where n in (select value from json_each(?)) and state = {state:blocked}
 -- name: doom
-update {job} set state = ?2, reason = ?3, finished_at = ?4, waits = 0, fingerprint = iif(?2 = {state:failed}, {error_fingerprint}, null)
-where n in (select value from json_each(?1))
+update {job} set state = ?2, reason = ?3, finished_at = ?4, waits = 0 where n in (select value from json_each(?1))
 -- name: put_settle
 insert or ignore into {settle} (parent, id, state) values (?, ?, ?)
 -- name: take_settle

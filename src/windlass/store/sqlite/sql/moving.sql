@@ -21,8 +21,10 @@ select job, name, data from {mail} where job in (select value from json_each(?1)
 insert into {job} (n, id, kind, queue, runtime, priority, args, result, error, reason, attempt, max_attempts, rescues,
   trail, created_at, run_at, started_at, finished_at, expires_at, progress, note, worker, lease, tags, user, project,
   grp, workflow, name, ukey, parents, options, state, ord, waits, parked, umode, bounds, weight,
-  signal, cost, revivals, next_retry_at, fingerprint)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  signal)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: load_ledger
+insert into {ledger} (job, cost, revivals, next_retry_at, failed_at, fingerprint, id) values (?, ?, ?, ?, ?, ?, ?)
 -- name: walk_again
 update {walk} set at = ?1, job = 0 where at >= ?1
 -- name: insert_adrift

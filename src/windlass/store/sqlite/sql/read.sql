@@ -46,12 +46,13 @@ select count(*) from (
   and finished_at < ?4 limit ?5 + 0
 )
 -- name: in_group
-select count(*) from (select 1 from {job} where state = {state:failed} and fingerprint is ?1 limit ?2 + 0)
+select count(*) from (select 1 from {ledger} where failed_at is not null and fingerprint is ?1 limit ?2 + 0)
 -- name: error_groups
-select fingerprint, count(*), min(finished_at) from {job} where state = {state:failed}
-group by fingerprint order by 2 desc, 1 limit ? + 0
+select fingerprint, count(*), min(failed_at) from {ledger} cross join {job} on n = job
+where failed_at is not null and state = {state:failed} group by fingerprint order by 2 desc, 1 limit ? + 0
 -- name: newest_of_group
-select max(finished_at), id from {job} where state = {state:failed} and fingerprint is ?
+select max(failed_at), {ledger}.id from {ledger} cross join {job} on n = job
+where failed_at is not null and fingerprint is ? and state = {state:failed}
 -- name: stands
 select n, parked, line, ord, signal, bounds from {job} where id = ?
 -- name: open_parents

@@ -15,7 +15,7 @@ where expires_at is not null and attempt = 0 and state in ({any:pending}) and ex
 select min(expires_at) from {job} where expires_at is not null and attempt = 0 and state in ({any:pending})
 -- name: end_these
 update {job} set state = ?2, reason = ?3, finished_at = ?4, parked = null, waits = 0, cancelling = null,
-  signal = null, line = null, fingerprint = iif(?2 = {state:failed}, {error_fingerprint}, null)
+  signal = null, line = null
 where n in (select value from json_each(?1))
 -- name: ends_of
 select queue, kind, count(*) from {job} where n in (select value from json_each(?)) group by queue, kind
@@ -36,6 +36,8 @@ delete from {cut} where parent in (select value from json_each(?1)) or child in 
 delete from {job} where n in (select value from json_each(?))
 -- name: delete_tags
 delete from {tag} where job in (select value from json_each(?))
+-- name: delete_ledger
+delete from {ledger} where job in (select value from json_each(?))
 -- name: delete_log
 delete from {log} where job in (select value from json_each(?))
 -- name: prune_tally
@@ -62,8 +64,8 @@ order by finished_at, n
 -- name: drop_results
 update {job} set result = null where n in (select value from json_each(?))
 -- name: walk_archive
-select finished_at, n, next_retry_at is not null from {job}
+select finished_at, n, exists (select 1 from {ledger} where job = {job}.n and next_retry_at is not null) from {job}
 where state in ({any:final}) and queue = ?1 || '' and state = ?2 || '' and (finished_at, n) > (?3, ?4) and finished_at <= ?5
 order by finished_at, n
 -- name: archive_these
-update {job} set next_retry_at = null where n in (select value from json_each(?))
+update {ledger} set next_retry_at = null where job in (select value from json_each(?))
