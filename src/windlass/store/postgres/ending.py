@@ -64,7 +64,8 @@ class Finisher:
         for end in finishes:
             first.setdefault((end.id, end.lease), end)
         follows = any(end.follow for end in finishes)
-        row = await connection.fetchrow(sql["finish.finish"], *_ends([first[key] for key in sorted(first)]), follows)
+        ends = [first[key] for key in sorted(first)]
+        row = await connection.fetchrow(sql["finish.finish"], *_ends(ends), follows, *_ledger(ends))
         taken: set[tuple[str, int]] = set(zip(row["accepted"] or (), row["under"] or (), strict=True))
         accepted = [end for key, end in first.items() if key in taken]
         if accepted:
@@ -100,6 +101,7 @@ def _completions(finishes: Sequence[Finish]) -> list[Any]:
         [end.took for end in ends],
         spends,
         *_sums(tally(ends)),
+        _spents(ends),
     ]
 
 
@@ -118,6 +120,20 @@ def _ends(ends: Sequence[Finish]) -> list[Any]:
         [end.park for end in ends],
         [end.took for end in ends],
         [end.signal for end in ends],
+    ]
+
+
+def _spents(ends: Sequence[Finish]) -> list[int | None] | None:
+    spents = [end.spent or None for end in ends]
+    return spents if any(spents) else None
+
+
+def _ledger(ends: Sequence[Finish]) -> list[Any]:
+    """What operations keep of an end: its cost, the group of its error, and its waits before automatic retries as one text."""
+    return [
+        _spents(ends),
+        [end.fingerprint for end in ends],
+        [" ".join(map(str, end.ladder)) or None for end in ends],
     ]
 
 

@@ -10,11 +10,12 @@ from windlass.store.postgres.address import check_namespace, read_url
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.ending import Finisher
 from windlass.store.postgres.inspect import Reader
+from windlass.store.postgres.journal import Journal
 from windlass.store.postgres.leasing import Claimer, Keeper
 from windlass.store.postgres.limits import Limits
 from windlass.store.postgres.moving import Mover
 from windlass.store.postgres.noting import Noter
-from windlass.store.postgres.operating import Commander, Settings
+from windlass.store.postgres.operating import Commander, Settings, note_acts
 from windlass.store.postgres.produce import Producer
 from windlass.store.postgres.transactional import Home, Joiner
 from windlass.store.postgres.upkeep import Upkeep
@@ -43,6 +44,8 @@ from windlass.values.query import (
     Command,
     Commanded,
     Count,
+    ErrorGroup,
+    Feed,
     Page,
     Record,
     Retention,
@@ -71,6 +74,7 @@ class _Opened:
         self.upkeep = Upkeep(database)
         self.reader = Reader(database)
         self.mover = Mover(database)
+        self.journal = Journal(database)
 
 
 class PostgresStore:
@@ -202,6 +206,9 @@ class PostgresStore:
     async def put_limits(self, changes: Sequence[LimitChange], actor: str | None) -> None:
         await self._open.limits.put(changes, actor)
 
+    async def note_acts(self, acts: Sequence[AuditEntry]) -> None:
+        await note_acts(self._open.database, acts)
+
     async def take(self, takes: Sequence[Take]) -> list[Taken]:
         return await self._open.limits.take(takes)
 
@@ -238,7 +245,16 @@ class PostgresStore:
         return await self._open.reader.log(id, limit)
 
     async def audit(self, query: AuditQuery) -> list[AuditEntry]:
-        return await self._open.reader.audit(query.target, query.limit)
+        return await self._open.reader.audit(query)
+
+    async def count(self, wheres: Sequence[Where], cap: int) -> list[int]:
+        return await self._open.reader.count(wheres, cap)
+
+    async def error_groups(self, limit: int = 1000) -> list[ErrorGroup]:
+        return await self._open.reader.error_groups(limit)
+
+    async def feed(self, cursor: str | None, limit: int = 500) -> Feed:
+        return await self._open.journal.feed(cursor, limit)
 
     async def metrics(self, query: MetricQuery) -> list[Point]:
         return await self._open.reader.metrics(query)

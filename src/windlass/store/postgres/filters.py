@@ -1,7 +1,7 @@
 """`Where` as SQL over the table `job`: terms with bound values, and pages of ids."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,16 +12,20 @@ from windlass.values.states import State, render
 
 SCANNED = 5_000
 """Jobs that one page looks at when its filter has no index of its own; the page may be short."""
+COUNTED = 20_000
+"""Jobs that a count looks at then."""
 FOUND_BY = {"workflow": "workflow", "user": "user_", "project": "project", "group": "group_", "unique": "unique_"}
 """Fields with an index of their own, or (workflow) a table."""
+_INDEXED = frozenset({*FOUND_BY, "fingerprints", "retry_before"})
 _encode = msgspec.json.Encoder().encode
 
 
 class Terms:
     """Conditions that all must hold, and the values bound in them."""
 
-    def __init__(self) -> None:
-        self.values: list[Any] = []
+    def __init__(self, database: Database, values: list[Any] | None = None) -> None:
+        self._dead = database.table("dead")
+        self.values: list[Any] = [] if values is None else values
         self.list: list[str] = []
 
     def add(self, term: str, *values: Any) -> None:
@@ -41,9 +45,11 @@ class Terms:
             value = getattr(where, field)
             if value is not None:
                 self.add(f"{column} = {{}}", value)
+        if where.fingerprints or where.retry_before is not None:
+            letter = dead(where)
+            self.add(f"EXISTS (SELECT FROM {self._dead} d WHERE d.job = j.id AND {letter.sql})", *letter.values)
         if where.kinds:
-            exact = [kind for kind in where.kinds if not kind.endswith("*")]
-            starts = [kind[:-1] for kind in where.kinds if kind.endswith("*")]
+            exact, starts = split(where.kinds)
             any_start = "EXISTS (SELECT FROM unnest({}::text[]) p WHERE starts_with(kind, p))"
             self.add(f"(kind = ANY({{}}::text[]) OR {any_start})", exact, starts)
         for field, column, sign in _TIMES:
@@ -58,6 +64,31 @@ class Terms:
     @property
     def sql(self) -> str:
         return " AND ".join(self.list) or "true"
+
+
+def dead(where: Where) -> "_Dead":
+    """What a filter says about dead letters, of the table `dead` as `d`."""
+    terms: list[str] = []
+    values: list[Any] = []
+    if where.fingerprints:
+        # One as an equation: its part of the index is in the order of ids.
+        one = len(where.fingerprints) == 1
+        terms.append("d.fingerprint = {}" if one else "d.fingerprint = ANY({}::text[])")
+        values.append(where.fingerprints[0] if one else list(where.fingerprints))
+    if where.retry_before is not None:
+        terms.append("d.retry_at < {}")
+        values.append(where.retry_before)
+    return _Dead(" AND ".join(terms), values)
+
+
+class _Dead(NamedTuple):
+    sql: str
+    values: list[Any]
+
+
+def split(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names as they are, and the beginnings of those that end in `*`."""
+    return [name for name in names if not name.endswith("*")], [name[:-1] for name in names if name.endswith("*")]
 
 
 _TIMES = (
@@ -86,11 +117,11 @@ class Pager:
 
     async def page(self, connection: Connection, cursor: str | None, limit: int) -> tuple[list[str], str | None]:
         """Up to `limit` ids beyond the cursor, and the next cursor, None at the end."""
-        terms = Terms()
+        terms = Terms(self._db)
         terms.where(self._where)
         if self._extra is not None:
             terms.add(self._extra[0], *self._extra[1])
-        few = await self._few(connection)
+        few = await self._few(connection, terms.values)
         if few is not None:
             if cursor is not None:
                 terms.add(f"id {self._past} {{}}", cursor)
@@ -112,23 +143,50 @@ class Pager:
         """The jobs beyond the cursor in order, by the one index that leads to them; what it binds is added to `values`."""
         by = next((field for field in FOUND_BY if getattr(self._where, field) is not None), None)
         source, key = f"{self._table} j", "j.id"
-        if by == "workflow":
+        terms = Terms(self._db, values)
+        letter = dead(self._where)
+        if letter.sql:
+            source, key = f"{self._db.table('dead')} d JOIN {source} ON j.id = d.job", "d.job"
+            terms.add(letter.sql, *letter.values)
+        elif by == "workflow":
             source, key = f"{self._db.table('member')} m JOIN {source} ON j.id = m.job", "m.job"
-        terms: list[str] = []
-        if by is not None:
-            values.append(getattr(self._where, by))
-            terms.append(f"{'m.flow' if by == 'workflow' else FOUND_BY[by]} = ${len(values)}")
+            terms.add("m.flow = {}", self._where.workflow)
+        elif by is not None:
+            terms.add(f"{FOUND_BY[by]} = {{}}", getattr(self._where, by))
         if cursor is not None:
-            values.append(cursor)
-            terms.append(f"{key} {self._past} ${len(values)}")
-        wanted = " AND ".join(terms) or "true"
-        return f"SELECT {columns} FROM {source} WHERE {wanted} ORDER BY {key} {self._direction}"
+            terms.add(f"{key} {self._past} {{}}", cursor)
+        return f"SELECT {columns} FROM {source} WHERE {terms.sql} ORDER BY {key} {self._direction}"
 
-    async def _few(self, connection: Connection) -> str | None:
-        """The jobs of the wanted states, from their own indexes, when those are few."""
+    async def count(self, connection: Connection, cap: int) -> int:
+        """How many there are, up to `cap`; where no index answers, of the newest that may be looked at."""
+        where = self._where
+        given = {field for field in Where.__struct_fields__ if getattr(where, field) not in ((), None)}
+        if given <= {"states", "queues"}:
+            rows = await connection.fetch(self._db.sql["inspect.counts"])
+            wanted = [
+                row["n"]
+                for row in rows
+                if row["state"] in (where.states or (row["state"],))
+                and row["queue"] in (where.queues or (row["queue"],))
+            ]
+            return min(sum(wanted), cap)
+        terms = Terms(self._db)
+        terms.where(where)
+        source = await self._few(connection, terms.values)
+        if source is None:
+            bound = "" if len(given) == 1 and given <= _INDEXED else f" LIMIT {COUNTED}"
+            source = f"({self._window('j.*', None, terms.values)}{bound})"
+        text = f"SELECT count(*) FROM (SELECT FROM {source} j WHERE {terms.sql} LIMIT {cap:d}) f"
+        return await connection.fetchval(text, *terms.values)
+
+    async def _few(self, connection: Connection, values: list[Any]) -> str | None:
+        """The jobs of the wanted states, or the wanted dead letters, from their own indexes, when those are few."""
         where = self._where
         if where.ids:
             return self._table
+        letters = await self._few_letters(connection, values)
+        if letters is not None:
+            return letters
         if not where.states or any(getattr(where, field) is not None for field in FOUND_BY):
             return None
         rows = await connection.fetch(self._db.sql["inspect.counts"])
@@ -140,3 +198,17 @@ class Pager:
             parked = (" AND park IS NULL", " AND park IS NOT NULL") if state is State.WAITING else ("",)
             pieces += [text + which for which in parked]
         return f"({' UNION ALL '.join(pieces)})"
+
+    async def _few_letters(self, connection: Connection, values: list[Any]) -> str | None:
+        letter = dead(self._where)
+        if not letter.sql:
+            return None
+        source = f"{self._db.table('dead')} d"
+        terms = Terms(self._db)
+        terms.add(letter.sql, *letter.values)
+        text = f"SELECT count(*) FROM (SELECT FROM {source} WHERE {terms.sql} LIMIT {SCANNED + 1}) f"
+        if await connection.fetchval(text, *terms.values) > SCANNED:
+            return None
+        terms = Terms(self._db, values)
+        terms.add(letter.sql, *letter.values)
+        return f"(SELECT j.* FROM {source} JOIN {self._table} j ON j.id = d.job WHERE {terms.sql})"

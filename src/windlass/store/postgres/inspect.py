@@ -1,5 +1,6 @@
 """Looking at jobs and what stands beside them; nothing here writes."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,15 +8,16 @@ import msgspec
 
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.filters import Pager
+from windlass.store.postgres.filters import Pager, Terms, split
 from windlass.values.job import Job, read_job
 from windlass.values.lease import StoredLine, WorkerInfo
 from windlass.values.metrics import MetricQuery, Point
-from windlass.values.query import AuditEntry, Count, Page, Where
+from windlass.values.query import AuditEntry, AuditQuery, Count, ErrorGroup, Page, Where
 from windlass.values.queue import QueueInfo
 from windlass.values.states import State
 
 MOST_JOBS = 1_000
+MOST_COUNTED = 10_000
 _WORKER = msgspec.json.Decoder(WorkerInfo)
 
 
@@ -62,16 +64,50 @@ class Reader:
     async def log(self, id: str, limit: int) -> list[StoredLine]:
         return [StoredLine(*row) for row in await self._db.rows("inspect.log", id, limit)]
 
-    async def audit(self, target: str | None, limit: int) -> list[AuditEntry]:
-        if target is None:
-            rows = await self._db.rows("inspect.audit", limit)
-        else:
-            rows = await self._db.rows("inspect.audit_of", target, limit)
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        terms = Terms(self._db)
+        for column, wanted in (("target", query.target), ("actor", query.actor), ("action", query.action)):
+            if wanted is None:
+                continue
+            if column != "actor" and wanted.endswith("*"):
+                # A range, which an index can serve: everything from the beginning up to its last possible continuation.
+                terms.add(
+                    f'{column} COLLATE "C" >= {{}} AND {column} COLLATE "C" <= {{}}',
+                    wanted[:-1],
+                    wanted[:-1] + chr(sys.maxunicode),
+                )
+            else:
+                terms.add(f"{column} = {{}}", wanted)
+        for term, bound in (("at >= {}", query.since), ("at < {}", query.until), ("n < {}", _number(query.before))):
+            if bound is not None:
+                terms.add(term, bound)
+        text = (
+            f"SELECT at, actor, action, target, detail, n::text AS id FROM {self._db.table('audit')}"
+            f" WHERE {terms.sql} ORDER BY n DESC LIMIT {max(query.limit, 0):d}"
+        )
+        rows = await self._db.run(lambda connection: connection.fetch(text, *terms.values))
         return [AuditEntry(*row) for row in rows]
 
+    async def count(self, wheres: Sequence[Where], cap: int) -> list[int]:
+        cap = max(1, min(cap, MOST_COUNTED))
+
+        async def look(connection: Connection) -> list[int]:
+            return [await Pager(self._db, where, None, newest=True).count(connection, cap) for where in wheres]
+
+        return await self._db.run(look)
+
+    async def error_groups(self, limit: int) -> list[ErrorGroup]:
+        rows = await self._db.rows("dead.groups", limit)
+        return [
+            ErrorGroup(fingerprint=fingerprint, n=n, first=first, last=last, sample=sample)
+            for fingerprint, n, first, last, sample in rows
+        ]
+
     async def metrics(self, query: MetricQuery) -> list[Point]:
-        chosen = [list(names) or None for names in (query.queues, query.kinds, query.names)]
-        return [Point(*row) for row in await self._db.rows("inspect.metrics", query.since, query.until, *chosen)]
+        chosen = [list(names) or None for names in (query.queues, query.kinds)]
+        names, starts = split(query.names) if query.names else (None, None)
+        rows = await self._db.rows("inspect.metrics", query.since, query.until, *chosen, names, starts)
+        return [Point(*row) for row in rows]
 
     async def health(self, known: int) -> dict[str, Any]:
         facts = await self._db.row("inspect.health")
@@ -87,6 +123,11 @@ class Reader:
             "schema_known": known,
             "warnings": _warnings(facts, pooler=self._db.address.pooler),
         }
+
+
+def _number(id: str | None) -> int | None:
+    """The place of an audit entry; of an id that no store of this kind has given, one before all."""
+    return None if id is None else int(id) if id.isdecimal() and len(id) < 19 else 0
 
 
 def _warnings(facts: Any, *, pooler: bool) -> list[str]:

@@ -119,11 +119,11 @@ class Claimer:
             queues,
             *ranges,
         )
-        seen, self._lined = rows[0][0], rows[0][1]
-        if rows[0][2] is None:
+        seen, _, self._lined = rows[0][:3]
+        if rows[0][3] is None:
             return seen, []
         rows.sort(key=_place)
-        jobs = [to_claim(row[2:27]) for row in rows]
+        jobs = [to_claim(row[3:28]) for row in rows]
         self.floors.claimed((row["queue"], row["runtime"], row["priority"], row["ord"]) for row in rows)
         return seen, jobs
 
@@ -218,6 +218,8 @@ class Keeper:
         with self._rescued.look(time.monotonic) as look:
             rows = await connection.fetch(self._db.sql["rescue.take"], worker, lease, limit, look.since)
             look.saw(now, all_of_it=len(rows) < limit)
+        if rows:
+            await connection.execute(self._db.sql["journal.happen"], "active", [row["id"] for row in rows])
         return rows
 
     async def unpark(self, key: str) -> int:

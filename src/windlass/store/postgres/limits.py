@@ -35,6 +35,8 @@ class Limits:
                     fresh.append(change.key)
                 if actor is not None:
                     await audit(self._db, connection, actor, "put-limit", f"limit:{change.key}", _told(change))
+            keys = sorted(change.key for change in changes)
+            await connection.execute(self._db.sql["journal.happen"], "limit", keys)
             return fresh
 
         for key in await self._db.write(put):

@@ -8,7 +8,7 @@ import msgspec
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.produce import bound_columns
-from windlass.values.job import RECORD, Edge, UniqueKey
+from windlass.values.job import LEDGER, RECORD, Edge, UniqueKey, fingerprint_of
 from windlass.values.lease import StoredStep
 from windlass.values.limit import Bound, Rate
 from windlass.values.priority import order
@@ -68,6 +68,9 @@ class Mover:
                 await connection.execute(sql["move.parents"], parents)
             await self._load_notes(connection, id, each)
             await self._load_bounds(connection, id, each)
+            if each.record["state"] == State.FAILED:
+                group = fingerprint_of(each.record["error"]) or ""
+                await connection.execute(sql["dead.write"], id, group, each.record.get("next_retry_at"))
             if each.unique is not None:
                 key = each.unique
                 until = None if key.ttl is None else each.record["created_at"] + key.ttl
@@ -110,7 +113,7 @@ def _snapshot(row: Any) -> Snapshot:
         for parent, policy in zip(row["edge_parents"] or (), row["edge_policies"] or (), strict=True)
     )
     key = None if row["held"] is None else UniqueKey(key=row["held"], until=row["mode"], ttl=row["ttl"])
-    record = {name: row[name] for name in RECORD}
+    record = {name: row[name] for name in (*RECORD, *LEDGER)}
     mode = row["keeps"] if record["unique"] is not None else None
     return Snapshot(
         record=record,
@@ -145,4 +148,6 @@ def _values(snapshot: Snapshot) -> list[Any]:
         len(snapshot.edges),
         snapshot.mode,
         snapshot.signal,
+        record.get("cost") or 0,
+        record.get("revivals") or 0,
     ]

@@ -44,6 +44,7 @@ class Noter:
                 [note.percent for note in newest],
                 [note.note for note in newest],
             )
+            await connection.execute(self._db.sql["journal.happen"], "progress", [note.id for note in newest])
 
     async def _lines(self, connection: Connection, lines: list[LogLine]) -> None:
         if lines:

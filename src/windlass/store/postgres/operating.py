@@ -13,7 +13,7 @@ from windlass.store.postgres.produce import Producer
 from windlass.values.clock import Micros
 from windlass.values.job import Enqueued, NewJob
 from windlass.values.priority import check_priority
-from windlass.values.query import Action, Command, Commanded, Record, Swap, Where, actionable
+from windlass.values.query import Action, AuditEntry, Command, Commanded, Record, Swap, Where, actionable
 from windlass.values.queue import QueueChange, QueueInfo
 from windlass.values.schedule import ScheduleRow
 from windlass.values.states import State
@@ -137,13 +137,20 @@ class _Act:
                     f"NOT EXISTS (SELECT FROM {self._db.table('uniq')} u WHERE u.key = unique_ AND u.holder <> j.id)",
                     (),
                 )
+            case Action.EDIT:
+                # A time that has passed is as good as any other that has.
+                later = f"run_at > {{}} OR run_at <> {{}} AND {{}} > {self._db.table('clock()')}"
+                moved = f"state IN ({literal(State.DELAYED)}, {literal(State.RETRYING)}) AND ({later})"
+                edited = "args <> {} OR max_attempts <> {}"
+                at = self._command.run_at
+                return f"({edited} OR {moved})", (self._command.args, self._command.max_attempts, at, at, at)
             case _:
                 return None
 
     async def _matching(self, ids: list[str]) -> set[str]:
-        terms = Terms()
+        terms = Terms(self._db)
         terms.where(self._where)
-        text = f"SELECT id FROM {self._db.table('job')} WHERE {terms.sql}"
+        text = f"SELECT id FROM {self._db.table('job')} j WHERE {terms.sql}"
         return {row["id"] for row in await self._connection.fetch(text, *terms.values)}
 
     async def _apply(self, rows: list[tuple[str, State]]) -> None:
@@ -168,6 +175,12 @@ class _Act:
                 await self._do("reprioritise", ids, priority)
                 self.done += ids
                 self.topics.add("ready")
+            case Action.EDIT:
+                await self._do("edit", ids, command.args, command.max_attempts, command.run_at)
+                await self._connection.execute(self._db.sql["journal.happen"], "edited", ids)
+                self.done += ids
+                if command.run_at is not None:
+                    self.topics.add("ready")  # it may be due before what idle workers sleep for
 
     async def _do(self, part: str, *args: Any) -> list[Any]:
         return await self._connection.fetch(self._db.sql[f"command.{part}"], *args)
@@ -193,6 +206,7 @@ class _Act:
         free = [id for id in ids if id not in awaited]
         if free:
             await self._do("delete", free)
+            await self._connection.execute(self._db.sql["journal.happen"], "deleted", free)
             self.done += free
             self.topics.add("done")
 
@@ -201,8 +215,11 @@ class _Act:
         self.refused |= {id: f"unique key held by {holder}" for id, holder in held.items()}
         free = [id for id in ids if id not in held]
         if free:
-            await self._do("requeue", free, self._command.keep_attempts)
-            await self._do("revive" if self._command.revive else "forget_cut", free)
+            command = self._command
+            await self._do(
+                "requeue", free, command.keep_attempts, command.scheduled, command.args, command.max_attempts
+            )
+            await self._do("revive" if command.revive else "forget_cut", free)
             self.done += free
             self.topics.add("ready")
 
@@ -212,8 +229,12 @@ class _Act:
         detail: dict[str, Any] = {"where": where, "count": count}
         if command.reason is not None:
             detail["reason"] = command.reason
-        if command.priority is not None:
-            detail["priority"] = command.priority
+        for field in ("priority", "max_attempts", "run_at"):
+            if (given := getattr(command, field)) is not None:
+                detail[field] = given
+        for field in ("args", "scheduled"):
+            if getattr(command, field):
+                detail[field] = True  # arguments may be secret, and are on the job
         await audit(
             self._db, self._connection, actor, command.action.value, ids[0] if len(ids) == 1 else "jobs", detail
         )
@@ -224,6 +245,13 @@ async def audit(
 ) -> None:
     text = msgspec.json.encode(detail).decode()
     await connection.execute(database.sql["command.audit"], actor, action, target, text)
+
+
+async def note_acts(database: Database, acts: Sequence[AuditEntry]) -> None:
+    if acts:
+        columns = ([getattr(act, field) for act in acts] for field in ("actor", "action", "target", "detail"))
+        values = list(columns)
+        await database.run(lambda connection: connection.execute(database.sql["command.note_acts"], *values))
 
 
 class Settings:
@@ -247,6 +275,7 @@ class Settings:
                 field: value for field in QueueChange.__struct_fields__ if (value := getattr(change, field)) is not None
             }
             await audit(self._db, connection, actor, "put-queue", f"queue:{name}", detail)
+            await connection.execute(self._db.sql["journal.happen"], "queue", [name])
             return QueueInfo(name=name, paused=paused_at is not None, paused_at=paused_at, order=order, ageing=ageing)
 
         info = await self._db.write(put)
@@ -260,6 +289,7 @@ class Settings:
                 await connection.execute(self._db.sql["operate.put_schedule"], *values)
                 detail = {"due": row.due, "paused": row.paused}
                 await audit(self._db, connection, actor, "put-schedule", f"schedule:{row.key}", detail)
+            await connection.execute(self._db.sql["journal.happen"], "schedule", sorted(row.key for row in rows))
 
         await self._db.write(put)
         self._db.bell.ring("ready")
@@ -269,6 +299,7 @@ class Settings:
             dropped = await connection.fetch(self._db.sql["operate.drop_schedules"], list(keys))
             for row in dropped:
                 await audit(self._db, connection, actor, "drop-schedule", f"schedule:{row['key']}", {})
+            await connection.execute(self._db.sql["journal.happen"], "schedule", [row["key"] for row in dropped])
             return len(dropped)
 
         return await self._db.write(drop)
@@ -288,6 +319,7 @@ class Settings:
         async def fire(connection: Connection) -> Enqueued | None:
             if await connection.fetchval(self._db.sql["operate.fire"], key, due, next_due, job is not None) is None:
                 return None
+            await connection.execute(self._db.sql["journal.happen"], "schedule", [key])
             if job is None:
                 return Enqueued("", created=False)
             (answer,) = await self._producer.put(connection, [job])

@@ -13,15 +13,19 @@ from windlass.values.states import render
 
 PACKAGE = "windlass.store.postgres"
 VERBS = (
-    "audit_counts", "claim", "clock", "command", "enqueue", "finish", "heartbeat", "inspect", "move", "operate", "promote",
-    "prune", "record", "rescue", "step", "lines", "serve", "limits",
+    "audit_counts", "claim", "clock", "command", "dead", "enqueue", "finish", "heartbeat", "inspect", "journal", "move",
+    "operate", "previous", "promote", "prune", "record", "rescue", "step", "lines", "serve", "limits",
 )  # fmt: skip
-ROUTINES = ("lines", "serve", "limits", "enqueue", "finish", "promote", "command", "step")
+ROUTINES = (
+    "journal", "dead", "lines", "serve", "limits", "enqueue", "finish", "promote", "prune", "command", "step", "previous",
+)  # fmt: skip
 _DUE = render("(signal IS NOT NULL AND state = {state:blocked} OR state IN ({from:promote}))")
 """What a time brings back. One text, because a partial index serves only those who say exactly its predicate."""
 
 _RULED = "(EXISTS (SELECT FROM {schema}.queue WHERE ordering <> 'strict') OR EXISTS (SELECT FROM {schema}.gate WHERE ruling))"
 """Whether a job without bounds may belong into a lane."""
+_AWAKE = "pg_sequence_last_value('{schema}.awake'::regclass) > at"
+"""Whether somebody reads the journal, at the instant `at`."""
 _NUMBERS = {
     "ageing": AGEING, "guard": GUARD, "exact": EXACT, "buckets": BUCKETS, "huge": 1 << 60, "last": (1 << 63) - 1, **CLASS_WEIGHTS,
     "needless": 64,  # lanes that a claim moves or looks at in vain
@@ -43,7 +47,7 @@ def statements(schema: str) -> dict[str, str]:
     columns, limits = (filled(texts["claim"].pop(name), schema) for name in ("columns", "limits"))
     claim, plain_claim = f"{columns},\n{limits}", f"{columns}, false AS limited, false AS rated"
     texts["claim"] |= _claims(texts["claim"])
-    record = texts["inspect"].pop("columns")
+    record = filled(texts["inspect"].pop("columns"), schema)
     gates = filled(texts["limits"].pop("columns"), schema)
     return {
         f"{verb}.{name}": filled(
@@ -73,6 +77,7 @@ def filled(text: str, schema: str, **values: str) -> str:
         due=_DUE,
         claimed=", ".join(f"{name} {kind}" for name, kind in _CLAIMED.items()),
         ruled=_RULED,
+        awake=_AWAKE,
         **{name: str(number) for name, number in _NUMBERS.items()},
         end_of_time=str(END_OF_TIME),
         schema=quoted(schema),

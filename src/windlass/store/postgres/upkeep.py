@@ -1,13 +1,14 @@
 """What time does to jobs: promotion, expiry, left-over dependents, retention."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.values.clock import Micros
 from windlass.values.lease import Promoted
-from windlass.values.query import Retention
+from windlass.values.query import Keep, Retention
 from windlass.values.states import State
 
 NOWHERE = "00000000-0000-0000-0000-000000000000"
@@ -48,25 +49,34 @@ class _Prune:
 
     async def run(self) -> int:
         await self._connection.execute(self._sql["prune.fold"])  # old tallies may still be unfolded
-        await self._aged()
+        named = sorted(self._retention.queues)
+        await self._aged(None, self._retention, named)
+        for queue in named:
+            await self._aged(queue, self._retention.queues[queue], [])
         await self._surplus()
+        touched = await self._lighten()
         await self._rest()
-        return self._limit - self._left
+        return self._limit - self._left + len(touched)
 
-    async def _aged(self) -> None:
-        keep = self._retention
+    async def _aged(self, queue: str | None, keep: Keep, others: Sequence[str]) -> None:
+        """The jobs of a queue, or of all but the others."""
         if keep.completed is not None:
-            await self._remove("prune.aged_completed", keep.completed)
+            if queue is None and not others:
+                await self._remove("prune.aged_completed", keep.completed)
+            else:
+                rule = "completed" if queue is None else f"completed:{queue}"
+                await self._remove("prune.some_completed", rule, queue, list(others), keep.completed)
         for state, age in ((State.FAILED, keep.failed), (State.CANCELLED, keep.cancelled)):
             if age is not None:
-                await self._remove("prune.aged_ended", state.value, age)
+                await self._remove("prune.aged_ended", state.value, queue, list(others), age)
 
     async def _surplus(self) -> None:
-        keeps = {State.COMPLETED: self._retention.keep_completed, State.FAILED: self._retention.keep_failed}
-        if all(keep is None for keep in keeps.values()):
+        rules = (self._retention, *self._retention.queues.values())
+        if all(rule.keep_completed is None and rule.keep_failed is None for rule in rules):
             return
         for row in await self._connection.fetch(self._sql["inspect.counts"]):
-            keep = keeps.get(State(row["state"]))
+            rule = self._retention.queues.get(row["queue"], self._retention)
+            keep = {State.COMPLETED: rule.keep_completed, State.FAILED: rule.keep_failed}.get(State(row["state"]))
             if keep is not None and row["n"] > keep:
                 await self._remove(f"prune.surplus_{row['state']}", row["queue"], most=row["n"] - keep)
 
@@ -83,11 +93,22 @@ class _Prune:
         await self._connection.fetch(self._sql["command.delete"], free)
         self._left -= len(free)
 
+    async def _lighten(self) -> set[str]:
+        """Drops what jobs that stay need no more: notes, results, a place among those that are retried by themselves."""
+        keep = self._retention
+        ages = (("prune.notes", keep.logs), ("prune.results", keep.results), ("dead.archive", keep.archive))
+        touched: set[str] = set()
+        for statement, age in ages:
+            if age is not None:
+                rows = await self._connection.fetch(self._sql[statement], age, self._limit)
+                touched.update(row[0] for row in rows)
+        return touched
+
     async def _rest(self) -> None:
         keep = self._retention
         kept: tuple[tuple[str, Micros | None], ...] = (("tallies", keep.metrics), ("audits", keep.audit))
         for name, age in kept:
             if age is not None:
                 await self._connection.execute(self._sql[f"prune.{name}"], age)
-        for name in ("rest", "noted", "claims"):
+        for name in ("rest", "noted", "claims", "journal"):
             await self._connection.execute(self._sql[f"prune.{name}"])

@@ -75,6 +75,12 @@ SELECT format('job %s is of workflow %s and stored as of %s', coalesce(j.id, m.j
 FROM (SELECT id, workflow FROM {schema}.job WHERE workflow IS NOT NULL) j
 FULL JOIN {schema}.member m ON m.job = j.id AND m.flow = j.workflow WHERE j.id IS NULL OR m.job IS NULL
 UNION ALL
+SELECT format('dead letter %s is kept as of group %s, failed at %s; it is %s, of %s, at %s', coalesce(d.job, j.id), d.fingerprint, d.at,
+              coalesce(j.state, 'gone'), {schema}.fingerprint_of(j.error), j.finished_at)
+FROM {schema}.dead d FULL JOIN {schema}.job j ON j.id = d.job
+WHERE (d.job IS NOT NULL) <> (j.state IS NOT DISTINCT FROM {state:failed}) OR d.at <> j.finished_at
+   OR {schema}.fingerprint_of(j.error) NOT IN ('', d.fingerprint)
+UNION ALL
 SELECT format('lane %s begins with %s and is ranked behind it, at %s', l.id, h.ord, l.rank)
 FROM {schema}.lane l JOIN {schema}.queue q ON q.name = l.queue AND q.ordering = 'strict'
 CROSS JOIN LATERAL {schema}.heads(l.id, 0, {schema}.clock(), NULL, 1) h

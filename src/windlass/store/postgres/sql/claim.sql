@@ -5,7 +5,7 @@
 --   claim too many); the index job_ready, whose predicate is repeated as literals.
 
 -- name: claim
-WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now),
+WITH t AS MATERIALIZED (SELECT at AS now, {awake} AS awake FROM (SELECT {schema}.clock() AS at OFFSET 0) c),
 -- Lanes are for claim_lined, one claim at a time; whether there are any is a look into empty indexes.
 lined AS MATERIALIZED (SELECT {lined} AS yes),
 source AS MATERIALIZED (
@@ -72,7 +72,9 @@ told AS (
     SELECT c.queue, s.state, s.sign * c.n FROM (SELECT queue, count(*) AS n FROM taken GROUP BY queue) c,
     (VALUES ({state:waiting}, -1), ({to:claim}, 1)) s(state, sign)
 )
-SELECT (SELECT count(*) FROM peek) AS seen, (SELECT yes FROM lined) AS lined, x.* FROM (VALUES (1)) one(n) LEFT JOIN taken x ON true
+SELECT (SELECT count(*) FROM peek) AS seen, CASE WHEN (SELECT awake FROM t) THEN (
+    SELECT {schema}.happen({to:claim}, array_agg(id), (SELECT now FROM t)) FROM taken
+) END AS told, (SELECT yes FROM lined) AS lined, x.* FROM (VALUES (1)) one(n) LEFT JOIN taken x ON true
 
 -- name: prior
 SELECT token, {schema}.clock() FROM {schema}.claimed WHERE session = $1 AND number = $2

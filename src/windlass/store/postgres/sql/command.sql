@@ -6,10 +6,10 @@
 SELECT id, state, signal IS NOT NULL AS suspended FROM {schema}.job WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
 
 -- name: cancel
-SELECT {schema}.end_pending($1::text[], {to:cancel}, $2::text, {schema}.clock()) AS parents
+SELECT {schema}.end_pending($1::text[], {to:cancel}, $2::text, {schema}.clock(), 'cancel') AS parents
 
 -- name: fail
-SELECT {schema}.end_pending($1::text[], {to:fail}, $2::text, {schema}.clock()) AS parents
+SELECT {schema}.end_pending($1::text[], {to:fail}, $2::text, {schema}.clock(), 'fail-by-command') AS parents
 
 -- name: flag
 UPDATE {schema}.job SET cancelling = $2 WHERE id = ANY($1::text[])
@@ -24,7 +24,7 @@ SELECT {schema}.remove($1::text[])
 SELECT id, holder FROM {schema}.take_keys($1::text[])
 
 -- name: requeue
-SELECT {schema}.requeue($1::text[], $2::boolean, {schema}.clock())
+SELECT {schema}.requeue($1::text[], $2::boolean, {schema}.clock(), $3::boolean, $4::text, $5::integer)
 
 -- name: revive
 SELECT {schema}.wait_again($1::text[]), {schema}.spread($1::text[], {inline_edges}, {schema}.clock())
@@ -38,11 +38,23 @@ SELECT {schema}.run_now($1::text[])
 -- name: reprioritise
 SELECT {schema}.reprioritise($1::text[], $2::integer)
 
+-- name: edit
+-- The place in line stays: its time is that of delayed and retrying jobs alone.
+UPDATE {schema}.job SET
+    args = coalesce($2::text, args), max_attempts = coalesce($3::integer, max_attempts),
+    run_at = CASE WHEN state IN ({from:promote}) THEN coalesce($4::bigint, run_at) ELSE run_at END
+WHERE id = ANY($1::text[])
+
 -- name: settle
 SELECT readied FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock(), false)
 
 -- name: audit
 INSERT INTO {schema}.audit (at, actor, action, target, detail) VALUES ({schema}.clock(), $1, $2, $3, $4)
+
+-- name: note_acts
+INSERT INTO {schema}.audit (at, actor, action, target, detail)
+SELECT {schema}.clock(), a.actor, a.action, a.target, a.detail
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY a(actor, action, target, detail, n) ORDER BY a.n
 
 -- name: routine
 CREATE OR REPLACE FUNCTION {schema}.remove(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -56,20 +68,28 @@ BEGIN
     DELETE FROM {schema}.line WHERE job = ANY(ids);
     DELETE FROM {schema}.step WHERE job = ANY(ids);
     DELETE FROM {schema}.box WHERE job = ANY(ids);
+    PERFORM {schema}.unbury(ids);
     DELETE FROM {schema}.member m USING {schema}.job j WHERE j.id = ANY(ids) AND m.flow = j.workflow AND m.job = j.id;
     DELETE FROM {schema}.job WHERE id = ANY(ids);
 END $$;
 
-CREATE OR REPLACE FUNCTION {schema}.requeue(ids text[], keep boolean, at bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- `scheduled`: an automatic retry of dead letters. `new_args`, `new_attempts`: NULL keeps what the jobs have.
+CREATE OR REPLACE FUNCTION {schema}.requeue(
+    ids text[], keep boolean, at bigint, scheduled boolean, new_args text, new_attempts integer
+) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {schema}.tell(ids, -1);
     UPDATE {schema}.job j SET
         state = {to:requeue}, ord = {schema}.place(j.priority, o.seq), run_at = at, attempt = CASE WHEN keep THEN attempt ELSE 0 END,
         result = NULL, error = NULL, reason = NULL, finished_at = NULL, started_at = NULL, worker = NULL, progress = NULL,
         note = NULL, rescues = 0, waits = 0, cancelling = NULL, park = NULL, signal = NULL,
-        expires_at = CASE WHEN expires_at > at THEN expires_at END
+        expires_at = CASE WHEN expires_at > at THEN expires_at END,
+        args = coalesce(new_args, args), max_attempts = coalesce(new_attempts, max_attempts),
+        revivals = CASE WHEN scheduled THEN coalesce(revivals, 0) + 1 END
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
+    PERFORM {schema}.unbury(ids);
+    PERFORM {schema}.happen({to:requeue}, ids, at);
     PERFORM {schema}.enter_any(ids);
     IF NOT keep THEN
         DELETE FROM {schema}.step WHERE job = ANY(ids);
@@ -80,6 +100,7 @@ END $$;
 CREATE OR REPLACE FUNCTION {schema}.reprioritise(ids text[], wanted integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE {schema}.job SET priority = wanted, ord = {schema}.place(wanted, ord & {seq_mask}) WHERE id = ANY(ids);
+    PERFORM {schema}.happen('edited', ids, {schema}.clock());
     PERFORM {schema}.enter_any(ids);
 END $$;
 
@@ -91,6 +112,7 @@ BEGIN
         reason = CASE WHEN j.signal IS NULL THEN j.reason END
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
+    PERFORM {schema}.happen({to:promote}, ids, {schema}.clock());
     PERFORM {schema}.enter_any(ids);
 END $$;
 
@@ -127,6 +149,7 @@ BEGIN
         UPDATE {schema}.job j SET state = {to:revive}, waits = (SELECT count(*) FROM {schema}.edge e WHERE e.child = j.id)
         WHERE id = ANY(kids);
         PERFORM {schema}.tell(kids, 1);
+        PERFORM {schema}.happen({to:revive}, kids, {schema}.clock());
     END IF;
     DELETE FROM {schema}.cut WHERE child = ANY(ids);
 END $$;
@@ -156,7 +179,7 @@ BEGIN
         SELECT array_agg(j.id ORDER BY j.id) INTO kids FROM {schema}.job j
         WHERE j.id = ANY(kids) AND j.state IN ({from:revive}) AND (held IS NULL OR j.id <> ALL(held));
         CONTINUE WHEN kids IS NULL;
-        PERFORM {schema}.requeue(kids, false, at);
+        PERFORM {schema}.requeue(kids, false, at, false, NULL, NULL);
         PERFORM {schema}.wait_again(kids);
         line := line || kids;
     END LOOP;

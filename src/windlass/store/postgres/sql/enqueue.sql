@@ -246,6 +246,9 @@ BEGIN
         SELECT r.workflow, r.id FROM unnest(ids, workflows, skips) r(id, workflow, skip)
         WHERE r.workflow IS NOT NULL AND r.skip IS NOT TRUE;
     END IF;
+    IF {awake} THEN
+        PERFORM {schema}.happened(array_agg(r.id), at) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
+    END IF;
     IF lined THEN
         PERFORM {schema}.tell_lanes(array_agg(r.id), true) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
         IF b_rows IS NOT NULL THEN
@@ -284,6 +287,7 @@ BEGIN
             JOIN unnest(ids, causers) r(id, causer) ON r.id = e.child
             WHERE e.child = ANY(gone) AND r.causer IS NOT NULL AND EXISTS (SELECT FROM {schema}.job j WHERE j.id = e.parent)
             ON CONFLICT DO NOTHING;
+            PERFORM {schema}.tally_ends(gone, 'doom', at), {schema}.bury(gone);
             gone := {schema}.leave(gone);
             IF channel IS NULL THEN
                 PERFORM {schema}.settle({inline_edges}, gone, at, false) WHERE cardinality(gone) > 0;

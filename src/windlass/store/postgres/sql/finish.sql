@@ -9,7 +9,7 @@
 -- The hot road: every item completes, and the caller has summed the tallies of all of them.
 CREATE OR REPLACE FUNCTION {schema}.complete(
     ids text[], leases bigint[], results text[], tooks bigint[], spends boolean[],
-    t_queues text[], t_kinds text[], t_names text[], t_buckets integer[], t_values bigint[],
+    t_queues text[], t_kinds text[], t_names text[], t_buckets integer[], t_values bigint[], spents bigint[],
     OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -20,8 +20,8 @@ BEGIN
         UPDATE {schema}.job j SET
             state = {to:complete}, settled = f.lease, lease_until = NULL, finished_at = at, started_at = at - f.took,
             attempt = attempt + CASE WHEN f.spends IS FALSE THEN 0 ELSE 1 END, result = f.result, reason = NULL,
-            cancelling = NULL
-        FROM unnest(ids, leases, results, tooks, spends) f(id, lease, result, took, spends)
+            cancelling = NULL, cost = CASE WHEN f.spent IS NULL THEN cost ELSE coalesce(cost, 0) + f.spent END
+        FROM unnest(ids, leases, results, tooks, spends, spents) f(id, lease, result, took, spends, spent)
         WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
         RETURNING j.id, j.queue, j.unique_ IS NOT NULL AS has_key, j.keys IS NOT NULL AS has_slots, j.dependents
     ),
@@ -44,6 +44,9 @@ BEGIN
         readied := true;
     END IF;
     INSERT INTO {schema}.batch VALUES (at - at % 60000000, t_queues, t_kinds, t_names, t_buckets, t_values);
+    IF {awake} THEN
+        PERFORM {schema}.happen({to:complete}, ids, at);
+    END IF;
     IF parents IS NOT NULL THEN
         SELECT s.readied OR complete.readied IS TRUE INTO readied FROM {schema}.settle({inline_edges}, parents, at, true) s;
     END IF;
@@ -52,11 +55,12 @@ END $$;
 -- Any ends. `follows`: follow-up jobs are stored next, and the caller settles after that. Retry, snooze and release of a job that was asked to stop end it.
 CREATE OR REPLACE FUNCTION {schema}.finish(
     ids text[], leases bigint[], events text[], results text[], errors text[], trails text[], reasons text[], delays bigint[],
-    spends boolean[], rescued boolean[], parks text[], tooks bigint[], signals text[], follows boolean,
+    spends boolean[], rescued boolean[], parks text[], tooks bigint[], signals text[], follows boolean, spents bigint[],
+    fingerprints text[], ladders text[],
     OUT accepted text[], OUT under bigint[], OUT parents text[], OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    freeing text[]; asleep text[]; holders text[]; again text[]; back boolean;
+    freeing text[]; failed text[]; asleep text[]; holders text[]; again text[]; back boolean;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
@@ -82,11 +86,11 @@ BEGIN
             reason = CASE WHEN f.event = 'complete' THEN NULL WHEN f.event IN ('fail', 'abort') THEN f.reason
                           WHEN j.cancelling IS NULL AND f.event = 'suspend' THEN 'waits for ' || coalesce(f.signal, 'its time')
                           ELSE j.cancelling END,
-            cancelling = NULL,
+            cancelling = NULL, cost = CASE WHEN f.spent IS NULL THEN j.cost ELSE coalesce(j.cost, 0) + f.spent END,
             trail = CASE WHEN f.event = 'complete' OR f.trail IS NULL THEN j.trail
                          ELSE {schema}.trail_with(j.trail, (j.attempt + 1) || ' ' || at || ' ' || f.trail) END
-        FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks, signals)
-            f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took, signal)
+        FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks, signals, spents)
+            f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took, signal, spent)
         WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
         RETURNING j.id, j.settled, j.queue, j.state, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended,
             j.keys IS NOT NULL AS has_slots, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
@@ -99,8 +103,17 @@ BEGIN
     SELECT array_agg(id), array_agg(settled), array_agg(id) FILTER (WHERE ended AND dependents),
            array_agg(id) FILTER (WHERE ended AND unique_ IS NOT NULL), array_agg(id) FILTER (WHERE state = {to:suspend}),
            array_agg(id) FILTER (WHERE has_slots), array_agg(id) FILTER (WHERE state = {state:waiting} AND (lined OR {ruled})),
-           bool_or(state = {state:waiting} OR has_slots)
-    INTO accepted, under, parents, freeing, asleep, holders, again, back FROM done;
+           bool_or(state = {state:waiting} OR has_slots), array_agg(id) FILTER (WHERE state = {to:fail})
+    INTO accepted, under, parents, freeing, asleep, holders, again, back, failed FROM done;
+    PERFORM {schema}.happened(accepted, at);
+    IF failed IS NOT NULL THEN
+        INSERT INTO {schema}.dead (job, fingerprint, at, retry_at)
+        SELECT j.id, coalesce(nullif(f.fingerprint, ''), {schema}.fingerprint_of(j.error)), finish.at,
+               finish.at + (string_to_array(f.ladder, ' ')::bigint[])[coalesce(j.revivals, 0) + 1]
+        FROM {schema}.job j JOIN unnest(ids, leases, fingerprints, ladders) f(id, lease, fingerprint, ladder)
+            ON f.id = j.id AND f.lease = j.settled
+        WHERE j.id = ANY(failed) ON CONFLICT (job) DO NOTHING;
+    END IF;
     IF holders IS NOT NULL THEN
         PERFORM {schema}.give_back(holders);
     END IF;
@@ -127,10 +140,10 @@ BEGIN
 END $$;
 
 -- name: complete
-SELECT readied FROM {schema}.complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+SELECT readied FROM {schema}.complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- name: finish
-SELECT accepted, under, parents, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+SELECT accepted, under, parents, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 
 -- name: tally
 INSERT INTO {schema}.batch VALUES ($1, $2, $3, $4, $5, $6)

@@ -6,7 +6,9 @@
 j.id, j.kind, j.queue, j.state, j.runtime, j.priority, j.args, j.result, j.error, j.reason, j.attempt, j.max_attempts, j.rescues,
 j.trail, j.created_at, j.run_at, j.started_at, j.finished_at, j.expires_at, j.progress, j.note, j.worker,
 CASE WHEN j.state = {state:active} THEN j.lease ELSE j.settled END AS lease, j.tags, j.user_ AS "user", j.project, j.group_ AS "group", j.workflow,
-j.name, j.unique_ AS "unique", j.parents, j.options, j.cancelling IS NOT NULL AS cancelling
+j.name, j.unique_ AS "unique", j.parents, j.options, j.cancelling IS NOT NULL AS cancelling,
+coalesce(j.cost, 0) AS cost, coalesce(j.revivals, 0) AS revivals,
+CASE WHEN j.state = {state:failed} THEN (SELECT d.retry_at FROM {schema}.dead d WHERE d.job = j.id) END AS next_retry_at
 
 -- name: job
 SELECT {record} FROM {schema}.job j WHERE id = $1
@@ -39,12 +41,6 @@ SELECT at, attempt, level, text FROM (
     SELECT n, at, attempt, level, text FROM {schema}.line WHERE job = $1 ORDER BY n DESC LIMIT $2
 ) newest ORDER BY n
 
--- name: audit
-SELECT at, actor, action, target, detail FROM {schema}.audit ORDER BY n DESC LIMIT $1
-
--- name: audit_of
-SELECT at, actor, action, target, detail FROM {schema}.audit WHERE target = $1 ORDER BY n DESC LIMIT $2
-
 -- name: metrics
 SELECT minute, queue, kind, name, bucket, sum(value)::bigint AS value FROM (
     SELECT minute, queue, kind, name, bucket, value FROM {schema}.tally WHERE minute >= $1 AND minute < $2
@@ -53,7 +49,8 @@ SELECT minute, queue, kind, name, bucket, sum(value)::bigint AS value FROM (
     CROSS JOIN LATERAL unnest(b.queues, b.kinds, b.names, b.buckets, b.values) s(queue, kind, name, bucket, value)
     WHERE b.minute >= $1 AND b.minute < $2
 ) t
-WHERE ($3::text[] IS NULL OR queue = ANY($3)) AND ($4::text[] IS NULL OR kind = ANY($4)) AND ($5::text[] IS NULL OR name = ANY($5))
+WHERE ($3::text[] IS NULL OR queue = ANY($3)) AND ($4::text[] IS NULL OR kind = ANY($4)) AND CASE WHEN $5::text[] IS NULL THEN strpos(name, ':') = 0
+    ELSE name = ANY($5) OR EXISTS (SELECT FROM unnest($6::text[]) p WHERE starts_with(name, p)) END
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 
 -- name: health

@@ -20,10 +20,10 @@ WITH made AS (
 INSERT INTO {schema}.job (
     id, kind, queue, state, runtime, priority, args, result, error, reason, attempt, max_attempts, rescues, trail, created_at,
     run_at, started_at, finished_at, expires_at, progress, note, tags, user_, project, group_, workflow, name, unique_, parents,
-    options, ord, park, waits, unique_until, signal, dependents
+    options, ord, park, waits, unique_until, signal, cost, revivals, dependents
 )
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-       $27, $28, $29, $30, $31, $32, $33, $34, $35, EXISTS (SELECT FROM {schema}.edge WHERE parent = $1)
+       $27, $28, $29, $30, $31, $32, $33, $34, $35, nullif($36::bigint, 0), nullif($37::integer, 0), EXISTS (SELECT FROM {schema}.edge WHERE parent = $1)
 ON CONFLICT (id) DO NOTHING RETURNING id, workflow
 ), joined AS (INSERT INTO {schema}.member (flow, job) SELECT workflow, id FROM made WHERE workflow IS NOT NULL)
 SELECT id FROM made

@@ -31,7 +31,7 @@ CREATE OR REPLACE FUNCTION {schema}.promote(
     bound integer, since bigint, OUT at bigint, OUT moved integer, OUT wait bigint, OUT more boolean, OUT readied boolean, OUT ended boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    lines text[]; expired text[]; parents text[]; left_over record;
+    ids text[]; lines text[]; expired text[]; parents text[]; left_over record;
 BEGIN
     at := {schema}.clock();
     readied := false; ended := false; more := false;
@@ -52,7 +52,8 @@ BEGIN
         SELECT queue, before, -count(*) FROM up GROUP BY queue, before
         UNION ALL SELECT queue, {to:promote}, count(*) FROM up GROUP BY queue
     )
-    SELECT count(*), array_agg(id) FILTER (WHERE lined OR {ruled}) INTO moved, lines FROM up;
+    SELECT count(*), array_agg(id) FILTER (WHERE lined OR {ruled}), array_agg(id) INTO moved, lines, ids FROM up;
+    PERFORM {schema}.happen({to:promote}, ids, at);
     IF lines IS NOT NULL THEN
         PERFORM {schema}.enter(lines, false);
     END IF;
@@ -65,7 +66,7 @@ BEGIN
         ORDER BY expires_at LIMIT bound FOR UPDATE SKIP LOCKED
     ) e;
     IF expired IS NOT NULL THEN
-        parents := {schema}.end_pending(expired, {to:expire}, 'expired', at);
+        parents := {schema}.end_pending(expired, {to:expire}, 'expired', at, 'expire');
         moved := moved + cardinality(expired);
         ended := true;
         more := more OR cardinality(expired) >= bound;
@@ -81,6 +82,7 @@ BEGIN
         more := {schema}.revive_left(bound, at) OR more;
     END IF;
     PERFORM {schema}.fold();
+    PERFORM {schema}.trim_journal(at);
     -- greatest() passes over NULL: without the CASE an empty store would say that something is due right now
     SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(min(run_at) - at, 0) END INTO wait FROM {schema}.job
     WHERE {due} AND run_at > since AND run_at < {end_of_time};

@@ -59,13 +59,25 @@ BEGIN
     RETURN (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM {schema}.job WHERE id = ANY(ids) AND dependents);
 END $$;
 
--- Ends jobs that nobody runs; those of them that have dependents.
-CREATE OR REPLACE FUNCTION {schema}.end_pending(ids text[], target text, why text, at bigint) RETURNS text[]
+-- Counts these jobs in the tallies under a name: ends that no worker told.
+CREATE OR REPLACE FUNCTION {schema}.tally_ends(ids text[], what text, at bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO {schema}.batch
+    SELECT at - at % 60000000, array_agg(s.queue), array_agg(s.kind), array_agg(what), array_agg(0), array_agg(s.n)
+    FROM (SELECT queue, kind, count(*) AS n FROM {schema}.job WHERE id = ANY(ids) GROUP BY queue, kind) s HAVING count(*) > 0
+$$;
+
+-- Ends jobs that nobody runs; those of them that have dependents. `what`: the name in the tallies.
+CREATE OR REPLACE FUNCTION {schema}.end_pending(ids text[], target text, why text, at bigint, what text) RETURNS text[]
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {schema}.tell(ids, -1);
     UPDATE {schema}.job SET state = target, reason = why, finished_at = at, waits = 0, park = NULL, signal = NULL WHERE id = ANY(ids);
     PERFORM {schema}.tell(ids, 1);
+    PERFORM {schema}.tally_ends(ids, what, at);
+    IF target = {state:failed} THEN
+        PERFORM {schema}.bury(ids);
+    END IF;
+    PERFORM {schema}.happen(target, ids, at);
     RETURN {schema}.leave(ids);
 END $$;
 
@@ -89,6 +101,7 @@ BEGIN
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
     WHERE j.id = p.id;
     PERFORM {schema}.tell(ids, 1);
+    PERFORM {schema}.happen({to:signal}, ids, at);
     PERFORM {schema}.enter_any(ids);
 END $$;
 
@@ -215,10 +228,11 @@ BEGIN
     DELETE FROM {schema}.edge WHERE ctid = ANY(spots);
     IF go IS NOT NULL THEN
         PERFORM {schema}.let_go(go, lined);
+        PERFORM {schema}.happened(go, at);
         readied := true;
     END IF;
     IF calm IS NOT NULL THEN
-        rest := rest || {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at);
+        rest := rest || {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at, 'doom');
     END IF;
 END $$;
 
@@ -262,16 +276,17 @@ BEGIN
     END IF;
     IF go IS NOT NULL THEN
         PERFORM {schema}.let_go(go, lined);
+        PERFORM {schema}.happened(go, at);
     END IF;
     IF calm IS NOT NULL THEN
-        parents := parents || {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at);
+        parents := parents || {schema}.end_pending(calm, {to:doom}, '{not_triggered}', at, 'doom');
     END IF;
     IF doomed IS NOT NULL THEN
-        parents := parents || {schema}.end_pending(doomed, {to:doom}, why, at);
+        parents := parents || {schema}.end_pending(doomed, {to:doom}, why, at, 'doom');
         PERFORM {schema}.cut_by(ended, doomed, 'cancel');
     END IF;
     IF failing IS NOT NULL THEN
-        parents := parents || {schema}.end_pending(failing, {to:fail}, why, at);
+        parents := parents || {schema}.end_pending(failing, {to:fail}, why, at, 'doom');
         PERFORM {schema}.cut_by(ended, failing, 'fail');
     END IF;
     readied := go IS NOT NULL;

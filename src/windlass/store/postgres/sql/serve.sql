@@ -361,6 +361,7 @@ BEGIN
         END LOOP;
         IF token IS NOT NULL THEN
             INSERT INTO {schema}.claimed (session, number, token, at) VALUES (life, nth, claim_lined.token, claim_lined.at);
+            PERFORM {schema}.happen({to:claim}, taken, claim_lined.at);
             RETURN QUERY SELECT {claim}, j.ord, claim_lined.at, false, true, claim_lined.token FROM {schema}.job j WHERE j.id = ANY(taken);
         END IF;
     END IF;

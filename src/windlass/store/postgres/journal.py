@@ -1,0 +1,83 @@
+"""The journal's reader: what happened since a cursor, each entry once, whatever transactions overtake each other.
+
+A cursor is what its reader has seen: a snapshot of the database. What is new is what a later snapshot sees and that one does not;
+a transaction that ends late is new then, and hides nothing meanwhile.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from windlass.store.postgres.connection import Connection
+from windlass.store.postgres.database import Database
+from windlass.values.clock import SECOND, Micros
+from windlass.values.query import Feed, Happening
+
+MOST_READ = 10_000
+SETTLES: Micros = 2 * SECOND
+"""A verb that was under way when the mark was set may have found the journal asleep."""
+_CURSOR = re.compile(r"(\d+:\d+:[\d,]*)/(\d+:\d+:[\d,]*)?/(\d+)/(\d+)")
+
+
+class _Cursor(NamedTuple):
+    """All of `seen`; of `upto`, if there is more, the entries up to `n`. `woken`: when this reader set the mark."""
+
+    seen: str
+    upto: str | None = None
+    n: int = 0
+    woken: Micros = 0
+
+    def __str__(self) -> str:
+        return f"{self.seen}/{self.upto or ''}/{self.n}/{self.woken}"
+
+
+class Journal:
+    """Reads for one handle."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def feed(self, cursor: str | None, limit: int) -> Feed:
+        # The mark first: what is not seen by the snapshot that follows has met it.
+        now, lapsed, *_ = await self._db.row("journal.wake")
+        at = None if cursor is None else _read(cursor)
+        if lapsed or (cursor is not None and (at is None or now - SETTLES < at.woken)):
+            return await self._begin(now if lapsed else 0, reset=True)
+        if at is None:
+            return await self._begin(0, reset=False)
+        return await self._db.run(lambda connection: self._go_on(connection, at, max(1, min(limit, MOST_READ))))
+
+    async def _begin(self, woken: Micros, *, reset: bool) -> Feed:
+        return Feed([], str(_Cursor(await self._db.value("journal.here"), woken=woken)), reset)
+
+    async def _go_on(self, connection: Connection, at: _Cursor, limit: int) -> Feed:
+        rows = await connection.fetch(self._db.sql["journal.read"], at.seen, at.upto, at.n, limit)
+        if rows[0]["lost"]:
+            return Feed([], str(_Cursor(await connection.fetchval(self._db.sql["journal.here"]))), reset=True)
+        entries = [row for row in rows if row["n"] is not None]
+        upto = rows[0]["upto"]
+        after = _Cursor(at.seen, upto, entries[-1]["n"]) if len(entries) == limit else _Cursor(upto)
+        return Feed([_happening(row) for row in entries], str(after))
+
+
+def _happening(row: Any) -> Happening:
+    return Happening(row["at"], row["event"], tuple(row["ids"]), row["count"])
+
+
+def _read(text: str) -> _Cursor | None:
+    """None for what no reader of this kind was given."""
+    found = _CURSOR.fullmatch(text)
+    if found is None or len(text) > 100_000:
+        return None
+    seen, upto, n, woken = found.groups()
+    if not all(_is_snapshot(each) for each in (seen, upto) if each) or len(n) > 18 or len(woken) > 18:
+        return None
+    return _Cursor(seen, upto, int(n), int(woken))
+
+
+def _is_snapshot(text: str) -> bool:
+    low, high, between = text.split(":")
+    if max(len(low), len(high)) > 18:
+        return False
+    running = [int(xid) for xid in between.split(",")] if between else []
+    rising = [int(low), *running, int(high)]
+    return rising[0] > 0 and rising == sorted(rising) and len(set(running)) == len(running) and int(high) not in running

@@ -1,0 +1,34 @@
+-- Operations: what jobs cost, the dead letters with their error groups and next retries, the journal. It only adds: the functions keep
+-- all of it up for programs of the previous version too.
+
+ALTER TABLE {schema}.job ADD COLUMN cost bigint, ADD COLUMN revivals integer;
+
+-- The failed jobs. A table and not indexes of `job`: every index of that one is opened by each statement of a job's life.
+-- `at`: when it failed. `retry_at`: its automatic retry.
+CREATE TABLE {schema}.dead (
+    job text COLLATE "C" PRIMARY KEY,
+    fingerprint text COLLATE "C" NOT NULL,
+    at bigint NOT NULL,
+    retry_at bigint
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX dead_group ON {schema}.dead (fingerprint, job) INCLUDE (at);
+CREATE INDEX dead_retry ON {schema}.dead (retry_at) WHERE retry_at IS NOT NULL;
+CREATE INDEX dead_archive ON {schema}.dead (at) WHERE retry_at IS NOT NULL;
+INSERT INTO {schema}.dead (job, fingerprint, at)
+SELECT id, coalesce(substring(error FROM '"fingerprint":"([^"\\]*)"'), ''), finished_at FROM {schema}.job WHERE state = {state:failed};
+
+-- What happened, for live views. Entries are told apart by the transactions that wrote them: what a reader has seen is a snapshot.
+CREATE TABLE {schema}.journal (
+    n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at bigint NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    ids text[] COLLATE "C" NOT NULL,
+    count bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX journal_xid ON {schema}.journal (xid);
+-- Until when somebody listens. A sequence, because writers look at it in each call: no snapshot, no scan, no lock that lasts.
+CREATE SEQUENCE {schema}.awake AS bigint;
+
+-- Operators' acts by who did them.
+CREATE INDEX audit_actor ON {schema}.audit (actor, n);
