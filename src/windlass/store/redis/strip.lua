@@ -48,6 +48,35 @@ local function archive(ids)
   return n
 end
 
+-- A Windlass that knows no groups leaves in them what it brings back or deletes. Where the groups have more members than there are
+-- dead letters, some are looked at; how many were left.
+local function sweep_groups()
+  if call('ZCARD', KEY.fingerprints) > 1000 then return 0 end
+  local members, letters, n = 0, 0, 0
+  local sizes, sums = call('ZRANGE', KEY.fingerprints, 0, -1, 'WITHSCORES'), call('HGETALL', KEY.counts)
+  for i = 2, #sizes, 2 do members = members + sizes[i] end
+  for i = 1, #sums, 2 do
+    if tonumber(sums[i]:match('^%d+')) == FAILED then letters = letters + sums[i + 1] end
+  end
+  if members <= letters then return 0 end
+  for _, print in ipairs(call('ZRANDMEMBER', KEY.fingerprints, 10)) do
+    local key = failures_key(print)
+    local ids, gone = call('ZRANDMEMBER', key, 100), {}
+    load(ids)
+    for i = 1, #ids do
+      if not jobs[ids[i]] or jobs[ids[i]].state ~= FAILED then gone[#gone + 1] = ids[i] end
+    end
+    if #gone > 0 then
+      call('ZREM', key, unpack(gone))
+      call('ZREM', KEY.retries, unpack(gone))
+      local size = call('ZCARD', key)
+      if size > 0 then call('ZADD', KEY.fingerprints, size, print) else call('ZREM', KEY.fingerprints, print) end
+      n = n + #gone
+    end
+  end
+  return n
+end
+
 for _, state in ipairs({ COMPLETED, FAILED, CANCELLED }) do
   if ages[1] then walk('logs', state, ages[1], drop_logs) end
 end
@@ -55,4 +84,5 @@ if ages[2] then walk('results', COMPLETED, ages[2], drop_results) end
 if ages[3] then walk('archive', FAILED, ages[3], archive) end
 walk('group', FAILED, 0, group)
 flush()
-return looks > 0 and limit - left or limit
+local strays = sweep_groups()
+return looks > 0 and strays == 0 and limit - left or limit
