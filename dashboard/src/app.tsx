@@ -52,7 +52,7 @@ function Shell(): JSX.Element {
         Skip to the content
       </button>
       <Navigation open={open} close={() => setOpen(false)} />
-      <div class="main">
+      <div class="content">
         <TopLine openMenu={() => setOpen(true)} />
         <main class="page" key={broken ? "broken" : "whole"}>
           {broken ? (

@@ -84,6 +84,7 @@ export function poll(sink: Sink, refused: () => void): () => void {
   let cursor: string | null = null;
   let timer = 0;
   let closed = false;
+  let failures = 0;
   const ask = async (): Promise<void> => {
     const after = cursor === null ? "" : `&after=${encodeURIComponent(cursor)}`;
     try {
@@ -96,7 +97,10 @@ export function poll(sink: Sink, refused: () => void): () => void {
       if (found.reset) sink.event({ event: "reset" });
       for (const each of found.events) sink.event(each as LiveEvent);
       cursor = found.cursor;
+      failures = 0;
     } catch {
+      failures += 1;
+      if (failures >= MOST_BREAKS && !closed) return refused();
       sink.status("reconnecting");
     }
     if (!closed) timer = self.setTimeout(ask, POLL);

@@ -203,7 +203,7 @@ function Details({ whole }: { whole: Whole }): JSX.Element {
         onChange={(key) => set({ tab: key === "data" ? undefined : key }, true)}
         label="Details"
       >
-        <div class="body">
+        <div class="pad">
           {at === "data" && (
             <div class="stack">
               <h3>Arguments</h3>

@@ -151,12 +151,12 @@ function What({ job }: { job: JobRow }): JSX.Element {
   const error = job.error && job.state !== "completed" ? `${job.error.type}: ${job.error.message}` : null;
   return (
     <div class="stack what">
-      <span class="cut">
-        <a href={href("/jobs", job.id)}>
+      <span class="line">
+        <a href={href("/jobs", job.id)} class="cut">
           {job.kind}
           {job.name && ` · ${job.name}`}
-        </a>{" "}
-        <span class="args">{job.argsLine}</span>
+        </a>
+        <span class="args cut">{job.argsLine}</span>
       </span>
       {error && (
         <span class="cut row-error" title={error}>

@@ -8,6 +8,7 @@ import { can } from "../state/session";
 import { compact, duration, percent, plural, rate } from "../text/format";
 import { Button, Card, Empty, PageHead, Pill, type Tone, Waiting } from "../ui/basics";
 import { attempt } from "../ui/overlay";
+import { Spark } from "../ui/spark";
 import { StateBar, StateCount } from "../ui/state";
 import { type Column, ColumnChooser, Table } from "../ui/table";
 
@@ -15,7 +16,11 @@ interface Row extends QueueView {
   health?: QueueHealth;
   perMinute: number | null;
   failedShare: number | null;
+  /** Whether there is a line of the last hour; each takes a request, so only the first ones have it. */
+  drawn: boolean;
 }
+
+const MOST_DRAWN = 30;
 
 async function readRows(signal: AbortSignal): Promise<Row[]> {
   const [queues, health, metrics] = await Promise.all([
@@ -23,13 +28,14 @@ async function readRows(signal: AbortSignal): Promise<Row[]> {
     can("health:read") ? get<Health>("/health", undefined, signal) : null,
     can("metrics:read") ? get<Metrics>("/metrics", { last: "1h" }, signal) : null,
   ]);
-  return queues.items.map((queue) => {
+  return queues.items.map((queue, at) => {
     const figures = metrics?.queues.find((each) => each.queue === queue.name);
     const ended = figures ? figures.completed + figures.failed : 0;
     return {
       ...queue,
       health: health?.queues.find((each) => each.queue === queue.name),
       perMinute: figures?.per_minute ?? (metrics ? 0 : null),
+      drawn: metrics !== null && at < MOST_DRAWN,
       failedShare: figures && ended ? figures.failed / ended : null,
     };
   });
@@ -72,6 +78,7 @@ function columns(reload: () => void): readonly Column<Row>[] {
     { key: "active", title: "Active", num: true, width: "fit", from: "md", cell: (queue) => <StateCount state="active" value={queue.counts.active ?? 0} /> },
     { key: "failed", title: "Failed", num: true, width: "fit", cell: (queue) => <StateCount state="failed" value={queue.counts.failed ?? 0} /> },
     { key: "oldest", title: "Oldest waits", num: true, width: "fit", from: "lg", cell: (queue) => <Oldest health={queue.health} /> },
+    { key: "trend", title: "Last hour", width: "fit", from: "lg", cell: (queue) => queue.drawn && <Trend queue={queue.name} /> },
     { key: "rate", title: "Completed", num: true, width: "fit", from: "lg", cell: (queue) => (queue.perMinute === null ? null : rate(queue.perMinute)) },
     { key: "errors", title: "Errors", num: true, width: "fit", from: "lg", cell: (queue) => (queue.failedShare === null ? <span class="dim">–</span> : percent(queue.failedShare)) },
     { key: "drain", title: "Drained in", num: true, width: "fit", from: "xl", cell: (queue) => <Drain health={queue.health} /> },
@@ -95,6 +102,16 @@ function Name({ queue }: { queue: Row }): JSX.Element {
       )}
     </span>
   );
+}
+
+function Trend({ queue }: { queue: string }): JSX.Element | null {
+  const { data } = useLoad(
+    (signal) => get<Metrics>("/metrics", { queue, last: "1h", step: "minute" }, signal),
+    [queue],
+    { on: (event) => event.event === "reset", every: 10_000, period: 30_000 },
+  );
+  if (!data) return null;
+  return <Spark label={`jobs of ${queue} completed per minute`} values={data.series.map((point) => point.completed)} />;
 }
 
 export function Oldest({ health }: { health?: QueueHealth }): JSX.Element {

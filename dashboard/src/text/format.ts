@@ -82,7 +82,7 @@ export function cost(value: number, currency = ""): string {
 /** A rate per minute, per hour when it is slow. */
 export function rate(perMinute: number): string {
   if (perMinute === 0) return "0 /min";
-  if (perMinute < 1) return `${trim((perMinute * 60).toFixed(1))} /h`;
+  if (perMinute < 0.95) return `${trim((perMinute * 60).toFixed(1))} /h`;
   return `${perMinute < 100 ? trim(perMinute.toFixed(1)) : compact(Math.round(perMinute))} /min`;
 }
 

@@ -39,7 +39,7 @@ export function StateChip(props: { state: State; chip?: boolean; children?: stri
   return (
     <span class={props.chip === false ? "state" : "state chip"} data-state={props.state}>
       <StateIcon state={props.state} />
-      {props.children ?? props.state}
+      <span class="word">{props.children ?? props.state}</span>
     </span>
   );
 }
@@ -66,7 +66,7 @@ export function StateBar({ counts, of = STATES }: { counts: Counts; of?: readonl
 /** A number with its state's shape, for tight places. */
 export function StateCount({ state, value }: { state: State; value: number }): JSX.Element {
   return (
-    <span class="state" data-state={state} title={`${plural(value, "job")} ${state}`}>
+    <span class={value ? "state" : "state none"} data-state={state} title={`${plural(value, "job")} ${state}`}>
       <StateIcon state={state} />
       {compact(value)}
     </span>

@@ -17,7 +17,7 @@ function Known(props: { at: string; instant: number; full?: boolean; millis?: bo
   const { at, instant, full, millis } = props;
   if (full) {
     return (
-      <time dateTime={at} title={at} class="nowrap">
+      <time dateTime={at} title={at}>
         {absolute(instant, zone.value, millis)} <Ago instant={instant} />
       </time>
     );
