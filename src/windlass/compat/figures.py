@@ -11,7 +11,7 @@ from windlass.app import Windlass
 from windlass.compat.shapes import add_up, counts_shape
 from windlass.declare.refusal import refusal
 from windlass.observe.figures import Figures, Metrics, Times, read_metrics
-from windlass.schedules.maintenance import prune_all
+from windlass.operate.retention import prune_all, retention_of
 from windlass.values.clock import micros, moment
 from windlass.values.job import Job
 from windlass.values.priority import Priority
@@ -233,7 +233,8 @@ async def scan(app: Windlass, where: Where) -> AsyncIterator[Job]:
 
 async def clean_all(app: Windlass) -> int:
     """Delete at once what retention no longer keeps, in all queues; how many jobs."""
-    return await prune_all(await app.store(), replace(app.settings.retention, metrics=None))
+    store = await app.store()
+    return await prune_all(store, replace(await retention_of(store, app.settings.retention), metrics=None))
 
 
 def read_range(text: object) -> timedelta:

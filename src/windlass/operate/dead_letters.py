@@ -13,6 +13,7 @@ from windlass.errors import JobNotFound
 from windlass.flowcontrol.capacity import Capacity
 from windlass.operate.letters import is_archived, may_help
 from windlass.operate.replaying import Replay, replay_handler
+from windlass.operate.retention import NOTHING
 from windlass.operate.views import Acted, JobId, job_id, read_filter
 from windlass.produce.ref import JobRef
 from windlass.secrecy.door import Secrecy
@@ -22,7 +23,7 @@ from windlass.values.clock import SECOND, Duration, Micros, micros, moment
 from windlass.values.codec import encode
 from windlass.values.failure import is_text, safe_text
 from windlass.values.job import Job, NewJob
-from windlass.values.query import Action, AuditEntry, Command, Page, Retention, Swap, Where
+from windlass.values.query import Action, AuditEntry, Command, Page, Swap, Where
 from windlass.values.retry import Backoff, check_attempts
 from windlass.values.states import State
 
@@ -194,7 +195,7 @@ class DeadLetters:
         kept = await store.records(ARCHIVED, ["archived"])
         before = max(now - age, int(kept[0].text or 0) if kept else 0)
         await store.exchange([Swap(space=ARCHIVED, key="archived", text=str(before))])
-        only = replace(_NOTHING, archive=now - before)
+        only = replace(NOTHING, archive=now - before)
         while await store.prune(only, _STEP):
             pass
         detail = msgspec.json.encode({"before": moment(before)}).decode()
@@ -256,11 +257,6 @@ class DeadLetters:
         )
 
 
-_NOTHING = Retention(
-    completed=None, failed=None, cancelled=None, logs=None, results=None, archive=None, metrics=None, audit=None
-)
-
-
 async def _act(store: Store, command: Command, where: Where, ids: Sequence[JobId], limit: int, actor: str) -> Acted:
     """Act on the named letters, else on those that match, 500 a call, each call one transaction."""
     done: dict[str, None] = {}
@@ -286,7 +282,8 @@ def _where(given: LetterFilter, archived_before: Micros | None) -> Where:
         raise refusal("filter", unknown[0], "|".join(LetterFilter.__annotations__), "correct its name")
     own = {"fingerprint", "failed_from", "failed_to", "archived"}
     plain: Any = {name: value for name, value in given.items() if name not in own}
-    where = read_filter({**plain, "finished_from": given.get("failed_from"), "finished_to": given.get("failed_to")})
+    plain |= {"finished_from": given.get("failed_from"), "finished_to": given.get("failed_to")}
+    where = read_filter(plain)
     archived = given.get("archived")
     if archived is not None and archived_before is not None:
         where = _cut(where, archived_before, archived)

@@ -10,6 +10,11 @@ HOUSE = "windlass"
 """The queue of the built-in jobs, of which there is one each minute."""
 _KEEP_HOUSE = 100
 
+NOTHING = Retention(
+    completed=None, failed=None, cancelled=None, logs=None, results=None, archive=None, metrics=None, audit=None
+)
+"""Keeps everything."""
+
 
 async def retention_of(store: Store, settings: Retention) -> Retention:
     """The settings' retention with the queues that code has declared otherwise, whoever's code that was."""

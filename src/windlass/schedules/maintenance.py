@@ -6,6 +6,9 @@ from msgspec.structs import replace
 
 from windlass.observe.frames import DAY, fold
 from windlass.observe.trend import keep_moment
+from windlass.observe.users import fold_users
+from windlass.operate.replaying import replay_handler
+from windlass.operate.retention import HOUSE, NOTHING, prune_all, retention_of
 from windlass.schedules.timetable import Deployed, reconcile
 from windlass.schedules.timing import make_rule
 from windlass.store.protocol import Store
@@ -16,10 +19,10 @@ if TYPE_CHECKING:
     from windlass.app import Windlass
 
 OWNER = "windlass"
-QUEUE = "windlass"
+QUEUE = HOUSE
 PRUNE = "windlass.prune"
 HEALTH = "windlass.health"
-_STEP = 500
+RETRY = "windlass.retry-dead"
 _LONGEST_FOLD = 7 * DAY
 """How far back hours are added up where minutes are kept for ever."""
 
@@ -34,8 +37,15 @@ def install(app: "Windlass") -> None:
     async def prune(what: What) -> int:
         """Delete what retention no longer keeps; how many jobs that were."""
         if what == "metrics":  # added up by hour and day before the minutes go
-            await fold(await app.store(), app.settings.retention.metrics or _LONGEST_FOLD)
-        return await prune_all(await app.store(), _share(app.settings.retention, what))
+            back = app.settings.retention.metrics or _LONGEST_FOLD
+            await fold(await app.store(), back)
+            await fold_users(await app.store(), back)
+        store = await app.store()
+        return await prune_all(store, _share(await retention_of(store, app.settings.retention), what))
+
+    async def retry_dead() -> int:
+        """Run the dead letters again whose automatic retry is due; how many."""
+        return int(await app.dead_letters.retry_due(actor="schedule:windlass.retry-dead"))
 
     async def health() -> str:
         """Keep how the queues stand; the status."""
@@ -45,6 +55,8 @@ def install(app: "Windlass") -> None:
 
     app.job(kind=PRUNE, queue=QUEUE, max_attempts=1, timeout="1h")(prune)
     app.job(kind=HEALTH, queue=QUEUE, max_attempts=1, timeout="2m")(health)
+    app.job(kind=RETRY, queue=QUEUE, max_attempts=1, timeout="10m")(retry_dead)
+    replay_handler(app)
 
 
 async def deploy(app: "Windlass", store: Store) -> Deployed:
@@ -52,22 +64,16 @@ async def deploy(app: "Windlass", store: Store) -> Deployed:
     return await reconcile(store, OWNER, _rules(app) if app.settings.maintenance else {})
 
 
-async def prune_all(store: Store, retention: Retention) -> int:
-    """Prune until nothing is left to prune, in bounded steps."""
-    total = 0
-    while pruned := await store.prune(retention, _STEP):
-        total += pruned
-    return total
-
-
 def _rules(app: "Windlass") -> dict[str, Rule]:
-    """Old jobs and audit entries go at two in the morning, old metrics every hour (UTC both); every minute webhooks are
-    told of jobs that ended without a worker, and alerts look at their rules; every five minutes the health is kept."""
-    prune, health = app.handlers[PRUNE], app.handlers[HEALTH]
+    """Old jobs and audit entries go at two in the morning, old metrics every hour (UTC both); every minute dead letters that
+    are due are run again, webhooks are told of jobs that ended without a worker, and alerts look at their rules; every five
+    minutes the health is kept."""
+    prune, health, retry = app.handlers[PRUNE], app.handlers[HEALTH], app.handlers[RETRY]
     sweep, watch = app.webhooks.handlers.sweep, app.alerts.handlers.watch
     return {
         "windlass.prune-jobs": make_rule(prune.job("jobs"), {"cron": "0 2 * * *"}),
         "windlass.prune-metrics": make_rule(prune.job("metrics"), {"cron": "@hourly"}),
+        "windlass.retry-dead": make_rule(retry.job(), {"every": "1m"}),
         "windlass.sweep-ends": make_rule(sweep.job(), {"every": "1m"}),
         "windlass.watch": make_rule(watch.job(), {"every": "1m"}),
         "windlass.health": make_rule(health.job(), {"every": "5m"}),
@@ -75,6 +81,4 @@ def _rules(app: "Windlass") -> dict[str, Rule]:
 
 
 def _share(retention: Retention, what: What) -> Retention:
-    if what == "jobs":
-        return replace(retention, metrics=None)
-    return Retention(completed=None, failed=None, cancelled=None, metrics=retention.metrics, audit=None)
+    return replace(retention, metrics=None) if what == "jobs" else replace(NOTHING, metrics=retention.metrics)
