@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from windlass.values.clock import END_OF_TIME, Micros
 from windlass.values.limit import GUARD, Rate
+from windlass.values.outcome import Finish
 from windlass.values.priority import order
 from windlass.values.states import FINAL, PENDING, Event, State
 
@@ -45,6 +46,13 @@ class ModelJob:
     """Signals nobody has asked for."""
     steps: dict[int, str] = field(default_factory=dict)
     """What done steps were answered with, by position."""
+    args: str = "{}"
+    cost: int = 0
+    error: str = ""
+    """The fingerprint of the error on record."""
+    revivals: int = 0
+    next_retry_at: Micros | None = None
+    ended_at: Micros = 0
 
     @property
     def order(self) -> int:
@@ -118,7 +126,7 @@ class Model:
 
     def _replace(self, holder: ModelJob, job: ModelJob) -> None:
         state = holder.state
-        holder.priority, holder.run_at = job.priority, job.run_at
+        holder.priority, holder.run_at, holder.args = job.priority, job.run_at, job.args
         whole = tuple(key for key in holder.keys if key.startswith("queue:"))
         holder.keys = (*(key for key in job.keys if not key.startswith("queue:")), *whole)
         if state is not State.BLOCKED:
@@ -197,31 +205,35 @@ class Model:
     def asked_to_stop(self, worker: str) -> list[str]:
         return sorted(job.id for job in self.jobs.values() if job.cancelling and self.worker_of(job.id) == worker)
 
-    def finish(self, id: str, lease: int, event: Event, delay: Micros, spends: bool) -> str:
-        job = self.jobs.get(id)
-        if job is None or job.state is not State.ACTIVE or job.lease != lease:
-            return "repeat" if job is not None and job.settled == lease else "stale"
-        job.settled, job.lease = lease, None
-        job.attempt += spends
+    def finish(self, end: Finish) -> str:
+        job, event = self.jobs.get(end.id), end.event
+        if job is None or job.state is not State.ACTIVE or job.lease != end.lease:
+            return "repeat" if job is not None and job.settled == end.lease else "stale"
+        job.settled, job.lease = end.lease, None
+        job.attempt += end.spends
+        job.cost += end.spent
+        if end.error is not None:
+            job.error = end.fingerprint
         if event in (Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND) and job.cancelling:
             event = Event.ABORT
         if event is Event.COMPLETE:
             self._end(job, State.COMPLETED)
         elif event is Event.FAIL:
+            if job.revivals < len(end.ladder):
+                job.next_retry_at = self.now + end.ladder[job.revivals]
             self._end(job, State.FAILED)
         elif event is Event.ABORT:
             self._end(job, State.CANCELLED)
         elif event is Event.RELEASE:
             self._stand(job, State.WAITING)
         elif event is Event.SUSPEND:
-            self._suspend(job, delay)
+            self._suspend(job, end.delay)
         else:
-            job.run_at = self.now + delay
+            job.run_at = self.now + end.delay
             self._stand(job, State.RETRYING if event is Event.RETRY else State.DELAYED)
         return "accepted"
 
     def _suspend(self, job: ModelJob, delay: Micros) -> None:
-        job.expires_at = None
         job.expires_at = None  # it has started
         if job.box:
             job.run_at = self.now
@@ -299,16 +311,23 @@ class Model:
         self._end(job, State.FAILED)
         return "done"
 
-    def requeue(self, id: str) -> str:
+    def may_requeue(self, id: str) -> bool:
         job = self.jobs[id]
-        if job.state not in FINAL or (job.key is not None and self.keys.get(job.key) is not None):
+        return job.state in FINAL and (job.key is None or self.keys.get(job.key) is None)
+
+    def requeue(self, id: str, *, scheduled: bool = False, place: int = 0) -> str:
+        """`place`: where it stands together with others of the same call."""
+        job = self.jobs[id]
+        if not self.may_requeue(id):
             return "refused"
         if job.key is not None:
             self.keys[job.key] = id
         job.attempt = job.rescues = 0
         job.steps = {}
         job.cancelling = False
-        job.run_at, job.place = self.now, self.next_place()
+        job.error, job.next_retry_at = "", None
+        job.revivals = job.revivals + 1 if scheduled else 0
+        job.run_at, job.place = self.now, place or self.next_place()
         if job.expires_at is not None and job.expires_at <= self.now:
             job.expires_at = None
         self._stand(job, State.WAITING)
@@ -323,6 +342,26 @@ class Model:
             return "refused"
         job.place = self.next_place()
         self._stand(job, State.WAITING)
+        return "done"
+
+    def due_letters(self) -> list[str]:
+        """Dead letters whose automatic retry is due."""
+        return [j.id for j in self.jobs.values() if j.next_retry_at is not None and j.next_retry_at < self.now]
+
+    def groups(self) -> dict[str, tuple[int, Micros, Micros]]:
+        """Error groups: how many, when the first and the last of them failed."""
+        times: dict[str, list[Micros]] = {}
+        for job in self.jobs.values():
+            if job.state is State.FAILED:
+                times.setdefault(job.error, []).append(job.ended_at)
+        return {fingerprint: (len(some), min(some), max(some)) for fingerprint, some in times.items()}
+
+    def edit(self, id: str, args: str, run_at: Micros | None) -> str:
+        job = self.jobs[id]
+        if job.state not in (*PENDING, State.FAILED):
+            return "refused"
+        job.args = args
+        job.run_at = job.run_at if run_at is None else run_at
         return "done"
 
     def reprioritise(self, id: str, priority: int) -> str:
@@ -364,7 +403,7 @@ class Model:
         """Ends spread level by level: all children of one job before theirs. What several ends in one call set free shares
         a place: their order is the engine's."""
         for job in jobs:
-            job.state, job.lease = state, None
+            job.state, job.lease, job.ended_at = state, None, self.now
             self._free(job)
         ended = list(jobs)
         shared = self.next_place() if len(jobs) > 1 else 0
@@ -383,6 +422,7 @@ class Model:
             return False
         if policy in ("cancel", "fail"):
             child.state = State.CANCELLED if policy == "cancel" else State.FAILED
+            child.ended_at = self.now
             self._free(child)
             return True
         del child.waits[parent.id]

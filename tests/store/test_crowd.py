@@ -127,7 +127,7 @@ class Crowd:
         ends = [end(self.running.pop(id), self.chance.choice(ENDS)) for id in chosen]
         await self.store.finish(ends)
         for ended in ends:
-            self.model.finish(ended.id, ended.lease, ended.event, 0, ended.spends)
+            self.model.finish(ended)
         await self.promote()
 
     async def promote(self) -> None:
@@ -184,9 +184,10 @@ async def test_nobody_who_may_run_is_left(store: Store, clock: Clock, place: Pla
         await crowd.tick(11 * SECOND)
         for runtime in ("async", "thread"):
             await crowd.claim(60, runtime)
-        await store.finish([end(claim, Event.COMPLETE) for claim in crowd.running.values()])
-        for claim in crowd.running.values():
-            crowd.model.finish(claim.id, claim.lease, Event.COMPLETE, 0, True)
+        ends = [end(claim, Event.COMPLETE) for claim in crowd.running.values()]
+        await store.finish(ends)
+        for ended in ends:
+            crowd.model.finish(ended)
         crowd.running.clear()
         await crowd.promote()
     assert set(await counted(store)) <= {State.COMPLETED, State.FAILED, State.CANCELLED}

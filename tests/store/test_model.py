@@ -5,6 +5,7 @@ import os
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -17,21 +18,23 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.store.kit import LEASE, T0, Clock, Hand, act, end, fresh_id, promote_all
+from tests.store.kit import LEASE, T0, Clock, Hand, act, end, failing, fresh_id, groups_of, promote_all
 from tests.store.model import Model, ModelJob, ModelKey
 from tests.store.places import chosen_engines, tidy_place_for
-from windlass.values.clock import SECOND
+from windlass.values.clock import SECOND, moment
 from windlass.values.job import Claim, Edge, NewJob, UniqueKey
 from windlass.values.lease import Claimed, Step
 from windlass.values.limit import Bound, LimitChange, Rate
 from windlass.values.outcome import Finish
-from windlass.values.query import Action, Where
+from windlass.values.query import Action, Command, Where
 from windlass.values.queue import QueueChange
 from windlass.values.states import PENDING, Event, State
 
 SCALE = float(os.environ.get("WINDLASS_TEST_SCALE", "1"))
 ENDS = (Event.COMPLETE, Event.FAIL, Event.ABORT, Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND)
 FAIR = "f"
+FINGERPRINTS = ("one", "other", "")
+LADDERS = ((), (0, 7 * SECOND), (SECOND,) * 4)
 QUEUES = st.sampled_from(["a", "a", "b", "b", FAIR])
 KEYS = st.sampled_from([(), (), (), ("one",), ("two",), ("one", "two"), ("rate",), ("rate", "two")])
 PRIORITIES = st.sampled_from([-5, 0, 0, 5])
@@ -296,8 +299,12 @@ class Play(RuleBasedStateMachine):
         self._finish_with(claim, event, delay)
 
     def _finish_with(self, claim: Claim, event: Event, delay: int) -> None:
-        signal = "go" if event is Event.SUSPEND else None
-        ended = end(claim, event, delay=0 if event is Event.RELEASE else delay, signal=signal)
+        n = len(self.ends)
+        fields: dict[str, Any] = {"delay": 0 if event is Event.RELEASE else delay, "spent": n % 3}
+        if event in (Event.FAIL, Event.RETRY):
+            ended = failing(claim, FINGERPRINTS[n % 3], event=event, ladder=LADDERS[n // 3 % 3], **fields)
+        else:
+            ended = end(claim, event, signal="go" if event is Event.SUSPEND else None, **fields)
         self.ends.append(ended)
         self._finish(ended)
 
@@ -307,7 +314,7 @@ class Play(RuleBasedStateMachine):
         self._finish(self.ends[which % len(self.ends)])
 
     def _finish(self, ended: Finish) -> None:
-        expected = self.model.finish(ended.id, ended.lease, ended.event, ended.delay, ended.spends)
+        expected = self.model.finish(ended)
         assert [str(verdict) for verdict in self.run(self.store.finish([ended]))] == [expected]
 
     @precondition(lambda self: self.model.jobs)
@@ -400,6 +407,35 @@ class Play(RuleBasedStateMachine):
             expected == "refused",
         )
 
+    @precondition(lambda self: any(job.next_retry_at for job in self.model.jobs.values()))
+    @rule(limit=st.sampled_from([1, 2, 50]), wait=st.sampled_from([1, 8 * SECOND]))
+    def sweep(self, limit: int, wait: int) -> None:
+        """The schedule that retries dead letters. Those of one call share a place: their order is the engine's."""
+        self._tick(wait)
+        command = Command(action=Action.REQUEUE, scheduled=True)
+        answer = self.run(self.store.command(command, Where(retry_before=self.model.now), limit, "scheduler"))
+        assert len(answer.done) <= limit
+        place = self.model.next_place()
+        for id in answer.done:
+            assert id in self.model.due_letters()
+            assert self.model.requeue(id, scheduled=True, place=place) == "done"
+        if not answer.more:
+            assert [id for id in self.model.due_letters() if self.model.may_requeue(id)] == [], "nobody is left behind"
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=st.integers(0, 50), moves=st.booleans(), by=DELAYS)
+    def edit(self, which: int, moves: bool, by: int) -> None:
+        self._tick()
+        ids = list(self.model.jobs)
+        id = ids[which % len(ids)]
+        is_timed = self.model.jobs[id].state in (State.DELAYED, State.RETRYING)
+        fields: dict[str, Any] = {"args": f'{{"n":{self.model.now}}}'}
+        if moves and is_timed:
+            fields["run_at"] = self.model.now + by
+        expected = self.model.edit(id, fields["args"], fields.get("run_at"))
+        answer = self.run(act(self.store, Action.EDIT, id, **fields))
+        assert (id in answer.done, id in answer.refused) == (expected == "done", expected == "refused")
+
     @precondition(lambda self: any(job.state in PENDING for job in self.model.jobs.values()))
     @rule(which=st.integers(0, 50), priority=PRIORITIES)
     def reprioritise(self, which: int, priority: int) -> None:
@@ -425,6 +461,10 @@ class Play(RuleBasedStateMachine):
             assert (job.state, job.priority) == (expected.state, expected.priority), id
             assert job.attempt == expected.attempt + (expected.state is State.ACTIVE), id
             assert job.cancelling == expected.cancelling or job.state is not State.ACTIVE, id
+            assert job.args == msgspec.json.decode(expected.args), id
+            assert (job.cost * 1_000_000, job.revivals) == (expected.cost, expected.revivals), id
+            at = expected.next_retry_at
+            assert job.next_retry_at == (None if at is None else moment(at)), id
 
     @invariant()
     def the_counts_agree(self) -> None:
@@ -433,6 +473,11 @@ class Play(RuleBasedStateMachine):
         for job in self.model.jobs.values():
             expected[job.queue, job.state] = expected.get((job.queue, job.state), 0) + 1
         assert found == expected
+
+    @invariant()
+    def the_error_groups_agree(self) -> None:
+        groups = self.run(groups_of(self.store))
+        assert {name: (group.n, group.first, group.last) for name, group in groups.items()} == self.model.groups()
 
     @invariant()
     def the_limits_agree(self) -> None:
