@@ -62,6 +62,7 @@ def test_every_option_has_a_variable_and_every_listing_three_forms() -> None:
             "migrate-engine",
             "openapi",
             "encryption generate",
+            "kinds catalogue",
         ), name
 
 

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.secrecy.kit import FIRST
 from tests.waiting import until
 from tests.worker.kit import ended, lines, working
 from windlass.app import Windlass
 from windlass.errors import EffectNotFound, InvalidOption
 from windlass.running.context import Context
-from windlass.running.effects import OPEN, SPACE
+from windlass.running.effects import OPEN, SPACE, digest
+from windlass.secrecy.ring import Keys
 from windlass.values.query import Swap
 from windlass.values.retry import fixed
 
@@ -364,3 +367,58 @@ async def test_the_log_tells_of_doubt(app: Windlass) -> None:
         assert ("warning", "the effect tells/a was sent before, with an unknown outcome: resend") in await lines(
             app, ref.id
         )
+
+
+async def test_of_an_encrypted_kind_nothing_is_to_be_read(app: Windlass) -> None:
+    app = Windlass(app.url, namespace=app.namespace, encryption=Keys({"one": FIRST}))
+
+    @app.job(kind="veiled", encrypt=True, max_attempts=3, backoff=fixed("10ms"))
+    async def veiled(ctx: Context, order: str, request: str) -> Any:
+        async with ctx.effect("veiled", order, {"card": request}, in_doubt="resend") as effect:
+            if effect.done:
+                return [effect.result, effect.prepared]
+            await effect.prepare({"card": "4111-prepared"})
+            await effect.sending()
+            if not effect.in_doubt:
+                raise TimeoutError("cut")
+            assert effect.prepared == {"card": "4111-prepared"}
+            return await effect.finish({"receipt": "4111-receipt"})
+
+    async with app, working(app):
+        assert await (await veiled.enqueue("a", "4111-request")).result("10s") == {"receipt": "4111-receipt"}
+        again = await (await veiled.enqueue("a", "4111-request")).result("10s")
+        assert again == [{"receipt": "4111-receipt"}, {"card": "4111-prepared"}]
+        other = await ended(app, (await veiled.enqueue("a", "4111-other")).id)
+        assert other.error is not None and other.error.type == "EffectMismatch"
+        [record] = await (await app.store()).records(SPACE)
+        assert record.text is not None and "4111" not in record.text
+        assert digest({"card": "4111-request"}) not in record.text  # a guess cannot be checked without the key
+        info = await app.effects.get("veiled/a")
+        assert "4111" not in str(info) and info.state == "done"
+
+
+async def test_in_a_process(app: Windlass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.worker import effectful
+
+    app.handlers["hold-in-process"] = effectful.hold_in_process
+    monkeypatch.setenv("EFFECTS", str(tmp_path / "effects"))
+    async with app, working(app, processes=1):
+        ref = await app.submit(effectful.hold_in_process.job("from-a-child"))
+        again = await app.submit(effectful.hold_in_process.job("from-a-child"))
+        job, other = await ended(app, ref.id, 60), await ended(app, again.id, 60)
+        assert job.state == other.state == "completed" and job.result == other.result
+        assert (await app.effects.get("hold/from-a-child")).result == job.result
+
+
+async def test_deciding_is_audited(app: Windlass) -> None:
+    @app.job(kind="audited", max_attempts=1)
+    async def audited(ctx: Context) -> None:
+        async with ctx.effect("audited", "a") as effect:
+            await effect.sending()
+            raise TimeoutError
+
+    async with app, working(app):
+        await ended(app, (await audited.enqueue()).id)
+        await app.effects.resolve("audited/a", "done", actor="ann", note="seen")
+        [act] = (await app.audit(target="effect:audited/a")).items
+        assert (act.actor, act.action, act.detail) == ("ann", "resolve", {"outcome": "done", "note": "seen"})

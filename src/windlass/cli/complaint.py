@@ -9,6 +9,7 @@ import msgspec
 from windlass.cli.options import Chosen
 from windlass.cli.show import clean
 from windlass.errors import (
+    EffectNotFound,
     InvalidArgs,
     InvalidOption,
     JobNotFound,
@@ -58,6 +59,7 @@ class KeyNotFound(WindlassError, LookupError):
 _CODES: tuple[tuple[type[WindlassError], int], ...] = (
     (StoreUnavailable, UNREACHABLE),
     (StoreReadOnly, NOT_ALLOWED),
+    (EffectNotFound, NOT_FOUND),
     (JobNotFound, NOT_FOUND),
     (QueueNotFound, NOT_FOUND),
     (LimitNotFound, NOT_FOUND),

@@ -3,7 +3,7 @@
 from windlass.cli import options
 from windlass.cli.options import Form, noun
 
-app = noun("Which kinds of job are known, and their parameters.")
+app = noun("Which kinds of job are known, their parameters, and what ready-made ones need.")
 
 
 @app.command("ls")
@@ -18,3 +18,11 @@ def ls(
     from windlass.cli.target import Target
 
     emit_kinds(gather(Target(url, app_ref, namespace)), output)
+
+
+@app.command("catalogue")
+def catalogue(output: options.Output = Form.TABLE) -> None:
+    """List the ready-made kinds: which are ready here, what the others lack and how to mend it."""
+    from windlass.cli.shelves import emit_catalogue
+
+    emit_catalogue(output)

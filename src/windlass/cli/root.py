@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "workflows": Entry("windlass.cli.workflows", "list, show, cancel and retry workflows and batches"),
         "queues": Entry("windlass.cli.queues", "list, pause and resume queues, and say which job is next"),
         "limits": Entry("windlass.cli.limits", "how many run at once or start in a while: list, set, clear"),
+        "effects": Entry("windlass.cli.effects", "what jobs may have done outside: list the doubtful, show, resolve"),
         "breakers": Entry("windlass.cli.breakers", "the providers' circuit breakers: list, reset, open"),
         "schedules": Entry("windlass.cli.schedules", "recurring jobs: list, pause, trigger, preview the next times"),
         "workers": Entry("windlass.cli.workers", "which workers are alive and what they do"),

@@ -16,7 +16,7 @@ from windlass.store.protocol import Store
 from windlass.values.clock import Duration, Micros, micros, moment
 from windlass.values.codec import MEBIBYTE, encode
 from windlass.values.failure import safe_text
-from windlass.values.query import Record, Swap
+from windlass.values.query import AuditEntry, Record, Swap
 from windlass.values.states import State
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
@@ -113,6 +113,8 @@ class Effects:
                 store, effect, _decided(entry, act, text), version, ttl if outcome == "done" else None
             )
             if changed is not None:
+                told = msgspec.json.encode({"outcome": outcome, "note": act.note}).decode()
+                await store.note_acts([AuditEntry(now, act.actor, "resolve", f"effect:{effect}", told)])
                 log.info("effect %s was resolved by %s: %s", effect, ascii(actor), outcome)
                 return await _info(store, effect, changed)
         raise InvalidOption(f"the effect {effect} changes all the time", field="effect", value=effect, mend="try again")

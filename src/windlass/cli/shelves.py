@@ -1,0 +1,35 @@
+"""The catalogue as people look at it: which kinds are ready here."""
+
+from windlass.catalogue.kinds import all_kinds
+from windlass.catalogue.readiness import survey
+from windlass.cli.options import Form
+from windlass.cli.show import emit_json, emit_lines, emit_table
+
+
+def emit_catalogue(form: Form) -> None:
+    """Print the ready-made kinds in the form asked for."""
+    known = all_kinds()
+    states = survey()
+    if form is Form.IDS:
+        emit_lines(state.kind for state in states)
+    elif form is Form.JSON:
+        items = [
+            {
+                "kind": state.kind,
+                "family": state.family,
+                "purpose": known[state.kind].purpose,
+                "state": state.word,
+                "lacks": [{"what": lack.what, "name": lack.name, "mend": lack.mend} for lack in state.lacks],
+                "extra": known[state.kind].extra or None,
+                "queue": known[state.kind].queue or None,
+                "effect": known[state.kind].effect,
+            }
+            for state in states
+        ]
+        emit_json({"items": items, "next": None})
+    else:
+        emit_table(
+            ["kind", "family", "state", "what to do"],
+            [[state.kind, state.family, state.word, state.mend or "-"] for state in states],
+            key=20,
+        )
