@@ -1,4 +1,4 @@
-"""One server on a seeded store and one browser per process of tests; `page(path, theme, width)` opens a page signed in."""
+"""One server on a seeded store per process of tests, one browser per module; `page(path, theme, width)` is signed in."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +43,8 @@ def _need(found: bool, what: str) -> None:
 def served(folder: Path, *words: str, **settings: str) -> Iterator[Stage]:
     """`windlass serve` on a store of its own, which has been filled."""
     store = f"sqlite:///{folder / 'stage.db'}"
-    found = asyncio.run(seed(store))
+    with ThreadPoolExecutor(1) as thread:  # this one may have Playwright's loop
+        found = thread.submit(asyncio.run, seed(store)).result()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -92,9 +94,10 @@ def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, one per process of tests."""
+    """Chromium, one per module and process of tests. Not longer: Playwright keeps a loop running in this thread, beside which
+    `async def` tests cannot run."""
     command = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     _need(
         command is not None, "chromium is not here; on Debian: sudo apt-get install -y --no-install-recommends chromium"
@@ -126,4 +129,11 @@ def page(browser: Any, stage: Stage) -> Iterator[Callable[..., Any]]:
     """Opens pages of the shared stage: `page("/queues", theme="dark", width=390, role="viewer")`. At the end no page may
     have written an error to the console or broken the policy."""
     with Browsing(browser, stage.url, stage.keys) as browsing:
+        yield browsing.open
+
+
+@pytest.fixture
+def fresh_page(browser: Any, fresh_stage: Stage) -> Iterator[Callable[..., Any]]:
+    """The same on `fresh_stage`."""
+    with Browsing(browser, fresh_stage.url, fresh_stage.keys) as browsing:
         yield browsing.open

@@ -40,7 +40,7 @@ export function Tabs(props: {
             onClick={() => props.onChange(tab.key)}
           >
             {tab.title}
-            {tab.count !== undefined && <span class="count">{tab.count}</span>}
+            {tab.count !== undefined && <span class="count"> {tab.count}</span>}
           </button>
         ))}
       </div>
