@@ -10,7 +10,7 @@ import apsw
 
 from windlass.errors import InvalidOption, StoreError
 from windlass.store.sqlite.faults import translate
-from windlass.store.sqlite.journal import conclude
+from windlass.store.sqlite.journal import publish
 from windlass.store.sqlite.transaction import Row, Tx, Uneven, View
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ class Block:
         tx = self.writer.new_tx()
         try:
             outcome = work(tx)
-            conclude(tx)
+            tx.settle_sums()
+            if tx.news is not None:
+                publish(tx, tx.news)
         except BaseException as error:
             if db.in_transaction:
                 db.execute("rollback to windlass; release windlass")

@@ -16,15 +16,9 @@ MOST_FED = 5_000
 _IDS = msgspec.json.Decoder(tuple[str, ...])
 
 
-def conclude(tx: Tx) -> None:
-    """Last thing before the commit: the sums, and the news."""
-    tx.settle_sums()
-    if tx.news:
-        _write(tx)
-
-
-def _write(tx: Tx) -> None:
-    for event, told in tx.news.items():
+def publish(tx: Tx, news: dict[str, Told]) -> None:
+    """Last thing before the commit."""
+    for event, told in news.items():
         tx.run("add_news", (tx.now, event, packed(_names(tx, told)), told.n))
     trim(tx, SECOND, MOST_KEPT // 100)
 

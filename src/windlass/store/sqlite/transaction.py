@@ -74,7 +74,7 @@ class Tx(View):
         self.lines: object = None
         self.flow: bool | None = None
         self.awake: Micros | None = None
-        self.news: dict[str, Told] = {}
+        self.news: dict[str, Told] | None = None
 
     def moved(self, queue: str, old: str | None, new: str | None, n: int = 1) -> None:
         """`n` jobs of a queue went from one state to another; None is "not there"."""
@@ -120,6 +120,8 @@ class Tx(View):
     def tell(self, event: str, whom: Sequence[str | int]) -> None:
         """News for the journal: the state that these jobs, by id or number, came into; or what else changed, by name."""
         if whom and self.is_heard():
+            if self.news is None:
+                self.news = {}
             told = self.news.setdefault(event, Told())
             told.whom += whom[: MOST_NAMED - len(told.whom)]
             told.n += len(whom)

@@ -18,7 +18,7 @@ from windlass.store.sqlite.block import Block
 from windlass.store.sqlite.connection import Connection
 from windlass.store.sqlite.database import Database, forked
 from windlass.store.sqlite.faults import translate
-from windlass.store.sqlite.journal import conclude
+from windlass.store.sqlite.journal import publish
 from windlass.store.sqlite.transaction import Tx, View
 
 T = TypeVar("T")
@@ -199,7 +199,9 @@ class Writer:
         return outcome
 
     def _commit(self, tx: Tx) -> None:
-        conclude(tx)
+        tx.settle_sums()
+        if tx.news is not None:
+            publish(tx, tx.news)
         self.connection.execute("commit")
 
     def _undo(self) -> None:
