@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -17,9 +18,10 @@ import pytest
 
 from tests.store.places import chosen_engines, place_for
 from tests.worker.kit import ended, working
-from windlass import Handler, Job, Windlass, catalogue
+from windlass import Job, Windlass, catalogue
 from windlass.catalogue.settings import CatalogueSettings, FetchSettings, StorageSettings
 from windlass.catalogue.storage import Storage, prefix_of
+from windlass.presets import ALL
 
 # Assembled at run time: in one piece, scanners on developers' machines would put this file into quarantine.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!$H+H*"
@@ -91,10 +93,12 @@ ENGINES = [name for name in chosen_engines() if name in ("sqlite-file", "redis")
 class Studio:
     """An app with kinds of the catalogue, a folder as its storage, and a worker that runs."""
 
-    def __init__(self, app: Windlass, handlers: Mapping[str, Handler[..., Any]], storage: Storage) -> None:
+    def __init__(self, app: Windlass, families: tuple[str, ...], settings: CatalogueSettings) -> None:
         self.app = app
-        self.handlers = handlers
-        self.storage = storage
+        self.families = families
+        self.settings = settings
+        self.handlers = catalogue.install(app, families=families, settings=settings, unready="raise")
+        self.storage = Storage.open(settings.storage)
 
     async def done(self, kind: str, timeout: float = 60.0, **fields: Any) -> Any:
         """Run a job to its end; its result."""
@@ -124,15 +128,51 @@ class Studio:
 
 
 @contextlib.asynccontextmanager
-async def studio(engine: str, folder: Path, *families: str, **settings: Any) -> AsyncIterator[Studio]:
+async def studio(
+    engine: str, folder: Path, *families: str, worker: bool = True, **settings: Any
+) -> AsyncIterator[Studio]:
     """Kinds of these families with a worker on an engine. `settings`: families of settings, over the environment's."""
-    storage_settings = StorageSettings(url=f"file://{folder / 'storage'}")
-    given = CatalogueSettings(**({"storage": storage_settings, "fetch": FetchSettings()} | settings))
+    storage = StorageSettings(url=f"file://{folder / 'storage'}")
+    given = CatalogueSettings(**({"storage": storage, "fetch": FetchSettings()} | settings))
     with place_for(engine) as place:
-        app = Windlass(place.url, namespace=place.namespace)
-        handlers = catalogue.install(app, families=families, settings=given, unready="raise")
-        async with app, working(app):
-            yield Studio(app, handlers, Storage.open(given.storage))
+        app = Windlass(place.url, namespace=place.namespace, lease=2.0)
+        for kind in catalogue.all_kinds().values():  # the presets' rates would make these tests last for minutes
+            if kind.family in families:
+                app.queue(next((work.queue for work in ALL if work.kind == kind.name), kind.name), concurrency=4)
+        async with app, contextlib.AsyncExitStack() as stack:
+            made = Studio(app, families, given)
+            if worker:
+                await stack.enter_async_context(working(app))
+            yield made
+
+
+class WorkerProcess:
+    """A worker of a studio in a process of its own, which may be killed; ended by pid with the block."""
+
+    def __init__(self, it: Studio, temporary: Path) -> None:
+        code = (
+            "import asyncio; from windlass import Windlass, catalogue\n"
+            f"app = Windlass({it.app.url!r}, namespace={it.app.namespace!r}, lease=2.0)\n"
+            "app.queue('video-processing', concurrency=4)\n"
+            f"catalogue.install(app, families={it.families!r}, unready='raise')\n"
+            "from windlass.worker.process import run_worker; from windlass.worker.worker import Worker\n"
+            "run_worker(lambda: Worker(app, processes=1), app.close)\n"
+        )
+        environment = {
+            **os.environ,
+            "TMPDIR": str(temporary),
+            "WINDLASS_STORAGE_URL": it.settings.storage.url,
+            "PYTHONPATH": str(Path(catalogue.__file__).parents[2]),
+        }
+        self._process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+        self.pid = self._process.pid
+
+    async def __aenter__(self) -> "WorkerProcess":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._process.terminate()
+        await asyncio.to_thread(self._process.wait, 20)
 
 
 @contextlib.asynccontextmanager

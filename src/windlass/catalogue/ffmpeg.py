@@ -18,6 +18,8 @@ MEBIBYTE = 1 << 20
 _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,ogg,wav,mp3,flac,aac,aiff,asf,srt,webvtt,ass"
 """Containers that are read. Not among them: playlists and lists of files, which would make ffmpeg open what they name."""
 _SAFE = ("-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS)
+JOINED = ("-f", "concat", "-safe", "1", "-format_whitelist", f"{_CONTAINERS},concat")
+"""Options of an input that is a list of files which we wrote ourselves."""
 _BROKEN = re.compile(
     r"moov atom not found|Invalid data found|not on whitelist|could not find codec parameters|"
     r"End of file|Error while decoding|EBML header parsing failed|does not contain any stream|Format not on whitelist",
@@ -56,6 +58,8 @@ class Stream(msgspec.Struct, frozen=True, omit_defaults=True):
     channels: int = 0
     language: str = ""
     cover: bool = False
+    setup: str = ""
+    """A hash of what a decoder must know first: streams of one codec are of one piece only if it is the same."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -98,7 +102,19 @@ class Ffmpeg(msgspec.Struct, frozen=True):
     async def probe(self, source: Path, timeout: float = 30.0) -> Probe:
         """What a file holds; raises `BadMedia`."""
         done = await run(
-            [self.ffprobe, "-v", "error", *_SAFE, "-print_format", "json", "-show_format", "-show_streams", source],
+            [
+                self.ffprobe,
+                "-v",
+                "error",
+                *_SAFE,
+                "-print_format",
+                "json",
+                "-show_format",
+                "-show_streams",
+                "-show_data_hash",
+                "md5",
+                source,
+            ],
             limits=Limits(timeout=timeout, cpu=30, memory=2048 * MEBIBYTE),
         )
         if done.code:
@@ -114,7 +130,7 @@ class Ffmpeg(msgspec.Struct, frozen=True):
         command: list[str | Path] = [self.ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-v", work.level, "-y"]
         command += ["-stats_period", "0.25", "-progress", "pipe:1"]
         for options, source in work.sources:
-            command += [*options, *_SAFE, "-i", source]
+            command += [*_SAFE, *options, "-i", source]
         command += ["-map_metadata", "-1", "-threads", "2", *work.outputs]
         done = await run(command, limits=work.limits, folder=work.folder, on_line=_Progress(work.seconds, heard))
         if done.code:
@@ -174,6 +190,7 @@ def _stream(entry: dict[str, Any]) -> Stream:
         rate=int(entry.get("sample_rate", 0)),
         channels=int(entry.get("channels", 0)),
         language=str(entry.get("tags", {}).get("language", "")),
+        setup=str(entry.get("extradata_hash", "")),
         cover=bool(entry.get("disposition", {}).get("attached_pic", 0)),
     )
 
