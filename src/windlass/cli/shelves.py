@@ -1,13 +1,14 @@
 """The catalogue as people look at it: which kinds are ready here."""
 
-from windlass.catalogue.kinds import all_kinds
-from windlass.catalogue.readiness import survey
 from windlass.cli.options import Form
 from windlass.cli.show import emit_json, emit_lines, emit_table
 
 
 def emit_catalogue(form: Form) -> None:
     """Print the ready-made kinds in the form asked for."""
+    from windlass.catalogue.kinds import all_kinds
+    from windlass.catalogue.readiness import survey
+
     known = all_kinds()
     states = survey()
     if form is Form.IDS:
