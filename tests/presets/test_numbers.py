@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from windlass import Fail, InvalidOption, Windlass, presets
+from windlass.operate.retention import retention_of
 from windlass.presets.documents import payment_delay
 from windlass.presets.work import Preset
-from windlass.values.query import Retention
+from windlass.values.clock import SECOND
 from windlass.values.retry import Backoff
 
 MEDIA = {  # queue: concurrency, rate, per user
@@ -154,11 +155,13 @@ async def test_an_app_applies_them() -> None:
             assert limits[f"queue:{queue}"].concurrency == concurrency
         schedules = {each.key: each.when for each in await app.schedules.list()}
         assert schedules == {key: cron for key, cron in SCHEDULES.items() if key in schedules}
-        assert set(SCHEDULES) - set(schedules) == {"media.cleanup", "media.scheduled-posts", "market.metrics"}
+        assert set(SCHEDULES) - set(schedules) == {
+            "media.cleanup", "media.scheduled-posts", "market.metrics", "market.dead-letter-retries", "market.dead-letter-purge",
+        }  # fmt: skip
         orders = {info.name: info.order for info in await app.queues.list()}
         assert {orders[queue] for queue in RETRIES} == {"weighted"}
-        assert [await app.schedules.trigger(key) for key in ("market.dead-letter-retries", "market.health")]
-        assert await app.drain() == 2
+        await app.schedules.trigger("market.health")
+        assert await app.drain() == 1
         (report,) = (await app.schedules.history("market.health")).items
         assert {each["queueName"] for each in report.result} == set(RETRIES)
 
@@ -191,8 +194,11 @@ async def test_own_handlers_and_own_numbers_win() -> None:
     presets.apply(app, presets.media)
     assert app.capacity.caps["queue:video-processing"].concurrency == 7
     assert app.settings.keep_completed == 2 * 86_400
-    assert app.settings.keep_failed == 7 * 86_400
     async with app:
+        retention = await retention_of(await app.store(), app.settings.retention)
+        kept = retention.queues["content-generation"]
+        assert (kept.completed, kept.failed) == (2 * 86_400 * SECOND, 7 * 86_400 * SECOND)
+        assert "video-processing" not in retention.queues, "a queue that the app has declared keeps to the settings"
         ref = await app.enqueue("process-video", contentId="abc")
         failed = await app.enqueue("generate-content", contentId="abc")
         await app.drain()
@@ -200,10 +206,19 @@ async def test_own_handlers_and_own_numbers_win() -> None:
         assert (await failed.job()).queue == "content-generation"
 
 
-def test_retention_by_count_reaches_the_store() -> None:
-    retention = app_with(presets.ai_video).settings.retention
-    assert isinstance(retention, Retention)
-    assert (retention.keep_completed, retention.keep_failed) == (10, 50)
+async def test_retention_by_count_reaches_the_store() -> None:
+    async with app_with(presets.ai_video) as app:
+        retention = await retention_of(await app.store(), app.settings.retention)
+        for queue in TYPES:
+            kept = retention.queues[queue]
+            assert (kept.keep_completed, kept.keep_failed) == (10, 50)
+        assert (retention.keep_completed, retention.keep_failed) == (None, None), "other queues keep all"
+
+
+def test_dead_letters_of_the_market_come_back() -> None:
+    app = app_with(presets.market)
+    for queue in RETRIES:
+        assert app.capacity.queues[queue].ladder == (900 * SECOND, 3_600 * SECOND, 21_600 * SECOND)
 
 
 def test_a_handler_of_no_kind_is_refused() -> None:

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
 
 from windlass.app import Windlass
-from windlass.compat.shapes import add_up, counts_shape
+from windlass.compat.shapes import DEAD_LETTER, add_up, counts_shape
 from windlass.declare.refusal import refusal
 from windlass.observe.figures import Figures, Metrics, Times, read_metrics
 from windlass.operate.retention import prune_all, retention_of
@@ -24,8 +25,6 @@ RANGES: Mapping[str, timedelta] = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
-UNAVAILABLE = ("averageMemory", "totalCost")
-"""What the documents count of jobs and nothing here measures: null in replies, and named there."""
 MOST_SCANNED = 10_000
 
 _STEP = 250
@@ -34,11 +33,12 @@ _STEP = 250
 async def queue_metrics(app: Windlass, queue: str | None, time_range: str = "24h") -> dict[str, Any]:
     """The metrics of a queue, or of all together, over `1h`, `24h`, `7d` or `30d`. Durations are milliseconds."""
     found = await read_metrics(await app.store(), queue=queue, last=read_range(time_range))
-    return metrics_shape(found.total, queue, time_range)
+    return metrics_shape(found.total, queue, time_range, app.settings.currency)
 
 
-def metrics_shape(figures: Figures, queue: str | None, time_range: str) -> dict[str, Any]:
-    """Both documents' keys: the flat ones, and those under `metrics`."""
+def metrics_shape(figures: Figures, queue: str | None, time_range: str, currency: str) -> dict[str, Any]:
+    """Both documents' keys: the flat ones, and those under `metrics`. `averageMemory`: bytes, null where no job ran in a
+    process of its own, which is where memory can be measured."""
     ended = figures.completed + figures.failed
     run, wait = figures.run, figures.wait
     return {
@@ -48,10 +48,10 @@ def metrics_shape(figures: Figures, queue: str | None, time_range: str) -> dict[
         "successful": figures.completed,
         "failed": figures.failed,
         "averageDuration": run and _ms(run.average),
-        "averageMemory": None,
-        "totalCost": None,
+        "averageMemory": figures.average_memory,
+        "totalCost": float(figures.cost),
         "totalRetries": figures.retries,
-        "unavailable": UNAVAILABLE,
+        "currency": currency,
         "metrics": {
             "successRate": figures.success_rate,
             "failureRate": None if figures.success_rate is None else round(1 - figures.success_rate, 6),
@@ -77,12 +77,13 @@ async def all_metrics(app: Windlass, time_range: str = "24h") -> dict[str, Any]:
     """The metrics of every queue, and of all together."""
     found = await read_metrics(await app.store(), last=read_range(time_range))
     by_queue = {each.queue: each for each in found.queues}
-    stats = await queue_stats(app)
+    stats, currency = await queue_stats(app), app.settings.currency
     queues = {
-        name: {**metrics_shape(by_queue.get(name) or Figures(queue=name), name, time_range), "counts": counts}
+        name: {**metrics_shape(by_queue.get(name) or Figures(queue=name), name, time_range, currency), "counts": counts}
         for name, counts in stats.items()
+        if name != DEAD_LETTER
     }
-    return {"queues": queues, "totals": metrics_shape(found.total, None, time_range), "timeRange": time_range}
+    return {"queues": queues, "totals": metrics_shape(found.total, None, time_range, currency), "timeRange": time_range}
 
 
 async def performance(app: Windlass, queue: str | None = None, time_range: str = "24h") -> dict[str, Any]:
@@ -115,17 +116,39 @@ def trend(found: Metrics) -> list[dict[str, Any]]:
 
 
 async def user_metrics(app: Windlass, user: str, time_range: str = "7d", within: Where | None = None) -> dict[str, Any]:
-    """The metrics of a user, counted from the jobs of that time which are still there (completed ones are kept for a day,
-    unless settings say otherwise). `complete` false: there are more than were looked at."""
+    """The metrics of a user, each attempt counted in the transaction that ended it. Seen from within a project, where those
+    of the user's other projects must not show, they are counted from the jobs that are still there (`complete` false: there
+    are more than were looked at)."""
+    if within is not None and within.project is not None:
+        return await _user_in_project(app, user, time_range, within)
+    found = await app.metrics(user=user, last=read_range(time_range))
+    total = found.total
+    return {
+        "userId": user,
+        "timeRange": time_range,
+        "since": found.since,
+        "total": total.completed + total.failed,
+        "successful": total.completed,
+        "failed": total.failed,
+        "averageDuration": None if total.run_average is None else _ms(total.run_average),
+        "averageMemory": total.average_memory,
+        "totalCost": float(total.cost),
+        "totalRetries": total.retries,
+        "currency": found.currency,
+        "complete": True,
+    }
+
+
+async def _user_in_project(app: Windlass, user: str, time_range: str, within: Where) -> dict[str, Any]:
     since = await (await app.store()).now() - micros(read_range(time_range))
     states: Counter[str] = Counter()
     seen = retries = runs = 0
-    took = timedelta()
-    where = replace(within or Where(), user=user, created_from=max(since, 0))
-    async for job in scan(app, where):
+    took, cost = timedelta(), Decimal(0)
+    async for job in scan(app, replace(within, user=user, created_from=max(since, 0))):
         seen += 1
         states[job.state] += 1
         retries += max(job.attempt - 1, 0)
+        cost += job.cost
         if job.state is State.COMPLETED and job.started_at and job.finished_at:
             runs += 1
             took += job.finished_at - job.started_at
@@ -133,21 +156,24 @@ async def user_metrics(app: Windlass, user: str, time_range: str = "7d", within:
         "userId": user,
         "timeRange": time_range,
         "since": moment(max(since, 0)),
-        "total": seen,
+        "total": states[State.COMPLETED] + states[State.FAILED],
         "successful": states[State.COMPLETED],
         "failed": states[State.FAILED],
-        "averageDuration": round(took.total_seconds() * 1_000 / runs, 3) if runs else None,
+        "averageDuration": _ms(took.total_seconds() / runs) if runs else None,
         "averageMemory": None,
-        "totalCost": None,
+        "totalCost": float(cost),
         "totalRetries": retries,
-        "unavailable": UNAVAILABLE,
+        "currency": app.settings.currency,
         "complete": seen < MOST_SCANNED,
     }
 
 
 async def queue_stats(app: Windlass) -> dict[str, dict[str, int]]:
-    """Jobs by state, of each queue: the documents' five states, `blocked` and `cancelled`."""
-    return {name: counts_shape(counts) for name, counts in (await app.queues.stats()).items()}
+    """Jobs by state, of each queue: the documents' five states, `blocked` and `cancelled`; also of the queue `dead-letter`,
+    in which the failed jobs of all queues are seen once more."""
+    found = {name: counts_shape(counts) for name, counts in (await app.queues.stats()).items()}
+    dead = sum(counts["failed"] for counts in found.values())
+    return {**found, DEAD_LETTER: counts_shape({"failed": dead})}
 
 
 async def statistics(app: Windlass) -> dict[str, Any]:

@@ -1,28 +1,25 @@
 """Dead letters the founding way: listed, tried again by hand or when they are due, cleaned up by age."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
 from windlass.app import Windlass
-from windlass.compat.shapes import can_retry, letter_shape, next_retry
+from windlass.compat.shapes import letter_shape
 from windlass.compat.wording import read_days
 from windlass.declare.refusal import refusal
 from windlass.errors import JobNotFound
+from windlass.operate.letters import may_help
 from windlass.operate.views import Acted, act_on
 from windlass.produce.ref import JobRef
-from windlass.values.clock import SECOND, micros, moment
+from windlass.values.clock import micros
 from windlass.values.job import Job
-from windlass.values.query import Action, Command, Swap, Where
+from windlass.values.query import Action, Command, Where
 from windlass.values.states import State
 
-TRIED = "dead-letter-retries"
-"""The space of records that say how often a dead letter was tried again by itself."""
-
-_KEPT = 90 * 86_400 * SECOND
 _STEP = 200
 MOST_LISTED = 1_000
 
@@ -38,8 +35,7 @@ async def dead_letters(
         found.append(job)
         if len(found) == limit:
             break
-    tried = await _tried(app, [job.id for job in found])
-    return [letter_shape(job, app.handlers.get(job.kind), tried.get(job.id, (0, 0))[0]) for job in found]
+    return [letter_shape(job, app.handlers.get(job.kind)) for job in found]
 
 
 async def dead_letter_stats(app: Windlass, queue: str | None = None, within: Where | None = None) -> dict[str, Any]:
@@ -49,7 +45,7 @@ async def dead_letter_stats(app: Windlass, queue: str | None = None, within: Whe
     dates: list[datetime] = []
     async for job in failed_jobs(app, queue, within or Where()):
         total += 1
-        retryable += can_retry(job)
+        retryable += may_help(job.error)
         errors[job.error.type if job.error else job.reason or "unknown"] += 1
         if job.finished_at is not None:
             dates.append(job.finished_at)
@@ -85,33 +81,13 @@ async def retried(app: Windlass, queue: str, id: str) -> bool:
 async def process_scheduled_retries(
     app: Windlass, queue: str, within: Where | None = None, actor: str = "app"
 ) -> list[str]:
-    """Run the dead letters of a queue again that are due: 15 minutes, then 1 hour, then 6 hours after they failed, and no more
-    after that; never those that failed for good by a permanent error. Their ids."""
+    """Run the dead letters of a queue again that are due: as long after their failure as the queue's `dead_retries` say (15
+    minutes, 1 hour, 6 hours in the preset of the document), never those that failed by a permanent error. Their ids. The
+    built-in schedule `windlass.retry-dead` does the same for all queues every minute."""
     store = await app.store()
-    now = moment(await store.now())
-    due: list[Job] = []
-    async for job in failed_jobs(app, queue, within or Where()):
-        if can_retry(job) and job.finished_at is not None and job.finished_at <= now:
-            due.append(job)
-    done: list[str] = []
-    for start in range(0, len(due), _STEP):
-        part = due[start : start + _STEP]
-        tried = await _tried(app, [job.id for job in part])
-        ready: list[Job] = []
-        for job in part:
-            at = next_retry(job, tried.get(job.id, (0, 0))[0])
-            if at is not None and at <= now:
-                ready.append(job)
-        if not ready:
-            continue
-        # Counted before it runs: of two that come at the same time one finds another version, and leaves the job alone.
-        swaps = [_count(job.id, *tried.get(job.id, (0, 0))) for job in ready]
-        records = await store.exchange(swaps)
-        mine = tuple(record.key for record in records if record.swapped)
-        if mine:
-            acted = await act_on(store, Command(action=Action.REQUEUE), [Where(ids=mine)], actor)
-            done += acted.ids
-    return done
+    within = within or Where()
+    due = replace(within, queues=(queue,), states=(), retry_before=await store.now() + 1)
+    return list((await act_on(store, Command(action=Action.REQUEUE, scheduled=True), [due], actor)).ids)
 
 
 async def purge_dead_letters(
@@ -144,15 +120,3 @@ async def failed_jobs(app: Windlass, queue: str | None, within: Where) -> AsyncI
 
 def _failed(queue: str | None, within: Where) -> Where:
     return replace(within, states=(State.FAILED,), queues=within.queues if queue is None else (queue,))
-
-
-async def _tried(app: Windlass, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """How often each was tried again by itself, and the version of the record that says so."""
-    if not ids:
-        return {}
-    records = await (await app.store()).records(TRIED, list(ids))
-    return {record.key: (int(record.text), record.version) for record in records if record.text}
-
-
-def _count(id: str, made: int, version: int) -> Swap:
-    return Swap(space=TRIED, key=id, text=str(made + 1), expect=version, ttl=_KEPT)

@@ -1,10 +1,10 @@
 """What the founding documents show of jobs, queues and dead letters, made of ours."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from windlass.declare.handler import Handler
+from windlass.operate.letters import may_help
 from windlass.secrecy.veil import shown_job
 from windlass.values.job import Job
 from windlass.values.retry import DEFAULT_BACKOFF, Backoff
@@ -12,8 +12,8 @@ from windlass.values.states import State
 
 FIVE = (State.WAITING, State.ACTIVE, State.COMPLETED, State.FAILED, State.DELAYED)
 """The states that the documents know. A job between two attempts is `delayed` to them; `blocked` and `cancelled` stand beside."""
-AGAIN = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
-"""How long after its failure a dead letter is due to be tried again by `process_scheduled_retries`: three times at most."""
+DEAD_LETTER = "dead-letter"
+"""The queue of the documents that holds the dead letters: every failed job, whatever its queue. Jobs count once, in their own."""
 
 
 def job_shape(job: Job) -> dict[str, Any]:
@@ -59,27 +59,15 @@ def counts_shape(counts: Mapping[str, int]) -> dict[str, int]:
 def add_up(queues: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     """The totals of several queues."""
     totals = counts_shape({})
-    for counts in queues.values():
+    for counts in (counts for queue, counts in queues.items() if queue != DEAD_LETTER):
         for name, n in counts.items():
             totals[name] += n
     return totals
 
 
-def can_retry(job: Job) -> bool:
-    """Whether trying it again may help: not after a permanent error, nor while its outcome is unknown."""
-    return job.error is None or job.error.category not in ("permanent", "held")
-
-
-def next_retry(job: Job, made: int) -> datetime | None:
-    """When a dead letter that was tried again so often is due to be."""
-    if not can_retry(job) or made >= len(AGAIN) or job.finished_at is None:
-        return None
-    return job.finished_at + AGAIN[made]
-
-
-def letter_shape(job: Job, handler: Handler[..., Any] | None, made: int = 0) -> dict[str, Any]:
+def letter_shape(job: Job, handler: Handler[..., Any] | None) -> dict[str, Any]:
     """A dead letter: `DeadLetterQueueItem`."""
-    due, job = next_retry(job, made), shown_job(job)
+    due, job = job.next_retry_at, shown_job(job)
     shape: dict[str, Any] = {
         "id": job.id,
         "_id": job.id,
@@ -91,7 +79,7 @@ def letter_shape(job: Job, handler: Handler[..., Any] | None, made: int = 0) -> 
         "failedAt": job.finished_at,
         "queueName": job.queue,
         "retryStrategy": strategy_shape(job, handler),
-        "canRetry": can_retry(job),
+        "canRetry": may_help(job.error),
     }
     return shape if due is None else {**shape, "nextRetryAt": due}
 

@@ -183,7 +183,7 @@ class DeadLetters:
         """Try again, now, the letters whose automatic retry is due; the built-in schedule `windlass.retry-dead` does it each
         minute."""
         store = await self._app.store()
-        where = replace(_where(filters, None), states=(), retry_before=await store.now())
+        where = replace(_where(filters, None), states=(), retry_before=await store.now() + 1)
         return await _act(store, Command(action=Action.REQUEUE, scheduled=True), where, (), 1 << 31, actor)
 
     async def archive(self, *, older_than: Duration = "30d", actor: str = "app") -> datetime:

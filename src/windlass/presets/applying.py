@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from windlass.app import Windlass
 from windlass.declare.handler import Handler
+from windlass.declare.keeping import Keep
 from windlass.errors import InvalidOption
+from windlass.presets.work import Keep as PresetKeep
 from windlass.presets.work import Preset, Recurring, Work
 from windlass.settings import Settings
 
@@ -28,7 +30,7 @@ def apply(app: Windlass, preset: Preset, handlers: Mapping[str, Callable[..., An
             f"the preset {preset.name} has no kind {unknown[0]!r}", field="handlers", value=unknown[0], limit=kinds
         )
     for work in preset.works:
-        _queue(app, work)
+        _queue(app, work, preset.keep)
         _kind(app, preset, work, given.get(work.kind))
     for schedule in preset.schedules:
         if schedule.kind is not None:
@@ -37,11 +39,16 @@ def apply(app: Windlass, preset: Preset, handlers: Mapping[str, Callable[..., An
     return app
 
 
-def _queue(app: Windlass, work: Work) -> None:
+def _queue(app: Windlass, work: Work, kept: PresetKeep) -> None:
     options: dict[str, Any] = {}
     for name, value in (("concurrency", work.concurrency), ("rate_limit", work.rate), ("order", work.order)):
         if value is not None:
             options[name] = value
+    if work.dead_retries:
+        options["dead_retries"] = work.dead_retries
+    keep = _keep(app, kept)
+    if keep != Keep():
+        options["keep"] = keep
     declared = app.capacity.queues.get(work.queue)
     if options and (declared is None or declared.place == _PLACE):
         app.capacity.queue(work.queue, options, _PLACE)
@@ -67,21 +74,26 @@ def _schedule(app: Windlass, preset: Preset, schedule: Recurring, kind: str) -> 
         app.timetable.declare(schedule.cron, {"key": schedule.key, "kwargs": schedule.kwargs})(handler)
 
 
-def _settle(app: Windlass, preset: Preset) -> None:
-    """The retention and lease of the preset, where the app has the usual ones."""
-    wanted = {
-        "keep_completed": preset.keep.completed,
-        "keep_failed": preset.keep.failed,
-        "keep_completed_count": preset.keep.last_completed,
-        "keep_failed_count": preset.keep.last_failed,
-        "lease": preset.lease,
+def _keep(app: Windlass, kept: PresetKeep) -> Keep:
+    """The retention of the preset's queues, where the app's own is the usual one."""
+    names = {
+        "completed": ("keep_completed", kept.completed),
+        "failed": ("keep_failed", kept.failed),
+        "keep_completed": ("keep_completed_count", kept.last_completed),
+        "keep_failed": ("keep_failed_count", kept.last_failed),
     }
-    changes = {
+    wanted: dict[str, Any] = {
         name: value
-        for name, value in wanted.items()
-        if value is not None and getattr(app.settings, name) == getattr(_DEFAULTS, name)
+        for name, (setting, value) in names.items()
+        if value is not None and getattr(app.settings, setting) == getattr(_DEFAULTS, setting)
     }
-    app.settings = replace(app.settings, **changes)
+    return Keep(**wanted)
+
+
+def _settle(app: Windlass, preset: Preset) -> None:
+    """The lease of the preset, where the app has the usual one."""
+    if preset.lease is not None and app.settings.lease == _DEFAULTS.lease:
+        app.settings = replace(app.settings, lease=preset.lease)
 
 
 def _keeper(app: Windlass, preset: Preset, kind: str) -> Handler[..., Any]:
@@ -91,26 +103,6 @@ def _keeper(app: Windlass, preset: Preset, kind: str) -> Handler[..., Any]:
         _KEEPERS[kind](app, tuple(work.queue for work in preset.works))
         found = app.handlers[kind]
     return found
-
-
-def _add_retries(app: Windlass, queues: tuple[str, ...]) -> None:
-    async def retry_dead_letters() -> dict[str, list[str]]:
-        """Try the dead letters again that are due."""
-        from windlass.compat.letters import process_scheduled_retries
-
-        return {name: await process_scheduled_retries(app, name, actor="schedule") for name in queues}
-
-    app.job(kind="retry-dead-letters", queue="maintenance", max_attempts=1)(retry_dead_letters)
-
-
-def _add_purge(app: Windlass, queues: tuple[str, ...]) -> None:
-    async def purge_dead_letters(days: float = 30) -> int:
-        """Delete old dead letters."""
-        from windlass.compat.letters import purge_dead_letters as purge
-
-        return sum([int(await purge(app, days, name, actor="schedule")) for name in queues])
-
-    app.job(kind="purge-dead-letters", queue="maintenance", max_attempts=1)(purge_dead_letters)
 
 
 def _add_health(app: Windlass, queues: tuple[str, ...]) -> None:
@@ -124,7 +116,5 @@ def _add_health(app: Windlass, queues: tuple[str, ...]) -> None:
 
 
 _KEEPERS: Mapping[str, Callable[[Windlass, tuple[str, ...]], None]] = {
-    "retry-dead-letters": _add_retries,
-    "purge-dead-letters": _add_purge,
     "report-queue-health": _add_health,
 }

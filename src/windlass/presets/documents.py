@@ -13,6 +13,7 @@ from windlass.values.retry import exponential, linear
 
 SHORT_TEXT = 500
 RECENT = timedelta(minutes=5)
+AGAIN = ("15m", "1h", "6h")
 PAYMENT_DELAYS = (3_600.0, 6 * 3_600.0, 24 * 3_600.0, 72 * 3_600.0)
 
 
@@ -148,7 +149,11 @@ market = Preset(
             max_attempts=5,
             backoff=exponential("5s", cap="5m"),
             order="weighted",
-            gap=("concurrency",),
+            dead_retries=AGAIN,
+            gap=(
+                "delays of dead letters",
+                "concurrency",
+            ),
         ),
         Work(
             queue="process-tts",
@@ -169,7 +174,8 @@ market = Preset(
             max_attempts=3,
             backoff=exponential("2s", cap="1m"),
             order="weighted",
-            gap=("concurrency", "what short is", "what the tags are worth"),
+            dead_retries=AGAIN,
+            gap=("delays of dead letters", "concurrency", "what short is", "what the tags are worth"),
         ),
         Work(
             queue="index-market-news",
@@ -184,15 +190,15 @@ market = Preset(
             max_attempts=7,
             backoff=linear("10s", cap="2m"),
             order="weighted",
-            gap=("concurrency", "what the tags are worth"),
+            dead_retries=AGAIN,
+            gap=("delays of dead letters", "concurrency", "what the tags are worth"),
         ),
     ),
     schedules=(
         Recurring(
             key="market.dead-letter-retries",
             cron="* * * * *",
-            kind="retry-dead-letters",
-            purpose="Dead letters that are due are tried again: after 15 minutes, 1 hour, 6 hours",
+            purpose="Dead letters that are due (15 minutes, 1 hour, 6 hours): the built-in schedule windlass.retry-dead",
         ),
         Recurring(
             key="market.health",
@@ -203,9 +209,7 @@ market = Preset(
         Recurring(
             key="market.dead-letter-purge",
             cron="0 2 * * *",
-            kind="purge-dead-letters",
-            kwargs={"days": 30},
-            purpose="Dead letters older than 30 days are deleted",
+            purpose="Dead letters older than 30 days are archived, older than 90 deleted: the built-in windlass.prune-jobs",
         ),
         Recurring(
             key="market.metrics", cron="0 * * * *", purpose="Old metrics: the built-in schedule windlass.prune-metrics"

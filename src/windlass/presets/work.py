@@ -14,7 +14,8 @@ from windlass.values.retry import DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, Backoff
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """A queue with its kind of job. `concurrency`, `rate`: of the queue, over all workers. `per_user_rate`: what a user may
-    submit. `limits`: what else its jobs are under. `gap`: the number or rule is ours, since the documents give none."""
+    submit. `limits`: what else its jobs are under. `dead_retries`: how long after their failure its dead letters are tried
+    again by themselves. `gap`: the number or rule is ours, since the documents give none."""
 
     queue: str
     kind: str
@@ -27,6 +28,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[PriorityRule, ...] = ()
     max_attempts: int = DEFAULT_ATTEMPTS
     backoff: Backoff | Callable[[int], float] = DEFAULT_BACKOFF
+    dead_retries: tuple[str, ...] = ()
     order: Order | None = None
     gap: tuple[str, ...] = ()
 

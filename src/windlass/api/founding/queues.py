@@ -15,7 +15,7 @@ from windlass.api.routes.insight import list_kinds, list_workers
 from windlass.api.routes.queues import get_queue, pause_queue, resume_queue
 from windlass.compat import figures, letters
 from windlass.compat.services import health_shape
-from windlass.compat.shapes import add_up, counts_shape
+from windlass.compat.shapes import DEAD_LETTER, add_up, counts_shape
 from windlass.operate.views import act_on
 from windlass.values.query import Action, Command, Where
 from windlass.values.states import PENDING, State
@@ -71,7 +71,9 @@ class ClearQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 async def stats_of_queue(call: Call, queue: str) -> Body:
-    """A queue's jobs by state."""
+    """A queue's jobs by state; `dead-letter` is the queue of the dead letters of all queues."""
+    if queue == DEAD_LETTER:
+        return {"queueName": queue, **(await figures.queue_stats(call.app))[DEAD_LETTER]}
     return {"queueName": queue, **counts_shape((await get_queue(call, queue)).counts)}
 
 
