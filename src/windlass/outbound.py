@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -57,6 +58,7 @@ Python's releases; 6to4, NAT64 and Teredo are refused whole, since they carry an
 
 _SCHEMES = ("http", "https")
 _LONGEST_URL = 8_192
+_QUAD = re.compile(r"[0-9]+(\.[0-9]+){3}")
 
 
 class AddressRefused(WindlassError, ValueError):
@@ -92,6 +94,8 @@ class Outbound:
         if "@" in parts.netloc:
             raise AddressRefused("the URL holds a user name or a password", url=f"{parts.scheme}://{parts.hostname}")
         literal = _literal(parts.hostname)
+        if literal is None and _QUAD.fullmatch(parts.hostname):
+            raise AddressRefused(f"{parts.hostname} is no IPv4 address", url=url[:200])
         if literal is not None:
             self.check_address(literal, parts.hostname)
         return url

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from windlass.catalogue.installing import KindNotReady, Kit, install, kit_of
     from windlass.catalogue.kinds import Kind, Lack, Recur, all_kinds, families
-    from windlass.catalogue.readiness import Readiness, readiness, survey
+    from windlass.catalogue.readiness import Readiness, readiness_of, survey
     from windlass.catalogue.settings import CatalogueSettings
     from windlass.catalogue.storage import Storage
 
 _HOMES = {
     "installing": ("KindNotReady", "Kit", "install", "kit_of"),
     "kinds": ("Kind", "Lack", "Recur", "all_kinds", "families"),
-    "readiness": ("Readiness", "readiness", "survey"),
+    "readiness": ("Readiness", "readiness_of", "survey"),
     "settings": ("CatalogueSettings",),
     "storage": ("Storage",),
 }
@@ -32,7 +32,7 @@ __all__ = [
     "families",
     "install",
     "kit_of",
-    "readiness",
+    "readiness_of",
     "survey",
 ]
 
@@ -42,6 +42,5 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'windlass.catalogue' has no attribute {name!r}")
     value = getattr(import_module(f"windlass.catalogue.{home}"), name)
-    if name != home:  # `readiness` is a module too
-        globals()[name] = value
+    globals()[name] = value
     return value

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_type_hints
 
 from windlass import Context, Handler, InvalidOption, Snooze, Windlass
 from windlass.catalogue.kinds import Kind, Recur, all_kinds, families, load
-from windlass.catalogue.readiness import Readiness, readiness
+from windlass.catalogue.readiness import Readiness, readiness_of
 from windlass.presets import ALL, Work
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def install(
     settings = settings or current()
     found: dict[str, Handler[..., Any]] = {}
     for kind in chosen:
-        state = readiness(kind, settings)
+        state = readiness_of(kind, settings)
         if unready == "raise" and not state.ready:
             raise _not_ready(state)
         found[kind.name] = _install(app, kind, state, unready)

@@ -37,7 +37,7 @@ class Readiness:
         return "; ".join(dict.fromkeys(lack.mend for lack in self.lacks))
 
 
-def readiness(kind: Kind, settings: "CatalogueSettings | None" = None) -> Readiness:
+def readiness_of(kind: Kind, settings: "CatalogueSettings | None" = None) -> Readiness:
     """How a kind stands in this process. Imports none of its libraries."""
     lacks = tuple(_lacks(kind, settings))
     return Readiness(kind.name, kind.family, lacks)
@@ -45,7 +45,7 @@ def readiness(kind: Kind, settings: "CatalogueSettings | None" = None) -> Readin
 
 def survey(settings: "CatalogueSettings | None" = None) -> list[Readiness]:
     """How every kind stands."""
-    return [readiness(kind, settings) for kind in all_kinds().values()]
+    return [readiness_of(kind, settings) for kind in all_kinds().values()]
 
 
 def _lacks(kind: Kind, settings: "CatalogueSettings | None") -> Iterable[Lack]:
@@ -90,4 +90,4 @@ def need_setting(value: object, variable: str, meaning: str) -> Iterable[Lack]:
         yield Lack("setting", variable, f"set {variable} ({meaning})")
 
 
-__all__ = ["Readiness", "find_binary", "has_module", "need_binary", "need_setting", "readiness", "survey"]
+__all__ = ["Readiness", "find_binary", "has_module", "need_binary", "need_setting", "readiness_of", "survey"]
