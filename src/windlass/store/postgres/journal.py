@@ -50,13 +50,18 @@ class Journal:
         return Feed([], str(_Cursor(await self._db.value("journal.here"), woken=woken)), reset)
 
     async def _go_on(self, connection: Connection, at: _Cursor, limit: int) -> Feed:
-        rows = await connection.fetch(self._db.sql["journal.read"], at.seen, at.upto, at.n, limit)
-        if rows[0]["lost"]:
-            return Feed([], str(_Cursor(await connection.fetchval(self._db.sql["journal.here"]))), reset=True)
-        entries = [row for row in rows if row["n"] is not None]
-        upto = rows[0]["upto"]
-        after = _Cursor(at.seen, upto, entries[-1]["n"]) if len(entries) == limit else _Cursor(upto)
-        return Feed([_happening(row) for row in entries], str(after))
+        told: list[Happening] = []
+        while True:
+            rows = await connection.fetch(self._db.sql["journal.read"], at.seen, at.upto, at.n, limit - len(told))
+            if rows[0]["lost"]:
+                return Feed([], str(_Cursor(await connection.fetchval(self._db.sql["journal.here"]))), reset=True)
+            upto, last = rows[0]["upto"], rows[-1]["n"]
+            told += [_happening(row) for row in rows if row["n"] is not None]
+            if len(told) == limit:
+                return Feed(told, str(_Cursor(at.seen, upto, last)))
+            if at.upto is None:
+                return Feed(told, str(_Cursor(upto)))
+            at = _Cursor(upto)
 
 
 def _happening(row: Any) -> Happening:

@@ -7,7 +7,7 @@ import msgspec
 
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
-from windlass.store.postgres.filters import Pager, Terms, literal
+from windlass.store.postgres.filters import Pager, Terms, dead, literal
 from windlass.store.postgres.leasing import Claimer
 from windlass.store.postgres.produce import Producer
 from windlass.values.clock import Micros
@@ -87,8 +87,12 @@ class _Act:
                 return [], False
             ids, more = await self._candidates(msgspec.structs.replace(where, states=kept), limit, start)
         rows = await self._connection.fetch(self._db.sql["command.targets"], ids)
+        if not where.ids and dead(where).sql:
+            # A letter that another sweep revived and that has failed again since we looked has a time of its own.
+            match = await self._matching(ids, where)
+            rows = [row for row in rows if row["id"] in match]
         if where.ids:
-            match = await self._matching(ids)
+            match = await self._matching(ids, where)
             found = {row["id"] for row in rows}
             self.refused = {id: "does not match" if id in found else "not found" for id in ids if id not in match}
             rows = [row for row in rows if row["id"] in match]
@@ -147,9 +151,10 @@ class _Act:
             case _:
                 return None
 
-    async def _matching(self, ids: list[str]) -> set[str]:
+    async def _matching(self, ids: list[str], where: Where) -> set[str]:
+        """Those that match, by what is committed now that their rows are locked."""
         terms = Terms(self._db)
-        terms.where(self._where)
+        terms.where(msgspec.structs.replace(where, ids=tuple(ids)))
         text = f"SELECT id FROM {self._db.table('job')} j WHERE {terms.sql}"
         return {row["id"] for row in await self._connection.fetch(text, *terms.values)}
 
@@ -220,6 +225,7 @@ class _Act:
                 "requeue", free, command.keep_attempts, command.scheduled, command.args, command.max_attempts
             )
             await self._do("revive" if command.revive else "forget_cut", free)
+            await self._connection.execute(self._db.sql["journal.happened"], free)
             self.done += free
             self.topics.add("ready")
 

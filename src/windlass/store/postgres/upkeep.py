@@ -96,12 +96,14 @@ class _Prune:
     async def _lighten(self) -> set[str]:
         """Drops what jobs that stay need no more: notes, results, a place among those that are retried by themselves."""
         keep = self._retention
-        ages = (("prune.notes", keep.logs), ("prune.results", keep.results), ("dead.archive", keep.archive))
         touched: set[str] = set()
-        for statement, age in ages:
+        for rule, age in (("logs", keep.logs), ("results", keep.results)):
             if age is not None:
-                rows = await self._connection.fetch(self._sql[statement], age, self._limit)
+                rows = await self._connection.fetch(self._sql["prune.lighten"], rule, age, self._limit)
                 touched.update(row[0] for row in rows)
+        if keep.archive is not None:
+            rows = await self._connection.fetch(self._sql["dead.archive"], keep.archive, self._limit)
+            touched.update(row[0] for row in rows)
         return touched
 
     async def _rest(self) -> None:

@@ -30,5 +30,8 @@ CREATE INDEX journal_xid ON {schema}.journal (xid);
 -- Until when somebody listens. A sequence, because writers look at it in each call: no snapshot, no scan, no lock that lasts.
 CREATE SEQUENCE {schema}.awake AS bigint;
 
+-- Walks of retention remember the job they came to, of many that ended at one instant.
+ALTER TABLE {schema}.mark ADD COLUMN past text COLLATE "C" NOT NULL DEFAULT '';
+
 -- Operators' acts by who did them.
 CREATE INDEX audit_actor ON {schema}.audit (actor, n);

@@ -52,9 +52,10 @@ SELECT readied FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock()
 INSERT INTO {schema}.audit (at, actor, action, target, detail) VALUES ({schema}.clock(), $1, $2, $3, $4)
 
 -- name: note_acts
+WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now)
 INSERT INTO {schema}.audit (at, actor, action, target, detail)
-SELECT {schema}.clock(), a.actor, a.action, a.target, a.detail
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY a(actor, action, target, detail, n) ORDER BY a.n
+SELECT t.now, a.actor, a.action, a.target, a.detail
+FROM t, unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY a(actor, action, target, detail, n) ORDER BY a.n
 
 -- name: routine
 CREATE OR REPLACE FUNCTION {schema}.remove(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -89,7 +90,6 @@ BEGIN
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) s) o WHERE j.id = o.id;
     PERFORM {schema}.tell(ids, 1);
     PERFORM {schema}.unbury(ids);
-    PERFORM {schema}.happen({to:requeue}, ids, at);
     PERFORM {schema}.enter_any(ids);
     IF NOT keep THEN
         DELETE FROM {schema}.step WHERE job = ANY(ids);
@@ -149,7 +149,6 @@ BEGIN
         UPDATE {schema}.job j SET state = {to:revive}, waits = (SELECT count(*) FROM {schema}.edge e WHERE e.child = j.id)
         WHERE id = ANY(kids);
         PERFORM {schema}.tell(kids, 1);
-        PERFORM {schema}.happen({to:revive}, kids, {schema}.clock());
     END IF;
     DELETE FROM {schema}.cut WHERE child = ANY(ids);
 END $$;
@@ -181,6 +180,7 @@ BEGIN
         CONTINUE WHEN kids IS NULL;
         PERFORM {schema}.requeue(kids, false, at, false, NULL, NULL);
         PERFORM {schema}.wait_again(kids);
+        PERFORM {schema}.happened(kids, at);
         line := line || kids;
     END LOOP;
     RETURN budget;

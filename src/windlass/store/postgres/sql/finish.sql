@@ -105,7 +105,6 @@ BEGIN
            array_agg(id) FILTER (WHERE has_slots), array_agg(id) FILTER (WHERE state = {state:waiting} AND (lined OR {ruled})),
            bool_or(state = {state:waiting} OR has_slots), array_agg(id) FILTER (WHERE state = {to:fail})
     INTO accepted, under, parents, freeing, asleep, holders, again, back, failed FROM done;
-    PERFORM {schema}.happened(accepted, at);
     IF failed IS NOT NULL THEN
         INSERT INTO {schema}.dead (job, fingerprint, at, retry_at)
         SELECT j.id, coalesce(nullif(f.fingerprint, ''), {schema}.fingerprint_of(j.error)), finish.at,
@@ -130,6 +129,7 @@ BEGIN
             back := true;
         END IF;
     END IF;
+    PERFORM {schema}.happened(accepted, at);
     IF freeing IS NOT NULL THEN
         PERFORM {schema}.free_keys(freeing);
     END IF;

@@ -9,78 +9,97 @@
 CREATE OR REPLACE FUNCTION {schema}.walk_completed(rule text, asked text, others text[], age bigint, bound integer) RETURNS text[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    now bigint := {schema}.clock(); mark record; seen bigint; last bigint; found text[];
+    now bigint := {schema}.clock(); last bigint; place text; seen record;
 BEGIN
-    INSERT INTO {schema}.mark (name, at, until) VALUES (rule, 0, now + 3600000000) ON CONFLICT DO NOTHING;
-    SELECT m.at, m.until INTO mark FROM {schema}.mark m WHERE m.name = rule FOR UPDATE;
-    last := CASE WHEN mark.until <= now THEN 0 ELSE mark.at END;
+    INSERT INTO {schema}.mark (name, at, until) VALUES (rule, 0, now + 3600000000)
+    ON CONFLICT (name) DO UPDATE SET at = 0, past = '', until = excluded.until WHERE mark.until <= now;
+    SELECT m.at, m.past INTO last, place FROM {schema}.mark m WHERE m.name = rule FOR UPDATE;
     FOR try IN 1..10 LOOP
-        SELECT array_agg(w.id) FILTER (
+        SELECT count(*) AS n, max(w.finished_at) AS last, (array_agg(w.id ORDER BY w.finished_at DESC, w.id DESC))[1] AS place,
+               array_agg(w.id) FILTER (
                    WHERE (w.queue = asked OR asked IS NULL AND w.queue <> ALL(others))
                    AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = w.id)
-               ), count(*), coalesce(max(w.finished_at), last)
-        INTO found, seen, last FROM (
+               ) AS ids
+        INTO seen FROM (
             SELECT j.id, j.queue, j.finished_at FROM {schema}.job j
-            WHERE j.state = {state:completed} AND j.finished_at > last AND j.finished_at <= now - age
-            ORDER BY j.finished_at FETCH FIRST (bound) ROWS WITH TIES
+            WHERE j.state = {state:completed} AND j.finished_at >= last AND j.finished_at <= now - age
+              AND (j.finished_at > last OR j.id > place)
+            ORDER BY j.finished_at, j.id LIMIT bound
         ) w;
-        EXIT WHEN seen < bound OR found IS NOT NULL;
+        EXIT WHEN seen.n = 0;
+        last := seen.last;
+        place := seen.place;
+        EXIT WHEN seen.n < bound OR seen.ids IS NOT NULL;
     END LOOP;
-    UPDATE {schema}.mark m SET at = last, until = CASE WHEN mark.until <= now THEN now + 3600000000 ELSE mark.until END
-    WHERE m.name = rule AND (m.at <> last OR mark.until <= now);
+    UPDATE {schema}.mark m SET at = last, past = place WHERE m.name = rule AND (m.at, m.past) IS DISTINCT FROM (last, place);
     RETURN (SELECT array_agg(l.id) FROM (
-        SELECT j.id FROM {schema}.job j WHERE j.id = ANY(found) AND j.state = {state:completed} AND j.finished_at <= now - age
+        SELECT j.id FROM {schema}.job j WHERE j.id = ANY(seen.ids) AND j.state = {state:completed} AND j.finished_at <= now - age
         ORDER BY j.id FOR UPDATE SKIP LOCKED
     ) l);
 END $$;
 
--- The next final jobs by their time of end, locked. What ended in the last seconds is looked at again: transactions overtake each other.
-CREATE OR REPLACE FUNCTION {schema}.walk_ended(rule text, age bigint, bound integer) RETURNS text[] LANGUAGE plpgsql AS $$
+-- Drops notes or results of final jobs, which are walked by their time of end; of which jobs there was something to drop. Looks at up to
+-- ten windows until there is. At the end it steps back ten seconds: transactions overtake each other.
+CREATE OR REPLACE FUNCTION {schema}.lighten(rule text, age bigint, bound integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
-    now bigint := {schema}.clock(); last bigint; found text[];
+    now bigint := {schema}.clock(); last bigint; place text; seen record; ids text[]; touched text[];
 BEGIN
     INSERT INTO {schema}.mark (name, at, until) VALUES (rule, 0, 0) ON CONFLICT DO NOTHING;
-    SELECT m.at INTO last FROM {schema}.mark m WHERE m.name = rule FOR UPDATE;
-    SELECT array_agg(w.id), max(w.finished_at) INTO found, last FROM (
-        SELECT e.id, e.finished_at FROM (
-            (SELECT j.id, j.finished_at FROM {schema}.job j
-             WHERE j.state = {state:completed} AND j.finished_at > last AND j.finished_at <= now - age
-             ORDER BY j.finished_at FETCH FIRST (bound) ROWS WITH TIES)
-            UNION ALL
-            SELECT j.id, j.finished_at FROM (
-                SELECT t.queue, t.state FROM {schema}.total t WHERE t.state IN ({state:failed}, {state:cancelled})
-                UNION SELECT d.queue, d.state FROM {schema}.delta d WHERE d.state IN ({state:failed}, {state:cancelled})
-            ) q CROSS JOIN LATERAL (
-                SELECT j.id, j.finished_at FROM {schema}.job j
-                WHERE j.state IN ({state:failed}, {state:cancelled}) AND j.state = q.state AND j.queue = q.queue
-                  AND j.finished_at > last AND j.finished_at <= now - age
-                ORDER BY j.finished_at FETCH FIRST (bound) ROWS WITH TIES
-            ) j
-        ) e ORDER BY e.finished_at FETCH FIRST (bound) ROWS WITH TIES
-    ) w;
-    IF found IS NULL THEN
-        RETURN NULL;
-    END IF;
-    UPDATE {schema}.mark m SET at = greatest(m.at, least(last, now - 10000000)) WHERE m.name = rule;
-    RETURN (SELECT array_agg(l.id) FROM (
-        SELECT j.id FROM {schema}.job j WHERE j.id = ANY(found) AND j.state IN ({any:final}) AND j.finished_at <= now - age
-        ORDER BY j.id FOR NO KEY UPDATE
-    ) l);
+    SELECT m.at, m.past INTO last, place FROM {schema}.mark m WHERE m.name = rule FOR UPDATE;
+    FOR try IN 1..10 LOOP
+        SELECT count(*) AS n, array_agg(w.id) AS ids, max(w.finished_at) AS last,
+               (array_agg(w.id ORDER BY w.finished_at DESC, w.id DESC))[1] AS place
+        INTO seen FROM (
+            SELECT e.id, e.finished_at FROM (
+                (SELECT j.id, j.finished_at FROM {schema}.job j
+                 WHERE j.state = {state:completed} AND j.finished_at >= last AND j.finished_at <= now - age
+                   AND (j.finished_at > last OR j.id > place)
+                 ORDER BY j.finished_at, j.id LIMIT bound)
+                UNION ALL
+                SELECT j.id, j.finished_at FROM (
+                    SELECT t.queue, t.state FROM {schema}.total t WHERE t.state IN ({state:failed}, {state:cancelled})
+                    UNION SELECT d.queue, d.state FROM {schema}.delta d WHERE d.state IN ({state:failed}, {state:cancelled})
+                ) q CROSS JOIN LATERAL (
+                    SELECT j.id, j.finished_at FROM {schema}.job j
+                    WHERE j.state IN ({state:failed}, {state:cancelled}) AND j.state = q.state AND j.queue = q.queue
+                      AND j.finished_at >= last AND j.finished_at <= now - age AND (j.finished_at > last OR j.id > place)
+                    ORDER BY j.finished_at, j.id LIMIT bound
+                ) j
+            ) e ORDER BY e.finished_at, e.id LIMIT bound
+        ) w;
+        SELECT array_agg(l.id) INTO ids FROM (
+            SELECT j.id FROM {schema}.job j WHERE j.id = ANY(seen.ids) AND j.state IN ({any:final}) AND j.finished_at <= now - age
+            ORDER BY j.id FOR NO KEY UPDATE
+        ) l;
+        IF rule = 'logs' THEN
+            WITH lines AS (DELETE FROM {schema}.line WHERE job = ANY(ids) RETURNING job),
+            steps AS (DELETE FROM {schema}.step WHERE job = ANY(ids) RETURNING job),
+            signals AS (DELETE FROM {schema}.box WHERE job = ANY(ids) RETURNING job)
+            SELECT array_agg(job) INTO touched FROM (
+                SELECT job FROM lines UNION SELECT job FROM steps UNION SELECT job FROM signals
+            ) t;
+        ELSE
+            WITH dropped AS (UPDATE {schema}.job SET result = NULL WHERE id = ANY(ids) AND result IS NOT NULL RETURNING id)
+            SELECT array_agg(id) INTO touched FROM dropped;
+        END IF;
+        IF seen.n < bound THEN
+            last := least(coalesce(seen.last, last), now - 10000000);
+            place := '';
+            EXIT;
+        END IF;
+        last := seen.last;
+        place := seen.place;
+        EXIT WHEN touched IS NOT NULL;
+    END LOOP;
+    UPDATE {schema}.mark m SET at = last, past = place WHERE m.name = rule AND (m.at, m.past) IS DISTINCT FROM (last, place);
+    RETURN QUERY SELECT unnest(touched);
 END $$;
 
 -- name: some_completed
 SELECT unnest({schema}.walk_completed($1::text, $2::text, $3::text[], $4::bigint, $5::integer)) AS id
 
--- name: notes
-WITH ids AS MATERIALIZED (SELECT unnest({schema}.walk_ended('logs', $1::bigint, $2::integer)) AS id),
-lines AS (DELETE FROM {schema}.line l USING ids WHERE l.job = ids.id RETURNING l.job),
-steps AS (DELETE FROM {schema}.step s USING ids WHERE s.job = ids.id RETURNING s.job),
-signals AS (DELETE FROM {schema}.box b USING ids WHERE b.job = ids.id RETURNING b.job)
-SELECT job AS id FROM lines UNION SELECT job FROM steps UNION SELECT job FROM signals
-
--- name: results
-WITH ids AS MATERIALIZED (SELECT unnest({schema}.walk_ended('results', $1::bigint, $2::integer)) AS id)
-UPDATE {schema}.job j SET result = NULL FROM ids WHERE j.id = ids.id AND j.result IS NOT NULL RETURNING j.id
+-- name: lighten
+SELECT {schema}.lighten($1::text, $2::bigint, $3::integer)
 
 -- name: aged_completed
 SELECT id FROM {schema}.job j

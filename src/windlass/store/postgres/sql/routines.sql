@@ -101,7 +101,6 @@ BEGIN
     FROM (SELECT id, nextval('{schema}.seq') AS seq FROM (SELECT unnest(ids) AS id ORDER BY 1) o) p
     WHERE j.id = p.id;
     PERFORM {schema}.tell(ids, 1);
-    PERFORM {schema}.happen({to:signal}, ids, at);
     PERFORM {schema}.enter_any(ids);
 END $$;
 

@@ -64,6 +64,7 @@ BEGIN
         RETURN 'kept';
     END IF;
     PERFORM {schema}.wake(ARRAY[id], {schema}.clock());
+    PERFORM {schema}.happen({to:signal}, ARRAY[id], {schema}.clock());
     RETURN 'woken';
 END $$;
 
