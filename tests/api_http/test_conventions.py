@@ -307,7 +307,7 @@ async def test_secrets_are_write_only(memory: Place) -> None:
         secret = made["key"].split("_", 2)[2]
         from windlass.api.asgi import RESOURCES
 
-        reads = [o for routes in RESOURCES for o in routes if o.method == "GET" and not o.params]
+        reads = [o for routes in RESOURCES for o in routes if o.method == "GET" and not o.params and not o.streams]
         for operation in reads:
             text = (await client.get(f"/api/v1{operation.path}")).text
             assert secret not in text and SECRET not in text

@@ -27,6 +27,7 @@ from windlass.api.permissions import Permission
 from windlass.api.problems import Problem
 from windlass.api.routes import (
     acts,
+    alerts,
     bulk,
     closeup,
     dead_letters,
@@ -62,6 +63,7 @@ RESOURCES = (
     limits.routes,
     insight.routes,
     webhooks.routes,
+    alerts.routes,
     events.routes,
     keys.routes,
 )

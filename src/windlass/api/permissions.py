@@ -27,6 +27,8 @@ class Permission(StrEnum):
     METRICS_READ = "metrics:read"
     HEALTH_READ = "health:read"
     AUDIT_READ = "audit:read"
+    ALERTS_READ = "alerts:read"
+    ALERTS_CHANGE = "alerts:change"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_CHANGE = "webhooks:change"
     KEYS_READ = "keys:read"
@@ -47,6 +49,8 @@ SHARED = frozenset(
         _P.METRICS_READ,
         _P.HEALTH_READ,
         _P.AUDIT_READ,
+        _P.ALERTS_READ,
+        _P.ALERTS_CHANGE,
         _P.WEBHOOKS_READ,
         _P.WEBHOOKS_CHANGE,
         _P.KEYS_READ,
@@ -67,6 +71,8 @@ _STEERING = {
     _P.AUDIT_READ,
     _P.WEBHOOKS_READ,
     _P.WEBHOOKS_CHANGE,
+    _P.ALERTS_READ,
+    _P.ALERTS_CHANGE,
 }
 _OPERATING = {*_LOOKING, *_OWN, *_STEERING}
 
@@ -144,6 +150,17 @@ OPERATIONS: Mapping[str, Permission] = {
     "get_health": _P.HEALTH_READ,
     "get_queue_health": _P.HEALTH_READ,
     "list_audit": _P.AUDIT_READ,
+    "list_alerts": _P.ALERTS_READ,
+    "list_alert_notices": _P.ALERTS_READ,
+    "look_for_alerts": _P.ALERTS_CHANGE,
+    "list_alert_rules": _P.ALERTS_READ,
+    "put_alert_rule": _P.ALERTS_CHANGE,
+    "delete_alert_rule": _P.ALERTS_CHANGE,
+    "list_alert_channels": _P.ALERTS_READ,
+    "put_alert_channel": _P.ALERTS_CHANGE,
+    "delete_alert_channel": _P.ALERTS_CHANGE,
+    "try_alert_channel": _P.ALERTS_CHANGE,
+    "get_health_trend": _P.HEALTH_READ,
     "list_webhooks": _P.WEBHOOKS_READ,
     "get_webhook": _P.WEBHOOKS_READ,
     "create_webhook": _P.WEBHOOKS_CHANGE,

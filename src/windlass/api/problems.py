@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from windlass import errors
+from windlass.alerts.channels import ChannelNotFound
+from windlass.alerts.rule import AlertRuleNotFound
 from windlass.errors import WindlassError
 from windlass.values.codec import complaint
 from windlass.webhooks.endpoint import WebhookNotFound
@@ -157,6 +159,8 @@ _STATUS: tuple[tuple[type[WindlassError], int], ...] = (
     (errors.JobNotFound, 404),
     (errors.ScheduleNotFound, 404),
     (WebhookNotFound, 404),
+    (AlertRuleNotFound, 404),
+    (ChannelNotFound, 404),
     (errors.ScheduleError, 422),
     (errors.InvalidOption, 422),
     (errors.InvalidArgs, 422),

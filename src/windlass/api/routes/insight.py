@@ -10,9 +10,11 @@ from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Listing, whole
 from windlass.api.problems import Problem
 from windlass.api.routes.closeup import ActView, act_view
+from windlass.api.specs import Name
 from windlass.declare.kinds import KindInfo, Param, describe
 from windlass.observe.figures import Metrics
 from windlass.observe.health import Health, QueueHealth
+from windlass.observe.trend import HealthMoment, read_trend
 from windlass.values.clock import moment
 from windlass.values.lease import WorkerInfo
 from windlass.values.query import AuditQuery
@@ -63,6 +65,13 @@ class MetricsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     since: datetime | None = None
     until: datetime | None = None
     step: Annotated[str, Meta(pattern=r"^(minute|hour|day)$")] | None = None
+
+
+class TrendQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of the `last` while, 30 days at most; of one queue, or all."""
+
+    last: Annotated[str, Meta(pattern=r"^\d{1,6}(s|m|h|d)$", examples=["24h"])] = "24h"
+    queue: Name | None = None
 
 
 class ActsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,6 +150,13 @@ async def list_audit(call: Call, query: ActsQuery) -> Reply[Listing[ActView]]:
 async def get_health(call: Call) -> Health:
     """How everything is, with the issues in numbers and the commands that mend them."""
     return await call.app.health()
+
+
+@routes.get("/health/trend")
+async def get_health_trend(call: Call, query: TrendQuery) -> Reply[Listing[HealthMoment]]:
+    """How things stood, every five minutes."""
+    moments = await read_trend(await call.app.store(), query.last, query.queue)
+    return whole(call, moments)
 
 
 @routes.get("/health/{queue:path}")
