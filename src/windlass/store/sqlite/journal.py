@@ -20,7 +20,6 @@ def publish(tx: Tx, news: dict[str, Told]) -> None:
     """Last thing before the commit."""
     for event, told in news.items():
         tx.run("add_news", (tx.now, event, packed(_names(tx, told)), told.n))
-    trim(tx, SECOND, MOST_KEPT // 100)
 
 
 def _names(tx: Tx, told: Told) -> list[str]:
@@ -29,15 +28,9 @@ def _names(tx: Tx, told: Told) -> list[str]:
     return [id for each in told.whom if (id := ids.get(each) if isinstance(each, int) else each) is not None]
 
 
-def trim(tx: Tx, age: Micros = 0, surplus: int = 0) -> None:
-    """Take away what is too old or too much, once it is so by `age` or `surplus`."""
-    oldest = tx.one("oldest_news")
-    if oldest is None:
-        return
-    k, at = oldest
-    most = int(tx.value("newest_news")) - MOST_KEPT
-    if k <= most - surplus or at < tx.now - KEPT - age:
-        tx.run("trim_news", (most, tx.now - KEPT))
+def trim(tx: Tx) -> None:
+    """Take away what is too old or too much."""
+    tx.run("trim_news", (int(tx.value("newest_news") or 0) - MOST_KEPT, tx.now - KEPT))
 
 
 def is_asleep(view: View) -> bool:

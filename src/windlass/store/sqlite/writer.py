@@ -18,8 +18,9 @@ from windlass.store.sqlite.block import Block
 from windlass.store.sqlite.connection import Connection
 from windlass.store.sqlite.database import Database, forked
 from windlass.store.sqlite.faults import translate
-from windlass.store.sqlite.journal import publish
+from windlass.store.sqlite.journal import publish, trim
 from windlass.store.sqlite.transaction import Tx, View
+from windlass.values.clock import SECOND, Micros
 
 T = TypeVar("T")
 _NAP = 0.001
@@ -40,6 +41,8 @@ class Writer:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self.block: Block | None = None
+        self._trimmed: Micros = 0
+        """When the journal was last trimmed."""
         if shared.checkpointer is not None:
             wrote = shared.checkpointer.wrote
             connection.set_wal_hook(lambda _connection, _name, pages: (wrote(pages), apsw.SQLITE_OK)[1])
@@ -202,6 +205,9 @@ class Writer:
         tx.settle_sums()
         if tx.news is not None:
             publish(tx, tx.news)
+            if not 0 <= tx.now - self._trimmed < SECOND:
+                trim(tx)
+                self._trimmed = tx.now
         self.connection.execute("commit")
 
     def _undo(self) -> None:

@@ -3,8 +3,6 @@
 insert into {news} (at, event, ids, n) values (?, ?, ?, ?)
 -- name: ids_of
 select n, id from {job} where n in (select value from json_each(?))
--- name: oldest_news
-select k, at from {news} order by k limit 1
 -- name: newest_news
 select seq from sqlite_sequence where name = '{ns}_news'
 -- name: trim_news
