@@ -138,69 +138,99 @@ local function settle_child(job, policy, parent, state)
   end
 end
 
--- The common case without a job table: a child of a strict queue without limits that waited for this parent alone. Most bytes
--- of its state stay; the offsets are those of STATE in prelude.lua.
+-- The common case without a job table: a child that was never claimed, of a strict queue without limits, that waited for this
+-- parent alone. All but its flags and times is the same bytes then; the offsets are those of STATE in prelude.lua.
+local UNCLAIMED, LAST_WAIT = string.rep('\0', 15), string.rep('\0', 20) .. '\1' .. string.rep('\0', 6)
+local lanes, after_order = {}, pack('>I7', now) .. string.rep('\0', 27)
+local function lane_of(name, c)
+  local flags, queue = byte(c, 9), sub(name, 5)
+  local like = { queue = queue, runtime = band(flags, 3), line = '', park = '', run_at = 0, flags = flags, n = 0 }
+  if band(flags, BOUNDS) == 0 and queue_settings(queue).order == 's' and not global_keys() then
+    local key = place(WAITING, like)
+    like.from, like.to, like.head = list_of(removed, place(BLOCKED, like)), list_of(added, key), char(WAITING, flags) .. UNCLAIMED
+    touched[key] = touched[key] or { ready = like }
+  end
+  lanes[name] = like
+  return like
+end
 local function unblock_simple(id, c, m)
-  if #m ~= 58 or byte(m) ~= BLOCKED or byte(m, 3) ~= 0 or sub(m, 50, 52) ~= '\0\0\1' or parse('>I7', m, 25) > now then return false end
-  local _, priority, flags, _, queue = parse(HEAD, c)
-  if band(flags, BOUNDS) > 0 or queue_settings(queue).order ~= 's' or global_keys() then return false end
-  local ord = order(priority - 100)
-  local like = { queue = queue, runtime = band(flags, 3), line = '', park = '', run_at = 0 }
-  local to = place(WAITING, like)
-  put(removed, place(BLOCKED, like), id)
-  put(added, to, ord, id)
-  touched[to] = touched[to] or { ready = like }
+  if byte(m) ~= BLOCKED or sub(m, 3, 17) ~= UNCLAIMED or sub(m, 32) ~= LAST_WAIT or parse('>I7', m, 25) > now then return false end
+  local name = sub(c, 9, 12 + byte(c, 12)) -- flags, attempts, queue: what is the same for many
+  local lane = lanes[name] or lane_of(name, c)
+  if not lane.to or byte(m, 2) ~= lane.flags then return false end
+  local ord, from, to, fields = order(byte(c, 8) - 100), lane.from, lane.to, list_of(fields_set, segment(id))
+  local n, f = #to, #fields
+  from[#from + 1], to[n + 1], to[n + 2] = id, ord, id
+  fields[f + 1], fields[f + 2] = id .. 'm', lane.head .. pack('>I7', ord) .. after_order
+  lane.n = lane.n + 1
   if News then News.add(WAITING, id) end
-  set_field(id, 'm', char(WAITING) .. sub(m, 2, 17) .. pack('>I7I7', ord, now) .. sub(m, 32, 49) .. '\0\0\0' .. sub(m, 53))
-  count(queue, BLOCKED, -1)
-  count(queue, WAITING, 1)
   return true
+end
+local function count_unblocked()
+  for _, lane in pairs(lanes) do
+    count(lane.queue, BLOCKED, -lane.n)
+    count(lane.queue, WAITING, lane.n)
+    lane.n = 0
+  end
 end
 
 -- Settles edges that are deleted already: {child, policy, parent, its state, ...}, all children read at once.
 local function settle_edges(edges)
   local missing, at = {}, {}
   for e = 1, #edges, 4 do
-    if not jobs[edges[e]] and not at[edges[e]] then
-      missing[#missing + 1] = edges[e]
-      at[edges[e]] = #missing
+    local id = edges[e]
+    if not at[id] and not jobs[id] then
+      missing[#missing + 1] = id
+      at[id] = #missing
     end
   end
   local groups = grouped(missing)
   local cs, ms = fetch(missing, '', groups), fetch(missing, 'm', groups)
   for e = 1, #edges, 4 do
     local id, policy, parent, state = edges[e], edges[e + 1], edges[e + 2], edges[e + 3]
-    local n, plain = at[id], policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER
-    if n and cs[n] and not jobs[id] and not (plain and ms[n] and unblock_simple(id, cs[n], ms[n])) then open_job(id, cs[n], ms[n]) end
-    at[id] = nil
     local job = jobs[id]
-    if job and job.was == BLOCKED and is_final(job.state) then
-      call('ZADD', cut_key(id), policy, parent) -- another parent has ended it: it had this edge too
-    elseif job then
-      settle_child(job, policy, parent, state)
+    if not job then
+      local n = at[id]
+      local plain = n and (policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER)
+      if n and cs[n] and not (plain and ms[n] and unblock_simple(id, cs[n], ms[n])) then job = open_job(id, cs[n], ms[n]) end
+      at[id] = nil
+    end
+    if job then
+      if job.was == BLOCKED and is_final(job.state) then
+        call('ZADD', cut_key(id), policy, parent) -- another parent has ended it: it had this edge too
+      else
+        settle_child(job, policy, parent, state)
+      end
     end
   end
+  count_unblocked()
 end
 
 -- Takes the edges of one ended parent that are to be settled, within the budget; what is left goes into the durable `settle`
 -- set. True when none is.
 local function take_edges(parent, state, edges, emptied)
-  local key, last = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_TRIGGER -- failed: all but held ones
+  local key, last, n = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_TRIGGER, #edges -- failed: all but held ones
   local page, taken = budget > 0 and call('ZRANGE', key, 0, budget, 'WITHSCORES') or {}, {}
+  if budget > 0 and #page == 0 then return true end
+  if #page == 2 and tonumber(page[2]) <= last then -- one, as each job of a fan-in has
+    edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = page[1], tonumber(page[2]), parent, state
+    emptied[#emptied + 1], budget = key, budget - 1
+    return true
+  end
   for i = 1, min(#page, 2 * budget), 2 do
-    local policy, n = tonumber(page[i + 1]), #edges
+    local policy = tonumber(page[i + 1])
     if policy > last then break end
     taken[#taken + 1] = page[i]
     edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = page[i], policy, parent, state
+    n = n + 4
   end
-  if budget > 0 and #page == 0 then return true end
   local whole_set = #page > 0 and #page <= 2 * budget
   budget = budget - #taken
   if whole_set and 2 * #taken == #page then
     emptied[#emptied + 1] = key
     return true
   end
-  if #taken > 0 then spread('ZREM', key, taken) end
+  if #taken > 0 then call('ZREMRANGEBYRANK', key, 0, #taken - 1) end
   if whole_set or call('ZCOUNT', key, 1, last) == 0 then return true end
   call('HSET', KEY.settle, parent, state)
   return false

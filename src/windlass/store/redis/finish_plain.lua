@@ -4,6 +4,9 @@
 -- Relies: complete.lua. `otherwise` is the whole of finish.lua; nothing is written before all is known to be plain.
 
 local completions = cmsgpack.unpack(ARGV[1])
+local edges = {}
+for at = 1, #completions, NARROW do edges[#edges + 1] = edges_key(completions[at]) end
+if #edges > 0 and spread('EXISTS', edges[1], edges) > 0 then return otherwise() end
 local states = judge_all(completions, NARROW)
 if not clean then return { table.concat(letters), '' } end
 for i = 1, #states do
@@ -12,7 +15,6 @@ for i = 1, #states do
     return otherwise()
   end
 end
-if has_children(1) then return otherwise() end
 count_completed()
 go_on_when_full()
 add_tallies(cmsgpack.unpack(ARGV[3]))

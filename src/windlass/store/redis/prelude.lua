@@ -115,7 +115,11 @@ local function next_seq()
   return seq
 end
 local PRIORITY = 35184372088832 -- 2^45: see windlass.values.priority.order
-local function order(priority) return (100 - priority) * PRIORITY + next_seq() end
+local function order(priority)
+  if not seq then return (100 - priority) * PRIORITY + next_seq() end
+  seq = seq + 1
+  return (100 - priority) * PRIORITY + seq
+end
 -- A token is never given twice, even if a crash of the server took the last second of its counter along: it is no smaller
 -- than the time.
 local function new_lease()
