@@ -34,13 +34,22 @@ export function App(): JSX.Element {
   );
 }
 
+/** Milliseconds after which the code of the other pages is read: later than anything that the first page needs. */
+const PRELOAD = 2500;
+
 function Shell(): JSX.Element {
   const [open, setOpen] = useState(false);
   const [broken, setBroken] = useState<Error | null>(null);
   const { path } = useLocation();
   useEffect(() => {
     beLive();
-    return endLive;
+    const timer = setTimeout(() => {
+      for (const page of PAGES) if (!page.permission || can(page.permission)) void page.preload();
+    }, PRELOAD);
+    return () => {
+      clearTimeout(timer);
+      endLive();
+    };
   }, []);
   useEffect(() => {
     setOpen(false);

@@ -42,6 +42,10 @@ export default function Jobs(): JSX.Element {
     if (!held()) list.show();
   }, [chosen.value]);
 
+  const point = (inside: boolean): void => {
+    hover.current = inside;
+    if (!held()) list.show();
+  };
   const search = (text: string): void => set({ q: text, after: undefined });
   const wrong = list.error instanceof Problem && list.error.status === 422 ? list.error.sentence : undefined;
   const picked = list.rows?.filter((row) => chosen.value.has(row.id)) ?? [];
@@ -68,7 +72,7 @@ export default function Jobs(): JSX.Element {
         )}
       </div>
       <Rail q={q} />
-      <section class="card flush">
+      <section class="card flush" onPointerEnter={() => point(true)} onPointerLeave={() => point(false)}>
         {picked.length > 0 && <ChosenBar jobs={picked} clear={() => (chosen.value = new Set())} />}
         {list.fresh > 0 && (
           <button type="button" class="fresh" onClick={list.show}>
@@ -92,10 +96,6 @@ export default function Jobs(): JSX.Element {
             selection={can("jobs:change") ? { ids: chosen } : undefined}
             onOpen={(job) => go(href("/jobs", job.id))}
             rowClass={(job) => (job.gone ? "gone" : "")}
-            onHover={(inside) => {
-              hover.current = inside;
-              if (!held()) list.show();
-            }}
             empty={<NoJobs q={q} more={list.next !== null} />}
           />
         )}

@@ -4,6 +4,7 @@
  */
 import type { ComponentType } from "preact";
 import { lazy } from "preact-iso";
+import { Unloaded } from "../shell/unloaded";
 import type { IconName } from "../ui/icons";
 
 export interface PageSpec {
@@ -44,9 +45,27 @@ const files = import.meta.glob<{ default: ComponentType }>("./*.tsx");
 
 export interface Page extends PageSpec {
   component: ComponentType;
+  /** Reads its code before somebody goes there. */
+  preload: () => Promise<unknown>;
 }
 
 export const PAGES: readonly Page[] = SPECS.flatMap((spec) => {
   const load = files[`./${spec.file}.tsx`];
-  return load ? [{ ...spec, component: lazy(load) as ComponentType }] : [];
+  if (!load) return [];
+  const component = lazy(() => patiently(load)) as unknown as ComponentType & { preload: () => Promise<unknown> };
+  return [{ ...spec, component, preload: component.preload }];
 });
+
+const TRIES = 4;
+
+/** The code of a page; where it cannot be had, what says so: the server may be away, or have another version by now. */
+async function patiently(load: () => Promise<{ default: ComponentType }>): Promise<{ default: ComponentType }> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await load();
+    } catch {
+      if (tries === TRIES) return { default: Unloaded };
+      await new Promise((resolve) => setTimeout(resolve, 500 * tries));
+    }
+  }
+}

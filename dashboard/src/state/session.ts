@@ -34,6 +34,7 @@ export async function signIn(credential: string): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
+  session.value = null; // the pages go first, so that none of them asks while nobody is signed in
   await ask("DELETE", "/session");
   await readSession();
 }

@@ -38,7 +38,6 @@ export interface TableProps<T> {
   onOpen?: (row: T) => void;
   rowClass?: (row: T) => string;
   empty?: ComponentChildren;
-  onHover?: (inside: boolean) => void;
 }
 
 /** The columns that are on. */
@@ -78,7 +77,7 @@ export function Table<T>(props: TableProps<T>): JSX.Element {
   if (!rows.length) return <>{props.empty}</>;
   const all = !!picked && rows.every((row) => picked.has(rowKey(row)));
   return (
-    <div class="table-box" onPointerEnter={() => props.onHover?.(true)} onPointerLeave={() => props.onHover?.(false)}>
+    <div class="table-box">
       <table class="table" aria-label={props.label}>
         <thead>
           <tr>
