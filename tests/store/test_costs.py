@@ -91,6 +91,27 @@ async def test_an_end_that_becomes_cancelled_has_cost_too(store: Store) -> None:
     assert sum((await told(store, "cost")).values()) == 10
 
 
+@pytest.mark.parametrize("n", [1, 2, 200])
+async def test_a_call_of_plain_ends_that_cost(store: Store, n: int) -> None:
+    """The way that most jobs take, with money and resources on some of them."""
+    ids = await put(store, *(new(user="u" if k % 3 else None) for k in range(n)))
+    claims = await Hand(store).up_to(n)
+    ends = [
+        msgspec.structs.replace(completed(claim, "1", 5), spent=k, memory=k % 2 * 10, cpu=3)
+        for k, claim in enumerate(claims, 1)
+    ]
+    assert set(await store.finish(ends)) == {Verdict.ACCEPTED}
+    assert set(await store.finish(ends)) == {Verdict.REPEAT}
+    assert [await cost_of(store, ended.id) for ended in ends] == [Decimal(k) / 1_000_000 for k in range(1, n + 1)]
+    assert sorted(ended.id for ended in ends) == sorted(ids)
+    truth: Sums = Counter()
+    for ended in ends:
+        count(truth, ended)
+    assert await told(store, *NAMES) == truth
+    job = await get(store, ids[0])
+    assert (job.result, job.attempt) == (1, 1)
+
+
 async def test_large_sums(store: Store) -> None:
     """Beyond what 32 bits hold, of one job and of a minute; and beyond what a double holds exactly."""
     ids = await put(store, *(new() for _ in range(3)))

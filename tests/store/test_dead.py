@@ -255,6 +255,43 @@ async def test_a_letter_that_failed_again_is_archived_by_its_new_end(store: Stor
     assert standing(await get(store, id)) == (State.FAILED, 1, None)
 
 
+async def test_an_archive_whose_time_changes(store: Store, clock: Clock) -> None:
+    """Shorter: what lies between is looked at, at once. Longer again: who has left automatic retry stays out."""
+    ids: list[str] = []
+    for _ in range(5):
+        ids += await bury(store, new(), ladder=(400 * DAY,))
+        await clock.forward(DAY)
+
+    async def planned(archive: Micros | None) -> list[bool]:
+        await prune_all(store, Retention(failed=None, archive=archive), 2)
+        return [(await get(store, id)).next_retry_at is not None for id in ids]
+
+    half = DAY // 2
+    assert await planned(4 * DAY + half) == [False, True, True, True, True]
+    assert await planned(2 * DAY + half) == [False, False, False, True, True]
+    assert await planned(30 * DAY) == [False, False, False, True, True]
+    assert await planned(None) == [False, False, False, True, True]
+    await clock.forward(100 * DAY)
+    assert await planned(101 * DAY + half) == [False] * 4 + [True]
+    assert await planned(HOUR) == [False] * 5
+
+
+async def test_a_scheduled_requeue_may_revive_what_waited(store: Store, clock: Clock) -> None:
+    parent = new()
+    child, failed = new(after=(Edge(parent.id),)), new(after=(Edge(parent.id, "fail"),))
+    await put(store, parent, child, failed)
+    await fail_next(store)
+    await clock.forward(HOUR)
+    command = Command(action=Action.REQUEUE, scheduled=True, revive=True)
+    await store.command(command, Where(retry_before=clock.at), 10, "scheduler")
+    await promote_all(store)
+    assert standing(await get(store, parent.id)) == (State.WAITING, 1, None)
+    assert await states_of(store, child.id, failed.id) == [State.BLOCKED] * 2
+    assert await groups_of(store) == {}
+    await fail_next(store)
+    assert standing(await get(store, parent.id)) == (State.FAILED, 1, moment(clock.at + HOUR))
+
+
 async def test_an_archive_without_end(store: Store, clock: Clock) -> None:
     (id,) = await bury(store, new(), ladder=(3_000 * DAY,))
     await clock.forward(2_000 * DAY)

@@ -332,6 +332,24 @@ async def test_the_unique_key_stays(store: Store, until_: Any) -> None:
     assert (await store.enqueue([new(unique=key)]))[0].created
 
 
+async def test_a_follower_still_follows(store: Store) -> None:
+    """Who waits for the running holder of its key; a later one of the key replaces what was edited."""
+    rerun = UniqueKey(key="k", on_conflict="rerun")
+    holder, follower = new(unique=rerun), new(unique=rerun)
+    await put(store, holder)
+    hand = Hand(store)
+    claim = await hand.one()
+    await put(store, follower)
+    await edit(store, follower.id, args=ARGS)
+    assert await state_of(store, follower.id) is State.BLOCKED
+    (answer,) = await store.enqueue([new(unique=rerun, args='{"n":3}')])
+    assert (answer.id, (await get(store, follower.id)).args) == (follower.id, {"n": 3})
+    await edit(store, follower.id, args=ARGS)
+    await hand.complete(claim)
+    claim = await hand.one()
+    assert (claim.id, claim.args) == (follower.id, ARGS)
+
+
 async def test_edges_and_their_policies_stay(store: Store) -> None:
     parent = new(priority=1)
     child = new(after=(Edge(parent.id),))

@@ -341,6 +341,23 @@ async def test_three_groups_of_three_hundred(store: Store, clock: Clock) -> None
     assert await store.count(wheres, 100) == [100, 100, min(100, found[2])]
 
 
+async def test_many_groups(store: Store) -> None:
+    ids = await put(store, *(new() for _ in range(400)))
+    hand = Hand(store)
+    names: list[str] = []
+    for claim in await hand.drain():
+        names.append(f"f{len(names) // 3}" if len(names) < 390 else "large")
+        await hand.finish(failing(claim, names[-1]))
+    assert await sizes(store) == {f"f{n}": 3 for n in range(130)} | {"large": 10}
+    assert [group.fingerprint for group in await store.error_groups(1)] == ["large"]
+    assert len(await store.error_groups(50)) == 50
+    wanted = tuple(f"f{n}" for n in range(0, 130, 2))
+    assert await store.count([Where(fingerprints=wanted)], 1_000) == [195]
+    assert len(await act_on_all(store, Command(action=Action.REQUEUE), Where(fingerprints=wanted), 100)) == 195
+    assert await sizes(store) == {f"f{n}": 3 for n in range(1, 130, 2)} | {"large": 10}
+    assert len(ids) == 400
+
+
 @pytest.mark.parametrize("action", [Action.REQUEUE, Action.DELETE])
 async def test_a_whole_group_in_bounded_steps(store: Store, clock: Clock, action: Action) -> None:
     made = await three_groups(store, clock)

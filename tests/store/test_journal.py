@@ -10,6 +10,7 @@ from tests.store.kit import (
     Hand,
     Listener,
     act,
+    bury,
     counted,
     end,
     fresh_id,
@@ -150,6 +151,17 @@ async def test_claims_and_rescues_make_active(store: Store, clock: Clock) -> Non
     assert await listener.told() == {"active": sorted(claim.id for claim in taken)}
 
 
+async def test_a_repeated_claim_is_told_once(store: Store, clock: Clock) -> None:
+    await put(store, *(new() for _ in range(120)))
+    listener = await listen(store, clock)
+    hand = Hand(store)
+    claims = await hand.take(120)
+    again = (await hand.ask(120, again=True)).jobs
+    assert {claim.id for claim in again} == {claim.id for claim in claims}
+    (entry,) = await listener.news()
+    assert (entry.event, entry.n, len(entry.ids)) == ("active", len(claims), min(100, len(claims)))
+
+
 ENDS = {
     Event.COMPLETE: "completed",
     Event.FAIL: "failed",
@@ -253,6 +265,46 @@ async def test_what_an_end_settles_is_told(store: Store, clock: Clock) -> None:
         "failed": sorted([bad.id, failed.id]),
         "cancelled": sorted([doomed.id, deeper.id]),
         "waiting": [runs.id],
+    }
+
+
+async def test_alarms_are_told(store: Store, clock: Clock) -> None:
+    """What a failure releases, and what nobody needs when all went well."""
+    bad, good = new(priority=2), new(priority=1)
+    rings = new(after=after(bad.id, good.id, on_failure="trigger"))
+    silent = new(after=after(good.id, on_failure="trigger"))
+    await put(store, bad, good, rings, silent)
+    hand = Hand(store)
+    one, two = await hand.take(2)
+    listener = await listen(store, clock)
+    await hand.finish(end(one, Event.FAIL))
+    assert await listener.told() == {"failed": [bad.id], "waiting": [rings.id]}
+    await hand.finish(end(two, Event.COMPLETE))
+    assert await listener.told() == {"completed": [good.id], "cancelled": [silent.id]}
+
+
+async def test_a_job_is_told_once_a_call(store: Store, clock: Clock) -> None:
+    """A child of several parents that end together, by several ways."""
+    parents = [new() for _ in range(6)]
+    ready = new(after=after(*(parent.id for parent in parents[:3])))
+    doomed = new(after=after(*(parent.id for parent in parents[3:])))
+    deeper = new(after=after(doomed.id, *(parent.id for parent in parents)))
+    await put(store, *parents, ready, doomed, deeper)
+    listener = await listen(store, clock)
+    hand = Hand(store)
+    claims = {claim.id: claim for claim in await hand.take(6)}
+    await listener.news()
+    good, bad = parents[:3], parents[3:]
+    await hand.finish(
+        *(end(claims[parent.id], Event.COMPLETE) for parent in good),
+        *(end(claims[parent.id], Event.FAIL) for parent in bad),
+    )
+    await settle_down(store)
+    assert await listener.told() == {
+        "completed": sorted(parent.id for parent in good),
+        "failed": sorted(parent.id for parent in bad),
+        "waiting": [ready.id],
+        "cancelled": sorted([doomed.id, deeper.id]),
     }
 
 
@@ -400,6 +452,11 @@ async def test_what_is_set_up_is_told_by_name(store: Store, clock: Clock) -> Non
     assert await listener.news() == [], "somebody was first"
     await store.fire("s1", T0 + HOUR, T0 + 2 * HOUR, None)
     assert await listener.told() == {"schedule": ["s1"]}
+    (holder,) = await put(store, new(unique=UniqueKey(key="k")))
+    await listener.news()
+    answer = await store.fire("s1", T0 + 2 * HOUR, T0 + 3 * HOUR, new(unique=UniqueKey(key="k")))
+    assert answer is not None
+    assert (answer.id, await listener.told()) == (holder, {"schedule": ["s1"]})
     await store.drop_schedules(["s1", "s2", "s3"], "ops")
     assert "schedule" in await listener.told()
     await store.put_limits([LimitChange(key="k", concurrency=1), LimitChange(key="ü, k", concurrency=2)], None)
@@ -428,6 +485,17 @@ async def test_all_else_is_silent(store: Store, clock: Clock) -> None:
 
 
 # nobody listens
+
+
+async def test_a_sweep_of_dead_letters_is_told(store: Store, clock: Clock) -> None:
+    ids = await bury(store, *(new() for _ in range(5)), fingerprint="f", ladder=(1,))
+    listener = await listen(store, clock)
+    sweep = Command(action=Action.REQUEUE, scheduled=True)
+    await store.command(sweep, Where(retry_before=clock.at), 3, "scheduler")
+    await store.command(sweep, Where(retry_before=clock.at), 3, "scheduler")
+    entries = await listener.news()
+    assert sorted(id for entry in entries for id in entry.ids) == sorted(ids)
+    assert [(entry.event, entry.n) for entry in entries] == [("waiting", 3), ("waiting", 2)]
 
 
 async def everything(store: Store) -> None:

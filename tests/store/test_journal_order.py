@@ -325,6 +325,79 @@ async def test_prune_drops_old_news_too(store: Store, clock: Clock) -> None:
     assert await listener.told() == {"waiting": [id]}
 
 
+async def test_a_transaction_that_outlives_the_journal_is_not_passed_over(
+    store: Store, clock: Clock, make_store: MakeStore, join: Join
+) -> None:
+    """Its entry is older than what is dropped when it commits: it is told, or there is a reset."""
+    other = await make_store()
+    listener = Listener(other, (await listen(store, clock)).cursor)
+    inside = new()
+    told: list[str] = []
+
+    async def time_passes() -> None:
+        for _ in range(4):
+            await clock.forward(4 * MINUTE)
+            await put(other, new())
+            told.extend(id for entry in await listener.news() for id in entry.ids)
+
+    async with join() as connection:
+        if connection is None:
+            return  # no transactions of users there
+        await store.enqueue_on(connection, [inside])
+        passing = await begun(time_passes())
+    await passing
+    feed = await store.feed(listener.cursor)
+    told += [id for entry in feed.entries for id in entry.ids]
+    assert feed.reset or told.count(inside.id) == 1
+
+
+async def test_news_are_dropped_beside_work(store: Store, clock: Clock, place: Place) -> None:
+    """Time flies, so that writers drop what is old while others write. Who begins anew when told to misses nothing."""
+    cursor = (await listen(store, clock)).cursor
+    known: set[str] = set()
+
+    async def body(store: Store, number: int) -> list[str]:
+        made: list[str] = []
+        for _ in range(60):
+            made += await put(store, new(queue=f"q{number}"), new(delay=HOUR))
+            await Hand(store, f"w{number}", queues=(f"q{number}",)).take(2)
+            await store.prune(Retention(), 10)
+        return made
+
+    async def look() -> bool:
+        nonlocal cursor
+        feed = await store.feed(cursor, 20)
+        if feed.reset:
+            known.update(await all_ids(store, Where(), 1_000))
+        known.update(id for entry in feed.entries for id in entry.ids)
+        cursor = feed.cursor
+        return not feed.reset and not feed.entries
+
+    writing = asyncio.create_task(together(place, body))
+    while not writing.done():
+        await look()
+        await clock.forward(2 * MINUTE)
+        await asyncio.sleep(0)
+    made = await writing
+    await until(look, "the end of the news")
+    assert sorted(known) == sorted(id for some in made for id in some)
+
+
+async def test_listeners_that_wake_it_together(store: Store, clock: Clock, place: Place) -> None:
+    await put(store, new())
+    stores = [store, *[await place.another() for _ in range(3)]]
+    feeds = await asyncio.gather(*(each.feed(None) for each in stores))
+    assert any(feed.reset for feed in feeds)
+    assert all(feed.entries == [] for feed in feeds)
+    cursors = [feed.cursor for feed in feeds]
+    for _ in range(2):
+        await clock.forward(3 * SECOND)
+        cursors = [(await each.feed(cursor)).cursor for each, cursor in zip(stores, cursors, strict=True)]
+    (id,) = await put(store, new())
+    for each, cursor in zip(stores, cursors, strict=True):
+        assert await Listener(each, cursor).told() == {"waiting": [id]}
+
+
 @pytest.mark.slow
 async def test_only_the_newest_entries_are_kept(store: Store, clock: Clock, place: Place) -> None:
     listener = await listen(store, clock)
