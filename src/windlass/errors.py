@@ -27,6 +27,9 @@ WindlassError
 ├── LeaseLost                this attempt no longer owns its job
 ├── EncryptionKeyMissing     a job is encrypted with a key that this process does not have (names it)
 ├── SealBroken               what is encrypted was changed, or belongs to another job or field
+├── WebhookNotFound          no webhook endpoint has this id
+├── AlertRuleNotFound        no alert rule has this name
+├── ChannelNotFound          no alert channel has this name
 ├── ScheduleError            a schedule cannot be read or never fires
 │   └── ScheduleNotFound     no schedule has this key
 └── StoreError
@@ -216,6 +219,24 @@ class EncryptionKeyMissing(WindlassError):
 class SealBroken(WindlassError, ValueError):
     code = "seal-broken"
     retryable = False
+
+
+class WebhookNotFound(WindlassError, LookupError):
+    """`id`: no endpoint has it."""
+
+    code = "webhook-not-found"
+
+
+class AlertRuleNotFound(WindlassError, LookupError):
+    """`name`: no rule has it."""
+
+    code = "alert-rule-not-found"
+
+
+class ChannelNotFound(WindlassError, LookupError):
+    """`name`: no channel has it."""
+
+    code = "alert-channel-not-found"
 
 
 class ScheduleError(WindlassError, ValueError):

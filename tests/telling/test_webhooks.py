@@ -12,10 +12,10 @@ from tests.telling.clock import held
 from tests.telling.receiver import Receiver
 from tests.waiting import until
 from windlass import InvalidOption, Windlass, batch, chain, group
+from windlass.errors import WebhookNotFound
 from windlass.store.protocol import Store
 from windlass.values.query import AuditQuery
 from windlass.webhooks.delivery import WAITS
-from windlass.webhooks.endpoint import WebhookNotFound
 
 Job = Callable[..., Any]
 

@@ -30,12 +30,6 @@ _LEVEL = {"firing": logging.ERROR, "still-firing": logging.ERROR, "resolved": lo
 log = logging.getLogger("windlass.alerts")
 
 
-class ChannelNotFound(WindlassError, LookupError):
-    """`name`: no channel has it."""
-
-    code = "alert-channel-not-found"
-
-
 class NotTold(WindlassError):
     """`channel`, `status`: an alert did not arrive, and is told again."""
 

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 import msgspec
 
 from windlass.declare.refusal import refusal
-from windlass.errors import WindlassError
 from windlass.values.clock import Duration, seconds
 from windlass.values.queue import LONGEST_NAME, check_name
 
@@ -25,12 +24,6 @@ Watch: TypeAlias = Literal[
 WATCHES: tuple[Watch, ...] = get_args(Watch)
 MOST = 20
 """Queues and channels that one rule names."""
-
-
-class AlertRuleNotFound(WindlassError, LookupError):
-    """`name`: no rule has it."""
-
-    code = "alert-rule-not-found"
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):

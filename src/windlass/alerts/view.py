@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 from msgspec.structs import asdict
 
-from windlass.alerts.channels import LOG, Channel, ChannelNotFound, Notice, Way, read_channel
+from windlass.alerts.channels import LOG, Channel, Notice, Way, read_channel
 from windlass.alerts.channels import SPACE as CHANNELS
 from windlass.alerts.episode import SPACE as EPISODES
 from windlass.alerts.episode import Episode
 from windlass.alerts.rule import SPACE as RULES
-from windlass.alerts.rule import AlertRule, AlertRuleNotFound, RuleOptions, Watch, read_rule
+from windlass.alerts.rule import AlertRule, RuleOptions, Watch, read_rule
 from windlass.alerts.watching import HISTORY, Install
-from windlass.errors import InvalidOption
+from windlass.errors import AlertRuleNotFound, ChannelNotFound, InvalidOption
 from windlass.operate.shelf import Shelf
 from windlass.outbound import Outbound
 from windlass.produce.ids import new_id

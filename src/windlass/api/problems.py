@@ -10,11 +10,9 @@ from typing import Any
 import msgspec
 
 from windlass import errors
-from windlass.alerts.channels import ChannelNotFound
-from windlass.alerts.rule import AlertRuleNotFound
 from windlass.errors import WindlassError
+from windlass.operate.errors import ErrorGroupNotFound
 from windlass.values.codec import complaint
-from windlass.webhooks.endpoint import WebhookNotFound
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:windlass:problem:"
@@ -158,9 +156,10 @@ _STATUS: tuple[tuple[type[WindlassError], int], ...] = (
     (errors.BatchTooLarge, 413),
     (errors.JobNotFound, 404),
     (errors.ScheduleNotFound, 404),
-    (WebhookNotFound, 404),
-    (AlertRuleNotFound, 404),
-    (ChannelNotFound, 404),
+    (ErrorGroupNotFound, 404),
+    (errors.WebhookNotFound, 404),
+    (errors.AlertRuleNotFound, 404),
+    (errors.ChannelNotFound, 404),
     (errors.ScheduleError, 422),
     (errors.InvalidOption, 422),
     (errors.InvalidArgs, 422),

@@ -9,6 +9,8 @@ import msgspec
 from windlass.cli.options import Chosen
 from windlass.cli.show import clean
 from windlass.errors import (
+    AlertRuleNotFound,
+    ChannelNotFound,
     EffectNotFound,
     InvalidArgs,
     InvalidOption,
@@ -20,6 +22,7 @@ from windlass.errors import (
     StoreUnavailable,
     UnknownKind,
     UnknownParent,
+    WebhookNotFound,
     WindlassError,
 )
 
@@ -59,6 +62,9 @@ class KeyNotFound(WindlassError, LookupError):
 _CODES: tuple[tuple[type[WindlassError], int], ...] = (
     (StoreUnavailable, UNREACHABLE),
     (StoreReadOnly, NOT_ALLOWED),
+    (AlertRuleNotFound, NOT_FOUND),
+    (ChannelNotFound, NOT_FOUND),
+    (WebhookNotFound, NOT_FOUND),
     (EffectNotFound, NOT_FOUND),
     (JobNotFound, NOT_FOUND),
     (QueueNotFound, NOT_FOUND),

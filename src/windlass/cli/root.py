@@ -36,6 +36,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "effects": Entry("windlass.cli.effects", "what jobs may have done outside: list the doubtful, show, resolve"),
         "breakers": Entry("windlass.cli.breakers", "the providers' circuit breakers: list, reset, open"),
         "schedules": Entry("windlass.cli.schedules", "recurring jobs: list, pause, trigger, preview the next times"),
+        "alerts": Entry("windlass.cli.alerts", "what fires, and who is told: rules, channels, history"),
+        "webhooks": Entry("windlass.cli.webhooks", "addresses that are told of events: add, test, deliveries, replay"),
         "workers": Entry("windlass.cli.workers", "which workers are alive and what they do"),
         "kinds": Entry("windlass.cli.kinds", "which kinds of job are known, and their parameters"),
         "stats": Entry("windlass.cli.stats", "counts, rates and latencies at a glance"),

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from windlass.errors import InvalidOption, WindlassError
+from windlass.errors import InvalidOption
 from windlass.values.queue import LONGEST_NAME
 
 SPACE = "webhook"
@@ -24,12 +24,6 @@ EVENTS = (
 """What can be told. `job.retrying`: an attempt failed and another will be made."""
 MOST_EVENTS = 50
 DETAILS = ("args", "result")
-
-
-class WebhookNotFound(WindlassError, LookupError):
-    """`id`: no endpoint has it."""
-
-    code = "webhook-not-found"
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

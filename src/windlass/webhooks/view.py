@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 import msgspec
 from msgspec.structs import replace
 
-from windlass.errors import InvalidOption
+from windlass.errors import InvalidOption, WebhookNotFound
 from windlass.operate.shelf import Shelf
 from windlass.operate.views import Acted, JobFilter
 from windlass.outbound import AddressRefused, Outbound
@@ -18,7 +18,7 @@ from windlass.values.query import AuditEntry, Page
 from windlass.values.states import State
 from windlass.webhooks import signing
 from windlass.webhooks.delivery import DELIVER, Install
-from windlass.webhooks.endpoint import DETAILS, SPACE, Endpoint, WebhookNotFound, check_events, check_patterns
+from windlass.webhooks.endpoint import DETAILS, SPACE, Endpoint, check_events, check_patterns
 from windlass.webhooks.messages import Message, encoded
 from windlass.webhooks.relay import Relay, delivery
 
