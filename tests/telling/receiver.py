@@ -29,7 +29,10 @@ class Receiver:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                size = int(self.headers["content-length"])
+                body = self.rfile.read(size)
+                if len(body) < size:  # the sender was killed while it sent
+                    return
                 outer.got.append(Got(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 status, headers = outer.answers.pop(0) if outer.answers else (200, {})
                 self.send_response(status)
