@@ -138,8 +138,8 @@ const COLUMNS: readonly Column<JobRow>[] = [
 
 function StateOf({ job }: { job: JobView }): JSX.Element {
   return job.state === "active" && job.progress > 0 ? (
-    <span class="stack tight">
-      <StateChip state="active" />
+    <span class="stack tight active">
+      <StateChip state="active">{job.cancelling ? "cancelling" : "active"}</StateChip>
       <Progress value={job.progress} />
     </span>
   ) : (

@@ -69,11 +69,13 @@ function words(view: BulkView): string {
 function Countdown({ view }: { view: BulkView }): JSX.Element {
   const starts = Date.parse(view.starts_at);
   const whole = Math.max(1, starts - Date.parse(view.created_at));
-  const left = Math.max(0, starts - now.value);
+  const left = Math.min(whole, Math.max(0, starts - now.value));
   return (
     <span class="row">
-      <span class="small soft">begins in {Math.ceil(left / 1000)} s</span>
-      <Progress value={100 - (left / whole) * 100} full />
+      <span class="small soft nowrap">begins in {Math.ceil(left / 1000)} s</span>
+      <span class="grow">
+        <Progress value={100 - (left / whole) * 100} full bare />
+      </span>
     </span>
   );
 }

@@ -223,7 +223,7 @@ export function Command({ text }: { text: string }): JSX.Element {
   );
 }
 
-export function Progress(props: { value: number; note?: string | null; full?: boolean }): JSX.Element {
+export function Progress(props: { value: number; note?: string | null; full?: boolean; bare?: boolean }): JSX.Element {
   const value = Math.min(100, Math.max(0, props.value));
   return (
     <span class={`progress ${props.full ? "full" : ""}`}>
@@ -237,7 +237,8 @@ export function Progress(props: { value: number; note?: string | null; full?: bo
       >
         <i style={{ width: `${value}%` }} />
       </span>
-      {Math.round(value)} %{props.note && <span class="cut">{props.note}</span>}
+      {!props.bare && `${Math.round(value)} %`}
+      {props.note && <span class="cut">{props.note}</span>}
     </span>
   );
 }
