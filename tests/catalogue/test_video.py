@@ -250,3 +250,68 @@ def test_paths_inside_the_storage_are_keys(tmp_path: Path) -> None:
             key_of(place, url)
     with pytest.raises(KeyRefused):
         key_of("/a", "s3://bucket")
+
+
+def dialogue(path: Path) -> Path:
+    path.write_text("WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nHello\n\n00:00:02.000 --> 00:00:03.000\n<i>Bye</i>\n")
+    return path
+
+
+async def test_scenes_that_fit_are_joined_as_they_are(engine: str, tmp_path: Path) -> None:
+    async with studio(engine, tmp_path, "video") as it:
+        scenes = [await it.put(f"{n}.mp4", film(tmp_path / f"{n}.mp4", 1 + n, "320x240")) for n in range(3)]
+        text = await it.put("a.vtt", dialogue(tmp_path / "a.vtt"))
+        fields = {"projectId": "p", "scenes": scenes, "userId": "ada"}
+        found = await it.done("video-composition", **fields, subtitles=text)
+        assert (found["copied"], found["scenes"], found["width"], found["height"]) == (True, 3, 320, 240)
+        assert abs(found["duration"] - 6) < 0.3
+        made = await probed(it, tmp_path, found["artifact"]["key"])
+        assert [stream.codec for stream in made.streams] == ["h264", "aac", "mov_text"]
+        again = await it.done("video-composition", **{**fields, "projectId": "q"}, subtitles=text)
+        assert (again["reused"], again["project_id"]) == (True, "q")
+        other = await it.done("video-composition", **{**fields, "scenes": scenes[::-1]}, subtitles=text)
+        assert other["artifact"]["key"] != found["artifact"]["key"], "another order is another film"
+
+
+async def test_scenes_of_all_kinds_with_a_track(engine: str, tmp_path: Path) -> None:
+    async with studio(engine, tmp_path, "video") as it:
+        scenes = [
+            await it.put("a.mp4", film(tmp_path / "a.mp4", 2, "320x240")),
+            await it.put("b.mkv", film(tmp_path / "b.mkv", 2, "160x200", sound=False)),
+        ]
+        track = await it.put("track.wav", tone_of(tmp_path / "track.wav", 1))
+        fields = {"projectId": "p", "scenes": scenes, "userId": "ada", "audioTrack": track, "quality": "draft"}
+        found = await it.done("video-composition", **fields, resolution="640p", transitions="fade")
+        assert (found["copied"], found["width"], found["height"]) == (False, 852, 640)
+        made = await probed(it, tmp_path, found["artifact"]["key"])
+        assert [stream.codec for stream in made.streams] == ["h264", "aac"]
+        assert abs(made.duration - 4) < 0.3
+        text = await it.put("a.vtt", dialogue(tmp_path / "a.vtt"))
+        web = await it.done("video-composition", **fields, format="webm", audioMode="mix", subtitles=text)
+        made = await probed(it, tmp_path, web["artifact"]["key"])
+        assert [stream.codec for stream in made.streams] == ["vp9", "opus", "webvtt"]
+        assert abs(made.duration - 4) < 0.3
+
+
+async def test_what_a_composition_refuses(tmp_path: Path) -> None:
+    async with studio(ENGINES[0], tmp_path, "video") as it:
+        good = await it.put("a.mp4", film(tmp_path / "a.mp4", 1, "320x240"))
+        bad = await it.put("b.mp4", b"no video" * 100)
+        tone = await it.put("c.wav", tone_of(tmp_path / "c.wav", 1))
+        fields = {"projectId": "p", "userId": "ada"}
+        assert "no file" in await it.refused("video-composition", **fields, scenes=[good, f"{good}x"])
+        assert "cannot read" in await it.refused("video-composition", **fields, scenes=[good, bad])
+        assert "scene 2: the file holds no video" in await it.refused(
+            "video-composition", **fields, scenes=[good, tone]
+        )
+        said = await it.refused("video-composition", **fields, scenes=[good], subtitles=bad)
+        assert "neither SubRip nor WebVTT" in said
+        said = await it.refused(
+            "video-composition", **fields, scenes=[good], audioTrack=await it.put("d.mp4", bad.encode())
+        )
+        assert "cannot read" in said
+        theirs = await it.put("a.mp4", b"x", user="eve")
+        assert "not a file of ada" in await it.refused("video-composition", **fields, scenes=[good, theirs])
+        for scenes in ([], [good] * 51):
+            with pytest.raises(InvalidArgs):
+                await it.handlers["video-composition"].enqueue(**fields, scenes=scenes)
