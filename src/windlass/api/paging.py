@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
 from typing import Annotated, Any, Generic, Literal, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Meta
@@ -79,7 +79,7 @@ def whole(call: Call, items: list[T]) -> Reply[Listing[T]]:
 
 
 def _link(path: str, given: list[tuple[str, str]], rel: str) -> str:
-    return f'<{path}{"?" if given else ""}{urlencode(given)}>; rel="{rel}"'
+    return f'<{quote(path)}{"?" if given else ""}{urlencode(given)}>; rel="{rel}"'
 
 
 def _name(question: Any) -> str:

@@ -23,6 +23,7 @@ from windlass.api.permissions import READING, Permission, may
 from windlass.api.problems import MEDIA_TYPE, Problem, malformed, misasked, problem_of
 from windlass.api.rates import Rates
 from windlass.errors import WindlassError
+from windlass.values.failure import is_text
 
 log = logging.getLogger("windlass.api")
 
@@ -122,8 +123,8 @@ class Serving:
 
 def _path_of(operation: Operation, request: Request) -> dict[str, Any]:
     given: dict[str, Any] = dict(request.path_params)
-    # No name is longer, and none holds a NUL, about which some stores cannot be asked.
-    if any(len(value) > LONGEST_PATH_NAME or "\x00" in value for value in given.values()):
+    # No name is longer, and none holds a NUL or a lone surrogate, about which some stores cannot be asked.
+    if any(len(value) > LONGEST_PATH_NAME or "\x00" in value or not is_text(value) for value in given.values()):
         raise Problem(404, "not-found", "there is no such thing")
     return given
 
@@ -133,6 +134,8 @@ def _query_of(operation: Operation, request: Request) -> Any:
     for name, value in request.query_params.multi_items():
         if "\x00" in value:
             raise misasked(msgspec.ValidationError(f"NUL is not allowed - at `$.{name}`"))
+        if not (is_text(name) and is_text(value)):
+            raise misasked(msgspec.ValidationError("lone surrogates are not allowed"))
         found[name] = f"{found[name]},{value}" if name in found else value
     if operation.query is None and not found:
         return None
@@ -140,6 +143,10 @@ def _query_of(operation: Operation, request: Request) -> Any:
         read = msgspec.convert(found, operation.query or _NoQuery, strict=False)
     except msgspec.ValidationError as error:
         raise misasked(error) from None
+    # Nothing is said by leaving a parameter out. Read loosely, the word would pass for a missing time or switch.
+    for name, value in found.items():
+        if value.lower() == "null" and getattr(read, name, value) is None:
+            raise misasked(msgspec.ValidationError(f"null is not allowed - at `$.{name}`"))
     return read if operation.query else None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -39,8 +40,9 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. `attempt` counts the attempts made, a running one included. Times are UTC. The last four fields are there if
-    `include` asks for them."""
+    """A job. `attempt` counts the attempts made, a running one included. Times are UTC. `cost`: what its attempts cost so far;
+    `revivals`: automatic retries that it had as a dead letter, the next of which is due at `next_retry_at`. The last four
+    fields are there if `include` asks for them."""
 
     id: str
     kind: str
@@ -70,6 +72,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     unique: str | None
     tags: tuple[str, ...]
     parents: tuple[str, ...]
+    cost: Decimal
+    revivals: int
+    next_retry_at: datetime | None
     args: dict[str, Any] | UnsetType = UNSET
     result: Any | UnsetType = UNSET
     attempts: list[AttemptView] | UnsetType = UNSET

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from windlass.errors import InvalidOption, JobNotFound
 from windlass.flowcontrol.capacity import PINNED, read_ageing, read_order
 from windlass.operate.explain import Explanation, explain_job
+from windlass.operate.history import Happened, read_history
 from windlass.operate.search import read_search, scan
 from windlass.produce.ref import JobRef
 from windlass.produce.results import not_found
@@ -29,6 +30,7 @@ from windlass.values.states import PENDING, State
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
 JobId: TypeAlias = str | JobRef[Any]
 StepRecords: TypeAlias = list[StepRecord]
+Timeline: TypeAlias = list[Happened]
 
 _STEP = 500
 _LONGEST_ACTOR = 200
@@ -145,6 +147,10 @@ class Jobs:
     async def explain(self, id: JobId) -> Explanation:
         """Why a job is not running: every reason, its place in line, when it may start; raises `JobNotFound`."""
         return await explain_job(await self._store(), job_id(id))
+
+    async def history(self, id: JobId) -> Timeline:
+        """The job's timeline, oldest first: creation, attempts, acts, steps, the end, and what is ahead. Raises `JobNotFound`."""
+        return await read_history(await self._store(), job_id(id))
 
     async def log(self, id: JobId, limit: int = 1_000) -> "list[StoredLine]":
         """What the job's handlers logged, oldest first; raises `JobNotFound`."""

@@ -16,6 +16,7 @@ from windlass.schedules.timing import ScheduleOptions, make_rule, read_key
 from windlass.secrecy.marks import shown_args
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, instant, moment
+from windlass.values.failure import is_text
 from windlass.values.job import Job, NewJob
 from windlass.values.query import Page, Where
 from windlass.values.schedule import TAG, Occurrence, Rule, ScheduleRow, preview, read_rule, tagged
@@ -126,7 +127,10 @@ class Schedules:
         return preview(rule, begin, count)
 
     async def history(self, key: str, *, limit: int = 50, cursor: str | None = None) -> Page[Job]:
-        """The jobs it made, newest first, as far as retention keeps them; also those of a schedule that is gone."""
+        """The jobs it made, newest first, as far as retention keeps them; also those of a schedule that is gone. Raises
+        `ScheduleNotFound` for what can be no key."""
+        if not is_text(key):
+            raise ScheduleNotFound(f"there is no schedule {key!r}", key=repr(key)[:100])
         return await (await self._store()).jobs(Where(tags=(TAG + key,)), cursor, limit)
 
     async def _row(self, key: str) -> ScheduleRow:

@@ -12,6 +12,7 @@ from windlass.api.operation import Call, Reply, Routes
 from windlass.api.views import AttemptView, ErrorView, JobView, read_include, view
 from windlass.errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout
 from windlass.operate.explain import Explanation
+from windlass.operate.history import Happened
 from windlass.produce.results import not_found
 from windlass.running.steps import StepRecord
 from windlass.secrecy.marks import shown, shown_text
@@ -82,11 +83,12 @@ class ActView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """The attempts of a job, and what operators did to it."""
+    """The attempts of a job, what operators did to it, and the timeline of all of it, oldest first, with what is ahead."""
 
     id: str
     attempts: list[AttemptView]
     acts: list[ActView]
+    timeline: list[Happened]
 
 
 @routes.get("/jobs/{id}", tagged=True)
@@ -181,7 +183,10 @@ async def get_job_history(call: Call, id: str) -> History:
     job = await one_job(call, id)
     acts = await (await call.app.store()).audit(AuditQuery(target=id))
     return History(
-        id=id, attempts=view(job, ("attempts", "traceback")).attempts or [], acts=[act_view(act) for act in acts]
+        id=id,
+        attempts=view(job, ("attempts", "traceback")).attempts or [],
+        acts=[act_view(act) for act in acts],
+        timeline=await call.app.jobs.history(id),
     )
 
 

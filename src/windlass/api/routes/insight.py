@@ -1,7 +1,7 @@
-"""What the installation knows of itself: kinds, workers, metrics, the audit, health."""
+"""What the installation knows of itself: kinds, workers, metrics, health."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
@@ -9,17 +9,16 @@ from msgspec import Meta
 from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Listing, whole
 from windlass.api.problems import Problem
-from windlass.api.routes.closeup import ActView, act_view
 from windlass.api.specs import Name
 from windlass.declare.kinds import KindInfo, Param, describe
 from windlass.observe.figures import Metrics
+from windlass.observe.frames import Step
 from windlass.observe.health import Health, QueueHealth
 from windlass.observe.trend import HealthMoment, read_trend
 from windlass.values.clock import moment
 from windlass.values.lease import WorkerInfo
-from windlass.values.query import AuditQuery
 
-routes = Routes("insight", "Kinds, workers, metrics, audit and health.")
+routes = Routes("insight", "Kinds, workers, metrics and health.")
 
 
 class KindView(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,13 +71,6 @@ class TrendQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     last: Annotated[str, Meta(pattern=r"^\d{1,6}(s|m|h|d)$", examples=["24h"])] = "24h"
     queue: Name | None = None
-
-
-class ActsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`target`: a job's id, `queue:<name>`, `schedule:<key>`; left out, everything."""
-
-    target: Annotated[str, Meta(max_length=250)] | None = None
-    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
 
 @routes.get("/kinds")
@@ -135,15 +127,14 @@ def _worker(info: WorkerInfo) -> WorkerView:
 @routes.get("/metrics")
 async def get_metrics(call: Call, query: MetricsQuery) -> Metrics:
     """Attempts by outcome, rates, run and waiting times in seconds, and a series."""
-    asked: dict[str, Any] = {name: getattr(query, name) for name in MetricsQuery.__struct_fields__}
-    return await call.app.metrics(**asked)
-
-
-@routes.get("/audit")
-async def list_audit(call: Call, query: ActsQuery) -> Reply[Listing[ActView]]:
-    """What operators did, newest first."""
-    entries = await (await call.app.store()).audit(AuditQuery(target=query.target, limit=query.limit))
-    return whole(call, [act_view(entry) for entry in entries])
+    return await call.app.metrics(
+        queue=query.queue,
+        kind=query.kind,
+        last=query.last,
+        since=query.since,
+        until=query.until,
+        step=cast("Step | None", query.step),
+    )
 
 
 @routes.get("/health")

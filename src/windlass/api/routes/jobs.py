@@ -1,7 +1,8 @@
 """Jobs: create one or many, list and search."""
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +20,8 @@ from windlass.values.job import Enqueued, Job, NewJob
 from windlass.values.query import Page, Where
 
 routes = Routes("jobs", "Create jobs, look at them, act on them.")
+
+V = TypeVar("V")
 
 _COUNTED = 1_000
 _AT_ONCE = 1_000
@@ -150,12 +153,19 @@ async def search_jobs(call: Call, body: JobFilter) -> Reply[Listing[JobView]]:
     return await find_jobs(call, body)
 
 
-async def find_jobs(call: Call, asked: JobFilter, within: Where | None = None) -> Reply[Listing[JobView]]:
-    """A page of the jobs that a filter describes, within the caller's reach."""
+async def find_jobs(
+    call: Call,
+    asked: JobFilter,
+    within: Where | None = None,
+    show: Callable[[Job, tuple[str, ...]], V] = view,
+    more: Any = None,
+) -> Reply[Listing[V]]:
+    """A page of the jobs that a filter describes, within the caller's reach. `show`: what clients see of each; `more`: what
+    else tells this question from others."""
     include = read_include(asked.include)
     text = question_of(asked)
     where = call.caller.reach.narrow(within or Where())
-    question = (text, asked.user, asked.project, within.states if within else ())
+    question = (text, asked.user, asked.project, within.states if within else (), *([] if more is None else [more]))
     place = read_cursor(question, asked.cursor)
     reach = call.caller.reach
     if where is not None and (asked.user or asked.project):
@@ -166,7 +176,7 @@ async def find_jobs(call: Call, asked: JobFilter, within: Where | None = None) -
         else await call.app.jobs.search(text, within=where, limit=asked.limit, cursor=place)
     )
     total = await _count(call, text, where) if asked.total and where is not None else None
-    return listing(call, question, [view(job, include) for job in page.items], page.next, total)
+    return listing(call, question, [show(job, include) for job in page.items], page.next, total)
 
 
 def question_of(asked: JobFilter) -> str:
