@@ -8,12 +8,16 @@ from msgspec import Meta
 
 from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Cursor, Listing, listing, read_cursor, whole
-from windlass.api.specs import Instant, Name
+from windlass.api.problems import Flaw, Problem
+from windlass.api.specs import Name
 from windlass.observe.users import UserFigures, UserMetrics
 from windlass.operate.audit import Act
 
 routes = Routes("audit", "Who did what; whose jobs came to what, and what they cost.")
 
+Time = Annotated[
+    str, Meta(pattern=r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)$", max_length=40)
+]
 Last = Annotated[str, Meta(pattern=r"^\d{1,6}(s|m|h|d)$", examples=["24h"])]
 
 
@@ -24,8 +28,8 @@ class ActsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     target: Annotated[str, Meta(max_length=250)] | None = None
     actor: Annotated[str, Meta(max_length=250)] | None = None
     action: Annotated[str, Meta(max_length=250)] | None = None
-    since: Instant | None = None
-    until: Instant | None = None
+    since: Time | None = None
+    until: Time | None = None
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
     cursor: Cursor | None = None
 
@@ -57,12 +61,20 @@ async def list_audit(call: Call, query: ActsQuery) -> Reply[Listing[Act]]:
         target=query.target,
         actor=query.actor,
         action=query.action,
-        since=query.since,
-        until=query.until,
+        since=_time(query.since, "since"),
+        until=_time(query.until, "until"),
         limit=query.limit,
         cursor=read_cursor(question, query.cursor),
     )
     return listing(call, question, page.items, page.next)
+
+
+def _time(text: str | None, field: str) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        flaw = Flaw("must be a time", "invalid", parameter=field)
+        raise Problem(422, "invalid-parameter", "a parameter does not fit", flaws=[flaw]) from None
 
 
 @routes.get("/metrics/users")
