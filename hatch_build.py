@@ -60,22 +60,28 @@ def fingerprint() -> str:
 def build() -> None:
     """Build the client from its sources, unless it is of them already."""
     if is_stale():
+        install()
         node = _node_folder()
-        environment = {**os.environ, "PATH": f"{node}{os.pathsep}{os.environ.get('PATH', '')}"}
-        if not _installed():
-            subprocess.run([*_npm(), "ci", "--no-audit", "--no-fund"], cwd=SOURCES, env=environment, check=True)
-            shutil.copyfile(SOURCES / "package-lock.json", SOURCES / "node_modules" / ".built-for")
         vite = [str(Path(node) / "node"), "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn"]
-        subprocess.run(vite, cwd=SOURCES, env=environment, check=True)
+        subprocess.run(vite, cwd=SOURCES, env=_environment(node), check=True)
         (BUILT / STAMP).write_text(fingerprint())
     if not (BUILT / "index.html").is_file():
         raise SystemExit("the dashboard was not built, and there are no sources of it here")
 
 
-def _installed() -> bool:
-    """Whether node_modules is what the lock file asks for."""
-    known = SOURCES / "node_modules" / ".built-for"
-    return known.is_file() and known.read_bytes() == (SOURCES / "package-lock.json").read_bytes()
+def install() -> None:
+    """Get the packages that the lock file names, unless they are there."""
+    lock, known = SOURCES / "package-lock.json", SOURCES / "node_modules" / ".installed"
+    if known.is_file() and known.read_bytes() == lock.read_bytes():
+        return
+    command = [*_npm(), "ci", "--no-audit", "--no-fund"]
+    subprocess.run(command, cwd=SOURCES, env=_environment(_node_folder()), check=True)
+    shutil.copyfile(lock, known)
+
+
+def _environment(node: str) -> dict[str, str]:
+    """npm runs `node` by its name."""
+    return {**os.environ, "PATH": f"{node}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def _node_folder() -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,9 +39,16 @@ def _need(found: bool, what: str) -> None:
     pytest.skip(what)
 
 
+def needs_build() -> None:
+    """Skip, or on CI fail, where there is no built client."""
+    _need((STATIC / "index.html").is_file(), "the dashboard is not built; build it by: make dashboard")
+
+
 @contextmanager
-def served(folder: Path, *words: str, **settings: str) -> Iterator[Stage]:
-    """`windlass serve` on a store of its own, which has been filled."""
+def served(
+    folder: Path, *words: str, command: Sequence[str] = (), ready: str = "/readyz", **settings: str
+) -> Iterator[Stage]:
+    """`windlass serve` on a store of its own, which has been filled; or `command`, which gets the port."""
     store = f"sqlite:///{folder / 'stage.db'}"
     with ThreadPoolExecutor(1) as thread:  # this one may have Playwright's loop
         found = thread.submit(asyncio.run, seed(store)).result()
@@ -55,23 +62,13 @@ def served(folder: Path, *words: str, **settings: str) -> Iterator[Stage]:
         "WINDLASS_GRACE": "1s",
         **settings,
     }
-    command = [
-        sys.executable,
-        "-m",
-        "windlass",
-        "serve",
-        "-A",
-        "tests.dashboard.stage:app",
-        "--port",
-        str(port),
-        *words,
-    ]
+    own = (sys.executable, "-m", "windlass", "serve", "-A", "tests.dashboard.stage:app", "--port")
     with (folder / "log").open("w") as log, subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=log, stdout=log
+        [*(command or own), str(port), *words], cwd=ROOT, env=environment, stderr=log, stdout=log
     ) as process:  # fmt: skip
         try:
             base = f"http://127.0.0.1:{port}"
-            _answers(f"{base}/readyz", process, folder / "log")
+            _answers(f"{base}{ready}", process, folder / "log")
             roles = ("viewer", "user", "operator", "admin")
             keys = {role: found[role] for role in roles}
             yield Stage(base, keys, {name: id for name, id in found.items() if name not in roles})
@@ -111,7 +108,7 @@ def browser() -> Iterator[Any]:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A store with jobs in every state, a worker, and the API with the dashboard in front of it. Tests share it: whoever
     changes something uses jobs of its own, or `fresh_stage`."""
-    _need((STATIC / "index.html").is_file(), "the dashboard is not built; build it by: make dashboard")
+    needs_build()
     with served(tmp_path_factory.mktemp("stage"), "--worker") as found:
         yield found
 
@@ -119,7 +116,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture
 def fresh_stage(tmp_path: Path) -> Iterator[Stage]:
     """The same for one test alone."""
-    _need((STATIC / "index.html").is_file(), "the dashboard is not built; build it by: make dashboard")
+    needs_build()
     with served(tmp_path, "--worker") as found:
         yield found
 
