@@ -11,7 +11,9 @@ from tests.store.kit import (
     T0,
     Clock,
     Hand,
+    Place,
     act,
+    act_on_all,
     bury,
     counted,
     end,
@@ -26,6 +28,7 @@ from tests.store.kit import (
 )
 from tests.store.limiting import held, limit, rated, under
 from tests.store.standing import stand
+from tests.store.test_races import together
 from tests.store.test_text import TEXTS
 from tests.waiting import until
 from windlass.store import Store
@@ -254,9 +257,23 @@ async def test_a_time_that_has_passed(store: Store, clock: Clock, state: State) 
     id = await delayed(store, state)
     await clock.forward(MINUTE)
     await edit(store, id, run_at=T0)
+    assert (await get(store, id)).run_at == moment(clock.at), "it counts as now"
     await promote_all(store)
     assert await state_of(store, id) is State.WAITING
-    assert (await Hand(store).one()).id == id
+    claim = await Hand(store).one()
+    assert (claim.id, claim.ready_at) == (id, clock.at)
+
+
+@pytest.mark.parametrize("state", [State.BLOCKED, State.WAITING, State.FAILED], ids=str)
+@pytest.mark.parametrize("more", [{}, {"args": ARGS, "max_attempts": 9}], ids=["alone", "with more"])
+async def test_what_waits_for_no_time_is_told_none(store: Store, state: State, more: dict[str, Any]) -> None:
+    """Half an edit would be worse than none: the operator sees that the job has moved on."""
+    stood = await stand(store, state)
+    before = await get(store, stood.id)
+    answer = await act(store, Action.EDIT, stood.id, run_at=T0 + DAY, **more)
+    assert (answer.done, answer.refused) == ((), {stood.id: f"is {state}"})
+    assert await get(store, stood.id) == before
+    assert await store.audit(AuditQuery()) == []
 
 
 async def test_several_are_moved_by_name(store: Store, clock: Clock) -> None:
@@ -268,6 +285,19 @@ async def test_several_are_moved_by_name(store: Store, clock: Clock) -> None:
     await clock.set(T0 + MINUTE)
     assert await promote_all(store) == 2
     assert await states_of(store, one, two, three) == [State.WAITING, State.WAITING, State.DELAYED]
+
+
+@pytest.mark.parametrize("among_others", [False, True])
+async def test_all_of_a_filter_are_moved_in_bounded_steps(store: Store, clock: Clock, among_others: bool) -> None:
+    ids = [await delayed(store, State.RETRYING) for _ in range(3)] + [
+        await delayed(store, State.DELAYED) for _ in range(4)
+    ]
+    await put(store, *(new() for _ in range(3)))
+    where = Where(queues=("default",)) if among_others else Where(states=(State.DELAYED, State.RETRYING))
+    done = await act_on_all(store, Command(action=Action.EDIT, run_at=T0 + MINUTE), where, 3)
+    assert sorted(done) == sorted(ids), "each once, and none that has no time to move"
+    await clock.set(T0 + MINUTE)
+    assert await promote_all(store) == 7
 
 
 async def test_moved_jobs_come_by_their_new_times(store: Store, clock: Clock) -> None:
@@ -314,6 +344,27 @@ async def test_a_time_leaves_an_expiry(store: Store, clock: Clock) -> None:
     await promote_all(store)
     job = await get(store, id)
     assert (job.state, job.reason) == (State.CANCELLED, "expired")
+
+
+async def test_an_edit_beside_a_claim(store: Store, place: Place) -> None:
+    """It is refused, or the claim brings what was edited."""
+    ids = await put(store, *(new() for _ in range(80)))
+    edited: set[str] = set()
+    claimed: dict[str, str] = {}
+
+    async def body(store: Store, number: int) -> None:
+        if number == 0:
+            for id in ids:
+                edited.update((await act(store, Action.EDIT, id, args=ARGS)).done)
+            return
+        hand = Hand(store, f"w{number}")
+        for _ in range(20):
+            claimed.update({claim.id: claim.args for claim in await hand.take(2)})
+
+    await together(place, body, 3)
+    claimed.update({claim.id: claim.args for claim in await Hand(store).drain()})
+    assert {id for id, args in claimed.items() if args == ARGS} == edited
+    assert sorted(claimed) == sorted(ids)
 
 
 # what stays

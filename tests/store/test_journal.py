@@ -550,13 +550,25 @@ async def test_a_failing_verb_leaves_no_entry(store: Store, clock: Clock) -> Non
 
 
 async def test_an_erased_journal_is_empty(store: Store, clock: Clock) -> None:
-    listener = await listen(store, clock)
+    old = await listen(store, clock)
     await put(store, new())
     await store.erase(force=True)
     await store.open()
     await clock.set(clock.at + SECOND)
-    feed = await store.feed(listener.cursor)
+    feed = await store.feed(None)
     assert (feed.entries, feed.reset) == ([], True)
     listener = await listen_again(store, clock, feed.cursor)
     (id,) = await put(store, new())
     assert await listener.told() == {"waiting": [id]}
+    assert (await store.feed(old.cursor)).reset, "a cursor of its former life"
+
+
+async def test_names_are_capped_too(store: Store, clock: Clock) -> None:
+    listener = await listen(store, clock)
+    await store.put_limits([LimitChange(key=f"k{n:03}", concurrency=1) for n in range(130)], None)
+    (entry,) = await listener.news()
+    assert (entry.event, entry.n, len({*entry.ids})) == ("limit", 130, 100)
+    rows = [ScheduleRow(key=f"s{n:03}", spec="x") for n in range(130)]
+    await store.put_schedules(rows, "ops")
+    (entry,) = await listener.news()
+    assert (entry.event, entry.n, len({*entry.ids})) == ("schedule", 130, 100)

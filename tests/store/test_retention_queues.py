@@ -1,5 +1,7 @@
 """What each queue keeps; log lines, steps and results that go before their job; and the marks behind which they go."""
 
+import functools
+
 import pytest
 
 from tests.store.kit import (
@@ -22,6 +24,7 @@ from tests.store.kit import (
     states_of,
 )
 from tests.store.test_races import together
+from tests.waiting import until
 from windlass.store import Store
 from windlass.values.clock import SECOND
 from windlass.values.job import Claim, Edge
@@ -402,6 +405,36 @@ async def test_the_defaults_keep_what_they_say(store: Store, clock: Clock) -> No
         89: [False, True, False, 0],
         91: [False, False, False, 0],
     }
+
+
+async def test_what_comes_back_while_it_prunes_keeps_what_it_writes(store: Store, clock: Clock, place: Place) -> None:
+    """Old jobs are requeued, run and end again, while their old lines and results are being dropped."""
+    ids = await ended(store, 60)
+    await clock.forward(2 * DAY)
+    keep = keeping(logs=DAY, results=DAY)
+
+    async def body(store: Store, number: int) -> None:
+        if number:
+            for _ in range(40):
+                await store.prune(keep, 3)
+            return
+        hand = Hand(store)
+        for id in reversed(ids):
+            assert (await act(store, Action.REQUEUE, id, keep_attempts=True)).done == (id,)
+            # A claim passes over what another has locked, and comes again.
+            (claim,) = await until(functools.partial(hand.up_to, 1), "the job that came back")
+            await written(store, claim, "again")
+            await hand.finish(end(claim, Event.COMPLETE, result="2"))
+
+    await together(place, body, 3)
+    await prune_all(store, keep, 10)
+    for id in ids:
+        assert [line.text for line in await store.log(id)][-1:] == ["again"]
+        assert [step.value for step in await store.steps(id)] == ['"again"']
+        assert (await get(store, id)).result == 2
+    await clock.forward(2 * DAY)
+    await prune_all(store, keep, 10)
+    assert (await lines(store, *ids), await results(store, *ids)) == ([0] * 60, [False] * 60)
 
 
 async def test_work_goes_on_while_it_prunes(store: Store, clock: Clock, place: Place) -> None:
