@@ -25,6 +25,15 @@ async def test_output_input_and_exit_code() -> None:
         await run(["no-such-program"], limits=Limits())
 
 
+async def test_who_cannot_listen_ends_it() -> None:
+    def deaf(line: str) -> bool:
+        raise ValueError("I cannot read that")
+
+    chatter = [sys.executable, "-c", "while True: print('line ' * 1000, flush=True)"]
+    with pytest.raises(ValueError, match="cannot read"):
+        await run(chatter, limits=Limits(timeout=60), on_line=deaf)
+
+
 async def test_it_sees_none_of_the_workers_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     done = await run(["env"], limits=Limits())

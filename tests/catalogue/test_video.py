@@ -15,7 +15,7 @@ from tests.worker.kit import ended
 from windlass import InvalidArgs
 from windlass.catalogue.ffmpeg import Ffmpeg, Work, limits_for
 from windlass.catalogue.files_source import key_of
-from windlass.catalogue.settings import FetchSettings, MediaSettings
+from windlass.catalogue.settings import FetchSettings, MediaSettings, StorageSettings
 from windlass.catalogue.storage import KeyRefused
 
 need("ffmpeg", "ffprobe")
@@ -166,6 +166,14 @@ async def test_what_is_refused(engine: str, tmp_path: Path) -> None:
         for fields in ({}, {"videoPath": "a", "videoUrl": "https://example.org/a"}, {"videoUrl": "file:///etc/passwd"}):
             with pytest.raises(InvalidArgs):
                 await it.handlers["process-video"].enqueue(contentId="c", **fields)
+
+
+async def test_disk_is_bounded(tmp_path: Path) -> None:
+    storage = StorageSettings(url=f"file://{tmp_path / 'storage'}", work_bytes=200_000)
+    async with studio(ENGINES[0], tmp_path, "video", storage=storage) as it:
+        key = await it.put("a.mp4", film(tmp_path / "a.mp4", 2))
+        said = await it.refused("process-video", contentId="c", videoPath=key, userId="ada", outputs=["mp4_720"])
+        assert "ProgramTooBig" in said or "the limit is" in said
 
 
 async def test_a_broken_middle_is_noticed(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Becomes a confined program: dies with its worker, takes limits, then is the program. Run by path; imports no Windlass.
 
-`launch.py PARENT LIMITS program argument...`: LIMITS is `cpu,memory,file` (seconds, bytes, bytes; 0 is none). A program that
-ends in `.py` runs inside this interpreter, which saves starting a second one.
+`launch.py PARENT LIMITS become program argument...`, or `launch.py PARENT LIMITS run PATHS script.py argument...`, which runs
+the script inside this interpreter and saves starting another one. LIMITS: `cpu,memory,file` in seconds and bytes, 0 for none.
 """
 
 import ctypes
@@ -37,11 +37,13 @@ def confine(parent: int, limits: str) -> None:
 
 def main() -> None:
     """Confine this process, then run the program in it."""
-    parent, limits, *command = sys.argv[1:]
+    parent, limits, how, *command = sys.argv[1:]
     confine(int(parent), limits)
-    if command[0].endswith(".py"):
-        sys.argv = command
-        runpy.run_path(command[0], run_name="__main__")
+    if how == "run":
+        paths, script, *_ = command
+        sys.path[:] = [*paths.split(os.pathsep), *sys.path]
+        sys.argv = command[1:]
+        runpy.run_path(script, run_name="__main__")
     else:
         os.execv(command[0], command)
 

@@ -114,6 +114,8 @@ class _Program:
         self._name = Path(command[self._is_ours]).stem
         self._out = bytearray()
         self._said = bytearray()
+        self._trouble: Exception | None = None
+        """What whoever listens has raised. The pipe is emptied all the same: asyncio tells of no end before it is."""
         self._began = self._moved = monotonic()
 
     async def run(self, given: bytes) -> Done:
@@ -144,14 +146,19 @@ class _Program:
     def _launched(self) -> list[str]:
         limits = self._limits
         numbers = f"{limits.cpu},{limits.memory},{limits.file}"
-        # Without `site` the launcher starts sooner; our own scripts need it for their libraries.
-        python = [sys.executable, "-I", *([] if self._is_ours else ["-S"])]
-        return [*python, str(_LAUNCH), str(os.getpid()), numbers, *self._command[self._is_ours :]]
+        # Without `site` and the environment's paths it starts sooner and sees no more than it has to; our own scripts get
+        # the worker's import path, wherever its libraries are.
+        python = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), numbers]
+        if self._is_ours:
+            return [*python, "run", os.pathsep.join(path for path in sys.path if path), *self._command[1:]]
+        return [*python, "become", *self._command]
 
     async def _watch(self, end: "asyncio.Future[int]") -> None:
         limits = self._limits
         while True:
             await asyncio.wait([end], timeout=_LOOK)
+            if self._trouble is not None:
+                raise self._trouble
             if end.done():
                 return
             now = monotonic()
@@ -171,8 +178,13 @@ class _Program:
                 pass
             return
         while line := await _line(stream):
-            if self._on_line(line.decode("utf-8", "replace").rstrip("\r\n")):
-                self._moved = monotonic()
+            if self._trouble is not None:
+                continue
+            try:
+                if self._on_line(line.decode("utf-8", "replace").rstrip("\r\n")):
+                    self._moved = monotonic()
+            except Exception as error:
+                self._trouble = error
 
     async def _note(self, stream: asyncio.StreamReader | None) -> None:
         assert stream is not None
