@@ -81,6 +81,14 @@ async def nightly(day: str = "today") -> str:
     return day
 
 
+async def nothing(shop: Windlass) -> None:
+    """What is in the store before."""
+
+
+before = nothing
+"""Played first; pictures have an hour of history."""
+
+
 async def seed(url: str) -> dict[str, str]:
     """Fill a store; the keys of each role, and the ids of jobs by what they show."""
     from windlass.api.caller import Role
@@ -90,6 +98,7 @@ async def seed(url: str) -> dict[str, str]:
     shop.handlers.update(app.handlers)
     found: dict[str, str] = {}
     async with shop:
+        await before(shop)
         keys = ApiKeys(shop.store)
         for role in KEYS:
             asked = ApiKey(
