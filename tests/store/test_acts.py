@@ -8,6 +8,7 @@ import pytest
 from tests.store.kit import T0, Clock, Place, act, new, put
 from tests.store.test_races import together
 from tests.store.test_text import TEXTS
+from windlass.errors import InvalidOption
 from windlass.store import Store
 from windlass.values.clock import SECOND, Micros
 from windlass.values.limit import LimitChange
@@ -195,6 +196,13 @@ async def test_pages_go_back_over_a_clock_that_was_set_back(store: Store, clock:
     whole = await found(store)
     assert sorted(entry.detail for entry in whole) == list("01234")
     assert await pages(store, 2) == whole
+
+
+@pytest.mark.parametrize("before", ["nonsense", "", "ü 👍", "1 2", "'; --"])
+async def test_a_page_behind_nothing_is_refused(store: Store, before: str) -> None:
+    await note(store, acted())
+    with pytest.raises(InvalidOption):
+        await found(store, before=before)
 
 
 async def test_the_last_page_may_have_been_pruned(store: Store, clock: Clock) -> None:

@@ -324,6 +324,19 @@ async def test_a_flag_is_no_end(store: Store) -> None:
     assert await told(store, *MADE, "abort") == {("default", "work", "abort", 0): 1}
 
 
+@pytest.mark.parametrize("event", [Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND], ids=str)
+async def test_a_job_asked_to_stop_that_is_given_back_was_ended_by_the_engine(store: Store, event: Event) -> None:
+    await put(store, new())
+    hand = Hand(store)
+    claim = await hand.one()
+    await act(store, Action.CANCEL, claim.id)
+    await hand.finish(end(claim, event, delay=HOUR, signal="go" if event is Event.SUSPEND else None))
+    assert await told(store, *MADE, event.value) == {
+        ("default", "work", "cancel", 0): 1,
+        ("default", "work", event.value, 0): 1,
+    }
+
+
 async def test_what_expires_is_tallied(store: Store, clock: Clock) -> None:
     child = new("child", queue="c")
     late = [new("late", queue="l", expires_in=SECOND) for _ in range(3)]

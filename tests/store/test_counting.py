@@ -165,6 +165,11 @@ async def test_a_cap_is_the_most(store: Store) -> None:
         assert await store.count(wheres, cap) == [min(cap, 120)] * 5 + [0]
 
 
+async def test_a_cap_of_nothing(store: Store) -> None:
+    await put(store, new())
+    assert await store.count([Where(), Where(queues=("none",))], 0) == [0, 0]
+
+
 async def test_each_filter_is_counted_for_itself(store: Store) -> None:
     await put(store, *(new(queue="ab"[n % 2]) for n in range(9)))
     a, b = Where(queues=("a",)), Where(queues=("b",))

@@ -74,6 +74,19 @@ async def test_what_runs_or_is_over_is_refused(store: Store, state: State, field
     assert await store.audit(AuditQuery()) == []
 
 
+async def test_the_record_tells_what_was_edited_and_no_arguments(store: Store) -> None:
+    """Arguments may hold what no record of acts should."""
+    (id,) = await put(store, new(delay=HOUR))
+    await edit(store, id, args='{"password":"secret"}', max_attempts=4, run_at=T0 + MINUTE)
+    (entry,) = await store.audit(AuditQuery())
+    detail = msgspec.json.decode(entry.detail)
+    assert detail == {"where": {"ids": [id]}, "count": 1, "args": True, "max_attempts": 4, "run_at": T0 + MINUTE}
+    await act(store, Action.CANCEL, id)
+    await act(store, Action.REQUEUE, id, args='{"password":"other"}')
+    detail = msgspec.json.decode((await store.audit(AuditQuery()))[0].detail)
+    assert detail == {"where": {"ids": [id]}, "count": 1, "args": True}
+
+
 async def test_one_thing_leaves_the_other(store: Store) -> None:
     (id,) = await put(store, new(args='{"n":1}', max_attempts=4))
     await edit(store, id, args=ARGS)

@@ -101,6 +101,16 @@ async def test_what_is_not_created_is_not_told(store: Store, clock: Clock) -> No
     assert await listener.news() == [Happening(clock.at, "waiting", (fresh.id,), 1)]
 
 
+async def test_a_replaced_job_that_comes_into_another_state_is_told(store: Store, clock: Clock) -> None:
+    key = UniqueKey(key="k", on_conflict="replace")
+    (id,) = await put(store, new(unique=key, delay=HOUR))
+    listener = await listen(store, clock)
+    await store.enqueue([new(unique=key)])
+    assert await listener.told() == {"waiting": [id]}
+    await store.enqueue([new(unique=key, delay=HOUR)])
+    assert await listener.told() == {"delayed": [id]}
+
+
 async def test_a_job_that_is_born_over_is_told(store: Store, clock: Clock) -> None:
     (parent,) = await put(store, new())
     await act(store, Action.FAIL, parent)
