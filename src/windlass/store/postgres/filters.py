@@ -146,7 +146,9 @@ class Pager:
         terms = Terms(self._db, values)
         letter = dead(self._where)
         if letter.sql:
-            source, key = f"{self._db.table('dead')} d JOIN {source} ON j.id = d.job", "d.job"
+            # Fenced off, or the planner might begin at the jobs, which are in the order of ids too.
+            job = f"CROSS JOIN LATERAL (SELECT * FROM {self._table} l WHERE l.id = d.job OFFSET 0) j"
+            source, key = f"{self._db.table('dead')} d {job}", "d.job"
             terms.add(letter.sql, *letter.values)
         elif by == "workflow":
             source, key = f"{self._db.table('member')} m JOIN {source} ON j.id = m.job", "m.job"
@@ -211,4 +213,8 @@ class Pager:
             return None
         terms = Terms(self._db, values)
         terms.add(letter.sql, *letter.values)
-        return f"(SELECT j.* FROM {source} JOIN {self._table} j ON j.id = d.job WHERE {terms.sql})"
+        # Fenced off, or the planner might begin at jobs or letters that are in the order of ids already.
+        return (
+            f"(SELECT j.* FROM (SELECT d.job FROM {source} WHERE {terms.sql} OFFSET 0) d"
+            f" CROSS JOIN LATERAL (SELECT * FROM {self._table} j WHERE j.id = d.job OFFSET 0) j)"
+        )

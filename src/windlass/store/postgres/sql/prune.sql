@@ -33,9 +33,8 @@ BEGIN
     END LOOP;
     UPDATE {schema}.mark m SET at = last, past = place WHERE m.name = rule AND (m.at, m.past) IS DISTINCT FROM (last, place);
     RETURN (SELECT array_agg(l.id) FROM (
-        SELECT j.id FROM {schema}.job j WHERE j.id = ANY(seen.ids) AND j.state = {state:completed} AND j.finished_at <= now - age
-        ORDER BY j.id FOR UPDATE SKIP LOCKED
-    ) l);
+        SELECT j.id, j.state, j.finished_at FROM {schema}.job j WHERE j.id = ANY(seen.ids) ORDER BY j.id OFFSET 0 FOR UPDATE SKIP LOCKED
+    ) l WHERE l.state = {state:completed} AND l.finished_at <= now - age); -- fenced off, or this begins at all completed jobs
 END $$;
 
 -- Drops notes or results of final jobs, which are walked by their time of end; of which jobs there was something to drop. Looks at up to
@@ -68,9 +67,8 @@ BEGIN
             ) e ORDER BY e.finished_at, e.id LIMIT bound
         ) w;
         SELECT array_agg(l.id) INTO ids FROM (
-            SELECT j.id FROM {schema}.job j WHERE j.id = ANY(seen.ids) AND j.state IN ({any:final}) AND j.finished_at <= now - age
-            ORDER BY j.id FOR NO KEY UPDATE
-        ) l;
+            SELECT j.id, j.state, j.finished_at FROM {schema}.job j WHERE j.id = ANY(seen.ids) ORDER BY j.id OFFSET 0 FOR NO KEY UPDATE
+        ) l WHERE l.state IN ({any:final}) AND l.finished_at <= now - age;
         IF rule = 'logs' THEN
             WITH lines AS (DELETE FROM {schema}.line WHERE job = ANY(ids) RETURNING job),
             steps AS (DELETE FROM {schema}.step WHERE job = ANY(ids) RETURNING job),
