@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from tests.catalogue.test_video import film
 from tests.catalogue.tools import ENGINES, need, studio
 from tests.catalogue.tools_speech import KEY, FakeSpeech, fake_speech
-from tests.worker.kit import ended
 from windlass import InvalidArgs
 from windlass.catalogue import speech_model, transcripts_engines
 from windlass.catalogue.settings import AiSettings, MediaSettings
@@ -202,11 +201,8 @@ async def test_what_is_refused(engine: str, talk: Path, tmp_path: Path) -> None:
 async def test_nobody_who_can_hear(talk: Path, tmp_path: Path) -> None:
     async with studio(ENGINES[0], tmp_path, "speech", media=MediaSettings(transcript_providers=())) as it:
         key = await it.put("talk.mp4", talk)
-        options = it.handlers["generate-transcript"].options(max_attempts=1)
-        ref = await options.enqueue(contentId="c", videoPath=key, userId="ada")
-        job = await ended(it.app, ref.id, 30)
-        assert job.error is not None
-        assert "there are: none" in job.error.message
+        said = await it.refused("generate-transcript", contentId="c", videoPath=key, userId="ada")
+        assert "there are: none" in said
 
 
 def test_faster_whisper_is_asked_as_it_wants_to_be(

@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec.structs import replace
 
-from windlass import SettingsError, WindlassError
+from windlass import WindlassError
 from windlass.catalogue.confined import Limits, ProgramFailed, run
 from windlass.catalogue.ffmpeg import BadMedia, Ffmpeg, Work, limits_for
 from windlass.catalogue.installing import Kit
-from windlass.catalogue.speech_http import BadAnswer, Service
+from windlass.catalogue.speech_http import BadAnswer, NotSetUp, Service
 from windlass.catalogue.speech_kinds import speakers
 from windlass.providers import Chain, Provider
 
@@ -102,9 +102,10 @@ class Mouth:
         names = [wish.provider] if wish.provider else [name for name in self.names if self._can(name, wish)]
         absent = [name for name in names if name not in self._providers]
         if absent or not names:
-            raise SettingsError(
-                f"the speech provider {wish.provider or 'for this voice'} is not set up here; there are: {self.names}",
+            raise NotSetUp(
+                f"{wish.provider or 'a speech provider for this voice'} is not set up here; there are: {self.names}",
                 field="WINDLASS_SPEECH_PROVIDERS",
+                mend="apt-get install espeak-ng, or set ELEVENLABS_API_KEY with WINDLASS_ELEVENLABS_VOICE, or OPENAI_API_KEY",
             )
         key = " ".join(names)
         if key not in self._chains:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from windlass import Category, WindlassError
+from windlass import Category, SettingsError, WindlassError
 
 if TYPE_CHECKING:
     import httpx2
@@ -15,6 +15,13 @@ _CONNECT = 10.0
 _LARGEST = 100 << 20
 _QUOTA = ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached")
 """Words for: no money left. Waiting does not help; another provider does."""
+
+
+class NotSetUp(SettingsError):
+    """Nobody here can do it: what `mend` says is missing. The job waits among the dead letters for that."""
+
+    code = "not-set-up"
+    retryable = False
 
 
 class ServiceRefused(WindlassError):

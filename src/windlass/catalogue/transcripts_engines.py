@@ -9,11 +9,11 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from windlass import SettingsError, WindlassError
+from windlass import WindlassError
 from windlass.catalogue.confined import Limits, ProgramFailed, run, script
 from windlass.catalogue.ffmpeg import Ffmpeg, Work, limits_for
 from windlass.catalogue.installing import Kit
-from windlass.catalogue.speech_http import BadAnswer, Service
+from windlass.catalogue.speech_http import BadAnswer, NotSetUp, Service
 from windlass.catalogue.speech_kinds import listeners
 from windlass.catalogue.subtitles import Segment, Transcript, shifted
 from windlass.catalogue.video import tools_of
@@ -70,12 +70,12 @@ class Ear:
         self._chains: dict[str, Chain] = {}
 
     def chain(self, wanted: str, language: str) -> Chain:
-        """Who is asked: the one that is named, or all that know the language. Raises `SettingsError` where there is nobody."""
+        """Who is asked: the one that is named, or all that know the language. Raises `NotSetUp` where there is nobody."""
         names = [wanted] if wanted else self.names
         if not wanted and not _is_english(language):
             names = [name for name in names if name != "pocketsphinx"] or names
         if not names or any(name not in self.names for name in names):
-            raise SettingsError(
+            raise NotSetUp(
                 f"the transcript provider {wanted or '(any)'} is not set up here; there are: {', '.join(self.names) or 'none'}",
                 field="WINDLASS_TRANSCRIPT_PROVIDERS",
                 mend="pip install 'windlass[speech]', or set OPENAI_API_KEY or WINDLASS_WHISPER_MODEL",
