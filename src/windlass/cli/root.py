@@ -23,13 +23,15 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Work": {
         "demo": Entry("windlass.cli.demo", "see it work: real files, a crash, a checked report; needs no service"),
         "worker": Entry("windlass.cli.worker", "run jobs until stopped (or until nothing is left)"),
+        "dev": Entry("windlass.cli.dev", "develop: worker, API and dashboard, started anew when the code changes"),
         "serve": Entry("windlass.cli.serve", "serve the REST API; closed unless only this machine reaches it"),
         "enqueue": Entry("windlass.cli.enqueue", "put one job into a queue, and wait for its result if you like"),
         "bench": Entry("windlass.cli.bench", "measure this machine: enqueue, drain, pickup, bytes per job"),
     },
     "Look and act": {
         "jobs": Entry("windlass.cli.jobs", "list, show, explain, retry, cancel and remove jobs"),
-        "dead": Entry("windlass.cli.dead", "the dead letters: list, retry, purge"),
+        "dead": Entry("windlass.cli.dead", "the dead letters: list, judge, retry, replay, archive, purge"),
+        "errors": Entry("windlass.cli.errors", "failures by what they have in common: list, show, retry, ignore"),
         "workflows": Entry("windlass.cli.workflows", "list, show, cancel and retry workflows and batches"),
         "queues": Entry("windlass.cli.queues", "list, pause and resume queues, and say which job is next"),
         "limits": Entry("windlass.cli.limits", "how many run at once or start in a while: list, set, clear"),
@@ -42,6 +44,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "kinds": Entry("windlass.cli.kinds", "which kinds of job are known, and their parameters"),
         "stats": Entry("windlass.cli.stats", "counts, rates and latencies at a glance"),
         "metrics": Entry("windlass.cli.metrics", "outcomes, rates and times over hours and days; also for Prometheus"),
+        "users": Entry("windlass.cli.users", "what each user's jobs came to and cost"),
+        "audit": Entry("windlass.cli.audit", "who did what"),
         "health": Entry("windlass.cli.health", "are queues and workers well; in numbers, with what mends it"),
     },
     "Keep": {
