@@ -8,7 +8,7 @@ import pytest
 
 from tests.store.kit import Place
 from tests.waiting import until
-from windlass import Context, Fail, InvalidOption, Provider, RateLimited, Snooze, Windlass, fixed, testing
+from windlass import Context, Fail, InvalidOption, Provider, RateLimited, Retry, Snooze, Windlass, fixed, testing
 from windlass.providers.breaker import Breaker
 from windlass.providers.provider import Chain
 from windlass.values.limit import LimitChange
@@ -448,3 +448,47 @@ def test_chains_that_make_no_sense_are_refused() -> None:
 
 
 def print_it() -> None: ...
+
+
+async def test_a_probe_that_says_nothing_of_the_provider_lets_the_next_one_try(app: Windlass) -> None:
+    errors: list[Exception] = [Wrong("no"), Retry("later")]
+    chain = Chain(["a"], app=app)
+
+    async def ask(provider: Provider) -> str:
+        if errors:
+            raise errors.pop(0)
+        return provider.name
+
+    async with app:
+        await at(app, 0)
+        await app.breakers.open("a", "1s")
+        await at(app, 2)
+        for kind in (Wrong, Retry):
+            with pytest.raises(kind):
+                await chain.call(ask)
+        assert await chain.call(ask) == "a"
+        assert (await app.breakers.get("a")).state == "closed"
+        await free(app)
+
+
+async def test_who_comes_while_a_probe_is_under_way_looks_again_soon(app: Windlass) -> None:
+    chain = Chain([Provider("a", pause="2s")], app=app)
+    called, go_on = [], asyncio.Event()
+
+    async def ask(provider: Provider) -> str:
+        called.append(provider.name)
+        await go_on.wait()
+        return provider.name
+
+    async with app:
+        await at(app, 0)
+        await app.breakers.open("a", "1s")
+        await at(app, 2)
+        probe = asyncio.create_task(chain.call(ask))
+        await until(lambda: called, "the probe to be under way")
+        with pytest.raises(RateLimited) as told:
+            await chain.call(ask)
+        assert told.value.after <= 2.0
+        go_on.set()
+        await probe
+        await free(app)

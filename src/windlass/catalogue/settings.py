@@ -79,6 +79,8 @@ class MailSettings(Family):
     timeout: float = Field(default=30.0, gt=0, validation_alias=env("EMAIL_TIMEOUT"))
     rate_pause: float = Field(default=60.0, gt=0, le=86_400, validation_alias=env("EMAIL_RATE_PAUSE"))
     """Seconds for which a provider is left alone that says we send too fast and does not say for how long."""
+    breaker_pause: float = Field(default=30.0, gt=0, le=600, validation_alias=env("EMAIL_BREAKER_PAUSE"))
+    """Seconds for which a provider that fails again and again is not asked; twice as long each time, up to ten minutes."""
     cost: float = Field(default=0.0, ge=0, validation_alias=env("EMAIL_COST"))
     """What one message costs."""
 

@@ -29,7 +29,8 @@ _KEPT = 30 * 86_400 * SECOND
 _TRIES = 50
 _MOST_PENDING = 10_000
 _PROBE = 60 * SECOND
-"""How long a probe outside the line may take before another one may try."""
+"""How long a probe outside the line may take before another one may try; less where the breaker's pause is short."""
+_SHORTEST_PROBE = 5 * SECOND
 _LONGEST_ACTOR = 200
 
 _READ = msgspec.json.Decoder(Breaker)
@@ -99,6 +100,16 @@ class Desk:
         )
         self._probing.discard(name)
 
+    async def withdraw(self, name: str) -> None:
+        """A probe ended in a way that says nothing of the provider: another call may be the probe at once."""
+        if name not in self._probing:
+            return
+        self._probing.discard(name)
+        self._known.pop(name, None)
+        breaker, version = await self._read(name)
+        if breaker.probing:
+            await self._write(name, replace(breaker, probing=0), version)
+
     def note_limit(self, name: str, seconds: float) -> None:
         """The provider asked to be left alone for so long."""
         self._limited[name] = max(seconds, self._limited.get(name, 0.0))
@@ -147,8 +158,11 @@ class Desk:
         if breaker.state == "closed":
             return None
         if gate.held or breaker.probing > now:
-            return max(breaker.probing, now + SECOND)
-        record = await self._write(name, replace(breaker, probing=now + _PROBE), version)
+            # Until the probe's time is over at the latest; it usually answers long before, so who asked looks again sooner.
+            soon = now + max(self._numbers_of(name).pause, SECOND)
+            return min(max(breaker.probing, now + SECOND), soon)
+        patience = min(_PROBE, max(10 * self._numbers_of(name).pause, _SHORTEST_PROBE))
+        record = await self._write(name, replace(breaker, probing=now + patience), version)
         if not record.swapped:
             return now + SECOND
         self._known[name] = (_breaker(record), record.version)

@@ -129,6 +129,8 @@ class Chain:
                 answer = await fn(provider, *args, **kwargs)
             except Exception as error:
                 if isinstance(error, Signal) and not isinstance(error, RateLimited):
+                    if desk is not None:
+                        await desk.withdraw(provider.name)
                     raise
                 if await self._failed(desk, provider, began, error) in _FINAL:
                     raise
@@ -147,10 +149,12 @@ class Chain:
         category = Category.RATE_LIMIT if limited else classify(error, self._errors)
         if desk is not None:
             wait = error.after if limited else retry_after(error)
-            if category is Category.PROVIDER:
+            if category in (Category.PROVIDER, Category.HELD):  # no answer is no better than a bad one
                 desk.note(provider.name, Call(False, began, describe_error(error)))
             elif category is Category.RATE_LIMIT and wait is not None:
                 desk.note_limit(provider.name, wait)
+            if category not in (Category.PROVIDER, Category.HELD):
+                await desk.withdraw(provider.name)
             if desk.pending:
                 await desk.flush()
         return category
