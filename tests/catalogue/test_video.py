@@ -207,6 +207,21 @@ async def test_cancelling_ends_ffmpeg(engine: str, tmp_path: Path) -> None:
         assert not await it.storage.exists(f"{key.rpartition('/')[0]}/video")
 
 
+async def test_cancelling_ends_ffmpeg_of_a_worker_process(tmp_path: Path) -> None:
+    async with studio(ENGINES[0], tmp_path, "video", worker=False) as it:
+        key = await it.put("a.mp4", film(tmp_path / "a.mp4", 25))
+        fields = {"contentId": "c", "videoPath": key, "userId": "ada", "outputs": ["mp4_1080"]}
+        ref = await it.handlers["process-video"].enqueue(**fields)
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        async with WorkerProcess(it, temporary) as worker:  # its loop is another one
+            (pid,) = await until(lambda: programs_of(worker.pid, "ffmpeg"), "ffmpeg to run", 30)
+            await it.app.jobs.cancel(ref.id)
+            assert (await ended(it.app, ref.id, 30)).state == "cancelled"
+            await until(lambda: not psutil.pid_exists(pid), "ffmpeg to be gone")
+            await until(lambda: not list(temporary.glob("windlass-*")), "the attempt's folder to be gone")
+
+
 async def test_a_time_limit_ends_ffmpeg(tmp_path: Path) -> None:
     async with studio(ENGINES[0], tmp_path, "video") as it:
         key = await it.put("a.mp4", film(tmp_path / "a.mp4", 25))

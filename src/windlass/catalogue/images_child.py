@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError, features
 
 _READ = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "ICO")
 """Not among them: formats that run another program (EPS) or that have nothing to do with pictures of users."""
@@ -26,19 +26,23 @@ _LONGEST_PROFILE = 1 << 20
 
 
 class RefusedError(Exception):
-    """The picture is not to be decoded; the text says why."""
+    """What is asked for cannot be done here; the text says why."""
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Do what a request asks. `outputs`: each a format, a box, a path, whether to cut to the box, a quality."""
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     Image.MAX_IMAGE_PIXELS = request["most_pixels"]
-    with Image.open(request["source"], formats=_READ) as picture:
+    absent = {name.upper() for name in ("webp", "avif") if not features.check(name)}  # as Debian builds it, for one
+    for wanted in request["outputs"]:
+        if wanted["format"].upper() in absent:
+            raise RefusedError(f"this Pillow was built without {wanted['format']}")
+    with Image.open(request["source"], formats=[name for name in _READ if name not in absent]) as picture:
         kind = (picture.format or "").lower().replace("mpo", "jpeg")
         frames = 1 if kind == "jpeg" else getattr(picture, "n_frames", 1)  # an MPO holds several sizes or eyes
         about = {"format": kind, "width": picture.width, "height": picture.height, "frames": frames}
         if picture.width * picture.height * frames > request["most_pixels"]:
-            raise RefusedError(
+            raise Image.DecompressionBombError(
                 f"{picture.width} x {picture.height} pixels, {frames} frame(s), is over the limit of {request['most_pixels']}"
             )
         if not request["outputs"]:
@@ -93,7 +97,9 @@ def main() -> None:
     request = json.load(sys.stdin)
     try:
         found = answer(request)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, RefusedError) as error:
+    except RefusedError as error:
+        found = {"refused": str(error), "reason": "unsupported"}
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         found = {"refused": f"the picture is too large to decode: {error}", "reason": "pixels"}
     except UnidentifiedImageError:
         found = {"refused": "it is no picture of a known format", "reason": "corrupt"}

@@ -12,6 +12,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_NICE = 5
+"""Programs that compute for minutes on every core leave the worker's heartbeat its turn."""
 
 
 def confine(parent: int, limits: str) -> None:
@@ -30,6 +32,7 @@ def confine(parent: int, limits: str) -> None:
             last = most + 5 if kind == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else most
             resource.setrlimit(kind, (most, last))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(_NICE)
     # Python ignores these two, and a program that it becomes would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
