@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -71,6 +72,29 @@ def arrays(jobs: Sequence[NewJob[Any]]) -> Arrays:
         *_bounds(jobs),
         _weights([job.weight for job in jobs]),
     ]
+
+
+def alike(jobs: Sequence[NewJob[Any]]) -> list[Any] | None:
+    """The arguments of the function `enqueue_alike`, or None where jobs differ in more than their ids and arguments."""
+    first = jobs[0]
+    if first.limits or first.answer is not None or first.weight != 1:
+        return None
+    shared = _shared(first)
+    if any(_shared(job) != shared for job in jobs):
+        return None
+    *texts, tags = shared[:-3]
+    return [
+        [job.id for job in jobs],
+        _same([job.args for job in jobs]),
+        *texts,
+        _encode_tags(tags).decode() if tags else None,
+    ]
+
+
+_shared = attrgetter(
+    "kind", "queue", "runtime", "priority", "max_attempts", "delay", "run_at", "expires_in", "expires_at", "options", "user",
+    "project", "group", "workflow", "name", "tags", "limits", "answer", "weight",
+)  # fmt: skip
 
 
 def _bounds(jobs: Sequence[NewJob[Any]]) -> Arrays:
@@ -177,6 +201,10 @@ class Producer:
     async def put(self, connection: Connection, jobs: Sequence[NewJob[Any]], *, careful: bool = True) -> list[Enqueued]:
         """One statement, on a connection that may be inside a transaction. Without care an id that is stored already is a
         unique violation."""
+        values = None if careful else alike(jobs)
+        if values is not None:
+            await connection.fetchval(self._db.sql["enqueue.alike"], *values)
+            return [Enqueued(job.id) for job in jobs]
         return answers(jobs, await connection.fetch(self._db.sql["enqueue.call"], *arrays(jobs), careful, None))
 
     async def _put_in_steps(

@@ -327,6 +327,52 @@ BEGIN
     END IF;
 END $$;
 
+-- The plain road: jobs without keys, edges, bounds or answers that differ in nothing but their ids and arguments, none of them stored yet.
+-- One value for a column instead of an array each: to unnest an array costs more than to store a job.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_alike(
+    ids text[], argss text[], kind text, queue text, runtime text, priority integer, attempts integer, delay bigint, run_at bigint,
+    expires_in bigint, expires_at bigint, options text, user_ text, project text, group_ text, workflow text, name text, tags text
+) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    at bigint := {schema}.clock(); due bigint := greatest(at, coalesce(run_at, at + delay)); stored integer;
+    came text := CASE WHEN due > at THEN {state:delayed} ELSE {state:waiting} END;
+BEGIN
+    INSERT INTO {schema}.job (
+        id, created_at, expires_at, dependents, kind, runtime, queue, user_, project, group_, workflow, name, options, tags, args,
+        max_attempts, priority, waits, attempt, rescues, ord, run_at, state
+    )
+    SELECT ids[n], at, coalesce(expires_at, at + expires_in), false, kind, runtime, queue, user_, project, group_, workflow, name, options,
+           tags, coalesce(argss[n], argss[1]), attempts, priority, 0, 0, 0, {schema}.place(priority, nextval('{schema}.seq')), due, came
+    FROM generate_series(1, cardinality(ids)) n
+    WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.ordering <> 'strict' AND q.name = queue)
+      AND NOT EXISTS (SELECT FROM {schema}.gate WHERE ruling);
+    GET DIAGNOSTICS stored = ROW_COUNT;
+    IF stored = 0 THEN
+        -- They belong into lanes.
+        PERFORM {schema}.enqueue(
+            ids, ARRAY[kind], ARRAY[queue], ARRAY[runtime], argss, ARRAY[priority], ARRAY[attempts], {schema}.each(delay, ids),
+            {schema}.each(run_at, ids), {schema}.each(expires_in, ids), {schema}.each(expires_at, ids), ARRAY[options],
+            {schema}.each(user_, ids), {schema}.each(project, ids), {schema}.each(group_, ids), {schema}.each(workflow, ids),
+            {schema}.each(name, ids), {schema}.each(tags, ids), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL
+        );
+        RETURN;
+    END IF;
+    INSERT INTO {schema}.delta VALUES (queue, came, stored);
+    IF workflow IS NOT NULL THEN
+        INSERT INTO {schema}.member (flow, job) SELECT workflow, unnest(ids);
+    END IF;
+    IF {awake} THEN
+        PERFORM {schema}.happen(came, ids, at);
+    END IF;
+END $$;
+
+-- An array with this value for each id; NULL for none.
+CREATE OR REPLACE FUNCTION {schema}.each(value anyelement, ids text[]) RETURNS anyarray LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN value IS NOT NULL THEN array_fill(value, ARRAY[cardinality(ids)]) END
+$$;
+
 -- Changes a holder that has not begun to the arguments of a newer job; its place in line stays where its time does.
 CREATE OR REPLACE FUNCTION {schema}.replace(
     holder text, new_args text, new_options text, new_tags text, new_priority integer, new_attempts integer, new_run_at bigint,
@@ -359,6 +405,9 @@ SELECT n, id, outcome FROM {schema}.enqueue(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,
     $31, $32, $33, $34, $35, $36, $37, $38, $39, $40
 )
+
+-- name: alike
+SELECT {schema}.enqueue_alike($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 
 -- name: queues
 INSERT INTO {schema}.queue (name) SELECT unnest($1::text[]) ORDER BY 1 ON CONFLICT DO NOTHING
