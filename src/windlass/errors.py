@@ -21,6 +21,7 @@ WindlassError
 ├── EffectMismatch           the key of an effect is on record with another request
 ├── OutcomeUnknown           an effect may or may not have been had, and nobody can be asked: somebody has to decide
 ├── EffectNotFound           no effect is on record under this name
+├── ErrorGroupNotFound       no error group has this fingerprint
 ├── NoResult                 a chunk handler ended and said nothing of this job
 ├── SignalTimeout            the awaited signal did not come in time (also a TimeoutError)
 ├── InsideLoop               a blocking call was made where an event loop runs
@@ -187,6 +188,12 @@ class OutcomeUnknown(WindlassError):
 
     code = "outcome-unknown"
     category = "held"
+
+
+class ErrorGroupNotFound(WindlassError, LookupError):
+    """`fingerprint`."""
+
+    code = "error-group-not-found"
 
 
 class EffectNotFound(WindlassError, LookupError):

@@ -73,7 +73,7 @@ def test_the_migration_stands_where_this_version_is(shell: Shell) -> None:
 
 def test_prune_deletes_what_is_old(shop: Shell) -> None:
     assert shop.ok("prune", "-A", "shop", "-o", "json").json == {"deleted": 0}
-    assert shop.ok("prune", "-A", "shop", "--completed", "0s", "--failed", "ever").out == "3 jobs deleted\n"
+    assert shop.ok("prune", "-A", "shop", "--completed", "0s", "--failed", "ever").out == "3 jobs pruned\n"
     assert len(shop.ok("dead", "ls", "-A", "shop", "-o", "ids").lines) == 1
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from windlass import errors
 from windlass.errors import WindlassError
-from windlass.operate.errors import ErrorGroupNotFound
 from windlass.values.codec import complaint
 
 MEDIA_TYPE = "application/problem+json"
@@ -156,7 +155,7 @@ _STATUS: tuple[tuple[type[WindlassError], int], ...] = (
     (errors.BatchTooLarge, 413),
     (errors.JobNotFound, 404),
     (errors.ScheduleNotFound, 404),
-    (ErrorGroupNotFound, 404),
+    (errors.ErrorGroupNotFound, 404),
     (errors.WebhookNotFound, 404),
     (errors.AlertRuleNotFound, 404),
     (errors.ChannelNotFound, 404),

@@ -12,6 +12,7 @@ from windlass.errors import (
     AlertRuleNotFound,
     ChannelNotFound,
     EffectNotFound,
+    ErrorGroupNotFound,
     InvalidArgs,
     InvalidOption,
     JobNotFound,
@@ -60,6 +61,7 @@ class KeyNotFound(WindlassError, LookupError):
 
 
 _CODES: tuple[tuple[type[WindlassError], int], ...] = (
+    (ErrorGroupNotFound, NOT_FOUND),
     (StoreUnavailable, UNREACHABLE),
     (StoreReadOnly, NOT_ALLOWED),
     (AlertRuleNotFound, NOT_FOUND),

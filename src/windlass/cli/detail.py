@@ -118,6 +118,8 @@ def _facts(detail: Detail) -> list[tuple[str, str]]:
         ("unique", job.unique or ""),
         ("parents", "\n".join(job.parents)),
         ("rescues", str(job.rescues) if job.rescues else ""),
+        ("cost", f"{job.cost:f}" if job.cost else ""),
+        ("again", f"by itself {_when(job.next_retry_at)}" if job.next_retry_at else ""),
         ("attempts", "\n".join([f"{job.attempt} of {job.max_attempts}", *map(_attempt, job.attempts)])),
         ("steps", "\n".join(map(_step, detail.steps))),
         ("error", f"{job.error.type} ({job.error.category}): {job.error.message}" if job.error else ""),

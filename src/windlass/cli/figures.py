@@ -1,19 +1,16 @@
 """The figures of `windlass stats`: queues as they are, kinds as they did over the last while."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-
 import msgspec
 
 from windlass.cli.backlog import QueueRow, emit_queues
 from windlass.cli.backlog import gather as gather_queues
 from windlass.cli.options import Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, span
+from windlass.observe.figures import Figures as KindFigures
+from windlass.observe.figures import read_metrics
+from windlass.observe.frames import HOUR
 from windlass.store.protocol import Store
-from windlass.values.clock import SECOND, Micros
-from windlass.values.metrics import MINUTE, MetricQuery, Point, percentile
-
-ENDS = ("complete", "fail", "retry", "rescue", "abort")
+from windlass.values.clock import SECOND, Micros, instant
 
 
 class KindRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,43 +42,32 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 async def gather(store: Store, back: Micros) -> Figures:
     """Ask the store."""
     now = await store.now()
-    since = max(now - back, 0) // MINUTE * MINUTE
-    points = await store.metrics(MetricQuery(since=since, until=now + MINUTE))
+    found = await read_metrics(store, last=back / SECOND, step="minute" if back <= 24 * HOUR else None)
     workers = [info for info in await store.workers() if now - info.seen_at <= info.lease]
     return Figures(
-        seconds=(now - since) / SECOND,
+        seconds=(now - instant(found.since)) / SECOND,
         queues=await gather_queues(store),
-        kinds=_kinds(points, max((now - since) / MINUTE, 1 / 60)),
+        kinds=[_row(kind) for kind in found.kinds],
         workers=len(workers),
         running=sum(info.running for info in workers),
     )
 
 
-def _kinds(points: Sequence[Point], minutes: float) -> list[KindRow]:
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    shapes: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for point in points:
-        if point.name in ENDS:
-            sums[point.kind][point.name] += point.value
-        elif point.name in ("took", "waited"):
-            shapes[point.kind, point.name][point.bucket] += point.value
-    return [
-        KindRow(
-            kind=kind,
-            **{name: ends[name] for name in ENDS},
-            per_min=round(ends["complete"] / minutes, 2),
-            took_p50=_at(shapes[kind, "took"], 0.50),
-            took_p99=_at(shapes[kind, "took"], 0.99),
-            waited_p50=_at(shapes[kind, "waited"], 0.50),
-            waited_p99=_at(shapes[kind, "waited"], 0.99),
-        )
-        for kind, ends in sorted(sums.items())
-    ]
-
-
-def _at(histogram: dict[int, int], share: float) -> float | None:
-    found = percentile(histogram.items(), share)
-    return None if found is None else round(found / SECOND, 6)
+def _row(kind: KindFigures) -> KindRow:
+    run, wait = kind.run, kind.wait
+    return KindRow(
+        kind=str(kind.kind),
+        complete=kind.completed,
+        fail=kind.failed,
+        retry=kind.retries,
+        rescue=kind.rescues,
+        abort=kind.cancelled,
+        per_min=round(kind.per_minute, 2),
+        took_p50=run and run.median,
+        took_p99=run and run.p99,
+        waited_p50=wait and wait.median,
+        waited_p99=wait and wait.p99,
+    )
 
 
 def emit_figures(figures: Figures, form: Form) -> None:

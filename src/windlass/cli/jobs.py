@@ -1,4 +1,4 @@
-"""`windlass jobs`: list, show, explain, signal, retry, run now, reprioritise, cancel, remove."""
+"""`windlass jobs`: list, show, history, explain, signal, retry, run now, reprioritise, cancel, remove."""
 
 from typing import Annotated
 
@@ -54,6 +54,22 @@ def show(
         raise typer.BadParameter("name a job, or - to read ids from stdin", param_hint="ID")
     found = with_store(Target(url, app_ref, namespace), lambda store: gather(store, named))
     emit_details(found, named, output)
+
+
+@app.command("history")
+def history(
+    id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
+    output: options.PlainOutput = Plain.TEXT,
+    url: options.Url = None,
+    app_ref: options.AppRef = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """A job's timeline: creation, attempts, acts, steps, the end, and what is ahead."""
+    from windlass.cli.gates import on_app
+    from windlass.cli.records import emit_history
+    from windlass.cli.target import Target
+
+    emit_history(on_app(Target(url, app_ref, namespace), lambda app: app.jobs.history(id)), output)
 
 
 @app.command("explain")

@@ -41,7 +41,7 @@ def emit_metrics(found: Metrics, by: Literal["kind", "queue", "pair"], form: Pla
     if not rows:
         note(f"no attempt ended then in {Chosen.store}")
         return
-    print(f"{'jobs/' + found.step:12} {_bars([point.completed for point in found.series])}\n")
+    print(f"{'jobs/' + found.step:12} {bars([point.completed for point in found.series])}\n")
     numbers = ("done", "fail", "retry", "ok", "/min", "ran p50", "p95", "p99", "waited p50", "p99 ")
     emit_table(
         [by if by != "pair" else "queue/kind", *numbers],
@@ -85,7 +85,7 @@ def _number(n: int) -> str:
     return str(n)
 
 
-def _bars(values: Sequence[int]) -> str:
+def bars(values: Sequence[int]) -> str:
     """Bars, several steps together where there are more than fit; the tallest step in numbers."""
     together = -(-len(values) // _MOST_BARS)
     sums = [sum(values[at : at + together]) for at in range(0, len(values), together)]

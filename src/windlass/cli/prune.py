@@ -8,47 +8,39 @@ from windlass.cli import options
 from windlass.cli.options import Plain, single
 
 app = single()
-Age = typer.Option(metavar="DURATION", help="Keep these for so long; 'ever' keeps them.")
+Age = typer.Option(metavar="DURATION", help="Keep these for so long; 'ever' keeps them. Else the app's setting.")
+Most = typer.Option(min=0, metavar="N", help="Keep at most so many per queue.")
 
 
 @app.command("prune")
 def prune(
-    completed: Annotated[str, Age] = "24h",
-    failed: Annotated[str, Age] = "90d",
-    cancelled: Annotated[str, Age] = "7d",
-    keep_completed: Annotated[int | None, typer.Option(min=0, help="Keep at most so many per queue.")] = None,
-    keep_failed: Annotated[int | None, typer.Option(min=0, help="Keep at most so many per queue.")] = None,
+    completed: Annotated[str | None, Age] = None,
+    failed: Annotated[str | None, Age] = None,
+    cancelled: Annotated[str | None, Age] = None,
+    keep_completed: Annotated[int | None, Most] = None,
+    keep_failed: Annotated[int | None, Most] = None,
+    logs: Annotated[str | None, Age] = None,
+    results: Annotated[str | None, Age] = None,
+    audit: Annotated[str | None, Age] = None,
     output: options.PlainOutput = Plain.TEXT,
     url: options.Url = None,
     app_ref: options.AppRef = None,
     namespace: options.Namespace = None,
 ) -> None:
-    """Delete finished jobs that are old enough (workers do it too), with their logs and metrics."""
+    """Delete finished jobs that are old enough, with their logs (workers do it too), and old audit entries.
+
+    Queues whose code declares what they keep go by that, unless you say otherwise here.
+    """
+    from windlass.cli.pruning import prune_now
     from windlass.cli.show import emit_json
-    from windlass.cli.target import Target, with_store
-    from windlass.store.protocol import Store
-    from windlass.values.clock import micros
-    from windlass.values.query import Retention
+    from windlass.cli.target import Target
 
-    def age(text: str, field: str) -> int | None:
-        return None if text == "ever" else micros(text, field)
-
-    retention = Retention(
-        completed=age(completed, "completed"),
-        failed=age(failed, "failed"),
-        cancelled=age(cancelled, "cancelled"),
-        keep_completed=keep_completed,
-        keep_failed=keep_failed,
-    )
-
-    async def work(store: Store) -> int:
-        total = 0
-        while gone := await store.prune(retention, 1_000):
-            total += gone
-        return total
-
-    gone = with_store(Target(url, app_ref, namespace), work)
+    ages = {
+        "completed": completed, "failed": failed, "cancelled": cancelled, "logs": logs, "results": results, "audit": audit,
+    }  # fmt: skip
+    counts = {"keep_completed": keep_completed, "keep_failed": keep_failed}
+    gone = prune_now(Target(url, app_ref, namespace), ages, counts)
     if output is Plain.JSON:
         emit_json({"deleted": gone})
     else:
-        print(f"{gone:,} jobs deleted")
+        print(f"{gone:,} jobs pruned")

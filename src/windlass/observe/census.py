@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from windlass.observe.figures import percentiles
 from windlass.observe.frames import DAY, HOUR, Frame, frames, together
 from windlass.operate.explain import Crew, Explanation, Recent, explain
 from windlass.providers.breakers import BreakerState, states
@@ -15,7 +14,7 @@ from windlass.values.clock import SECOND, Micros, instant
 from windlass.values.job import Job
 from windlass.values.lease import WorkerInfo
 from windlass.values.limit import PROVIDER, LimitInfo
-from windlass.values.metrics import MINUTE, MetricQuery, Point
+from windlass.values.metrics import MINUTE, MetricQuery, Point, percentiles
 from windlass.values.query import Standing, Where
 from windlass.values.queue import QueueInfo
 from windlass.values.states import State
@@ -222,7 +221,7 @@ def _usual(hours: Iterable[Frame]) -> dict[str, float]:
     merged: dict[str, Counter[int]] = defaultdict(Counter)
     for (queue, _), sums in together(hours).items():
         merged[queue].update(sums.waited)
-    return {queue: percentiles(histogram, (0.95,))[0] for queue, histogram in merged.items() if histogram}
+    return {queue: percentiles(histogram, (0.95,))[0] / SECOND for queue, histogram in merged.items() if histogram}
 
 
 async def _arrivals(store: Store, now: Micros, queue: str) -> float:

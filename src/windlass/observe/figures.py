@@ -1,6 +1,5 @@
 """`app.metrics`: what became of the attempts of a span of time, how long they ran and waited, as a whole and step by step."""
 
-import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -12,13 +11,12 @@ from windlass.errors import InvalidOption
 from windlass.observe.frames import DAY, HOUR, KEEP_DAYS, WIDTH, Cells, Frame, Step, Sums, finer, frames, together
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Duration, Micros, instant, micros, moment
-from windlass.values.metrics import MINUTE
+from windlass.values.metrics import MINUTE, percentiles
 from windlass.values.queue import check_name
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
 
 _MOST_POINTS = 1_500
-_MIDDLE = math.sqrt(1.02)
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +40,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     failed, 0 to 1, None if none ended. `per_minute`, `per_hour`: completed jobs, over the whole span. `run`: how long
     attempts ran; `wait`: how long they waited from when they could run until a worker took them; None if there were none.
     `cost`: what was spent; `cpu`: seconds; `average_memory`: bytes at the highest, of the `measured` runs that told theirs,
-    None if none did. """
+    None if none did."""
 
     queue: str | None = None
     kind: str | None = None
@@ -222,23 +220,8 @@ def _times(histogram: dict[int, int], total: int) -> Times | None:
     count = sum(histogram.values())
     if not count:
         return None
-    median, p95, p99 = percentiles(histogram, (0.50, 0.95, 0.99))
+    median, p95, p99 = (round(each / SECOND, 6) for each in percentiles(histogram, (0.50, 0.95, 0.99)))
     return Times(count=count, average=round(total / count / SECOND, 6), median=median, p95=p95, p99=p99)
-
-
-def percentiles(histogram: dict[int, int], shares: Sequence[float]) -> list[float]:
-    """Seconds below which the shares (ascending, 0 to 1) of a histogram that is not empty lie: the middle of the bucket."""
-    pairs = sorted(histogram.items())
-    total = sum(count for _, count in pairs)
-    found: list[float] = []
-    seen = at = 0
-    for share in shares:
-        while seen + pairs[at][1] < share * total and at < len(pairs) - 1:
-            seen += pairs[at][1]
-            at += 1
-        number = pairs[at][0]
-        found.append(round((1.02**number / _MIDDLE if number else 1.0) / SECOND, 6))
-    return found
 
 
 def _series(found: Sequence[Frame], span: Span) -> tuple[SeriesPoint, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import msgspec
 
 from windlass.declare.refusal import refusal
-from windlass.errors import WindlassError
+from windlass.errors import ErrorGroupNotFound
 from windlass.operate.dead_letters import DeadLetters
 from windlass.operate.facts import Facts, facts_of, read_facts
 from windlass.operate.letters import may_help
@@ -36,12 +36,6 @@ _KEPT: Micros = 400 * 24 * _HOUR
 Mark: TypeAlias = Literal["open", "resolved", "ignored"]
 NO_ERROR = "none"
 """How the group of dead letters without an error is named outside, where its fingerprint, the empty text, would be lost."""
-
-
-class ErrorGroupNotFound(WindlassError, LookupError):
-    """`fingerprint`."""
-
-    code = "error-group-not-found"
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -258,4 +252,4 @@ def read_fingerprint(text: str) -> str:
     return "" if text == NO_ERROR else text
 
 
-__all__ = ["ErrorFacts", "ErrorGroupNotFound", "Errors", "Mark"]
+__all__ = ["ErrorFacts", "Errors", "Mark"]

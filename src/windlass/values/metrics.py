@@ -11,7 +11,7 @@ itself: by command, by expiry, by an edge, by command to the dead letters; bucke
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from windlass.values.outcome import Finish
 from windlass.values.states import Event
 
 _GROWTH = math.log(1.02)
+_MIDDLE = math.sqrt(1.02)
 MINUTE: Micros = 60_000_000
 
 USER = ("complete", "fail", "abort", "retry", "took_sum", "cost", "memory", "memory_runs")
@@ -118,16 +119,17 @@ def _tally_rest(sums: dict[TallyKey, int], end: Finish, ran: bool) -> None:
             add(f"user:{end.user}", number, value)
 
 
-def percentile(histogram: Iterable[tuple[int, int]], share: float) -> float | None:
-    """The duration in microseconds below which `share` (0..1) of the (bucket, count) pairs lie; None when empty."""
-    pairs = sorted(histogram)
+def percentiles(histogram: Mapping[int, int], shares: Sequence[float]) -> list[float]:
+    """The durations in microseconds below which the shares (ascending, 0 to 1) of a histogram that is not empty lie: the middle
+    of the bucket, so within 1 %."""
+    pairs = sorted(histogram.items())
     total = sum(count for _, count in pairs)
-    if not total:
-        return None
-    need = share * total
-    seen = 0
-    for number, count in pairs:
-        seen += count
-        if seen >= need:
-            return bucket_top(number)
-    return bucket_top(pairs[-1][0])
+    found: list[float] = []
+    seen = at = 0
+    for share in shares:
+        while seen + pairs[at][1] < share * total and at < len(pairs) - 1:
+            seen += pairs[at][1]
+            at += 1
+        number = pairs[at][0]
+        found.append(bucket_top(number) / _MIDDLE if number else 1.0)
+    return found
