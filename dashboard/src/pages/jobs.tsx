@@ -3,10 +3,11 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, Problem } from "../api/client";
-import { type JobView, type KindView, type Listing, type QueueView, STATES } from "../api/types";
+import { type JobView, type KindView, type Listing, STATES } from "../api/types";
 import { href, hrefWith } from "../config";
 import { useLoad } from "../state/load";
 import { searches } from "../state/prefs";
+import { readQueues } from "../state/queues";
 import { type JobRow, useRows } from "../state/rows";
 import { can } from "../state/session";
 import { useAddress } from "../state/url";
@@ -189,10 +190,7 @@ function When({ job }: { job: JobView }): JSX.Element {
 }
 
 function Rail({ q }: { q: string }): JSX.Element {
-  const { data } = useLoad(
-    (signal) => (can("queues:read") ? get<Listing<QueueView>>("/queues", undefined, signal) : Promise.resolve(null)),
-    [],
-  );
+  const { data } = useLoad(() => (can("queues:read") ? readQueues() : Promise.resolve(null)), []);
   const at = valuesOf(q, "state");
   const counts = useMemo(() => {
     const queues = valuesOf(q, "queue");
@@ -232,7 +230,8 @@ function Matching({ q }: { q: string }): JSX.Element | null {
     [q],
     { on: () => false },
   );
-  return data && q ? <span class="soft">{total(data.total)} match</span> : null;
+  if (!data || !q || (data.total.relation === "gte" && !data.total.value)) return null;
+  return <span class="soft">{total(data.total)} match</span>;
 }
 
 function Kept({ q, search }: { q: string; search: (text: string) => void }): JSX.Element {
@@ -255,8 +254,8 @@ function Kept({ q, search }: { q: string; search: (text: string) => void }): JSX
 function NoJobs({ q, more }: { q: string; more: boolean }): JSX.Element {
   if (more)
     return (
-      <Empty icon="search" title="None on this page">
-        The search goes on with “Older”.
+      <Empty icon="search" title="None among the newest jobs">
+        “Older” looks on from there.
       </Empty>
     );
   if (q) return <Empty icon="search" title="No job matches" command={`windlass jobs ls --query '${q}'`} />;
@@ -269,7 +268,7 @@ function useValues(rows: readonly JobRow[] | undefined): { found: Values; read: 
   const read = async (): Promise<void> => {
     const [kinds, queues] = await Promise.all([
       can("kinds:read") ? get<Listing<KindView>>("/kinds") : null,
-      can("queues:read") ? get<Listing<QueueView>>("/queues") : null,
+      can("queues:read") ? readQueues() : null,
     ]);
     setAsked({
       kind: kinds?.items.map((kind) => kind.name) ?? [],

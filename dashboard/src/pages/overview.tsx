@@ -2,9 +2,11 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { get } from "../api/client";
+import { readList } from "../api/lists";
 import { type Health, type JobView, type Listing, type Metrics, type QueueView, STATES } from "../api/types";
 import { href, hrefWith } from "../config";
 import { useLoad } from "../state/load";
+import { readQueues } from "../state/queues";
 import { can } from "../state/session";
 import { compact, count, duration, percent, plural, rate } from "../text/format";
 import { Card, Command, Empty, Figure, PageHead, Pill, type Tone, Waiting } from "../ui/basics";
@@ -118,7 +120,7 @@ function sumOf(queues: readonly QueueView[]): Counts {
 }
 
 function ByState(): JSX.Element {
-  const { data, error, reload } = useLoad((signal) => get<Listing<QueueView>>("/queues", undefined, signal), []);
+  const { data, error, reload } = useLoad(readQueues, []);
   if (!data) return <Waiting error={error} retry={reload} lines={2} />;
   const counts = sumOf(data.items);
   return (
@@ -251,7 +253,7 @@ function drawing({ series }: Metrics): Drawing {
 }
 
 function Queues(): JSX.Element {
-  const { data, error, reload } = useLoad((signal) => get<Listing<QueueView>>("/queues", undefined, signal), []);
+  const { data, error, reload } = useLoad(readQueues, []);
   const rows = useMemo(() => busiest(data?.items ?? []), [data]);
   return (
     <Card title="Queues" acts={<a href={href("/queues")}>All queues</a>} flush>
@@ -294,8 +296,9 @@ function busiest(queues: readonly QueueView[]): QueueView[] {
 
 function Failures(): JSX.Element {
   const { data, error, reload } = useLoad(
-    (signal) => get<Listing<JobView>>("/jobs", { q: "state:failed", limit: 6 }, signal),
+    (signal) => readList<JobView>("/jobs", { q: "state:failed" }, 6, signal),
     [],
+    { every: 4000 },
   );
   return (
     <Card title="Failed last" acts={<a href={hrefWith("/jobs", { q: "state:failed" })}>All failed jobs</a>} flush>
@@ -306,7 +309,13 @@ function Failures(): JSX.Element {
           label="Jobs that failed last"
           rows={data.items}
           rowKey={(job) => job.id}
-          empty={<Empty icon="check" title="Nothing has failed for good" />}
+          empty={
+            data.next ? (
+              <Empty icon="search" title="Nothing among the newest jobs" />
+            ) : (
+              <Empty icon="check" title="Nothing has failed for good" />
+            )
+          }
           columns={[
             {
               key: "what",

@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { useRoute } from "preact-iso";
 import { get, part, patch, remove } from "../api/client";
+import { readList } from "../api/lists";
 import {
   type JobView,
   type Listing,
@@ -179,11 +180,9 @@ function Rates({ queue }: { queue: string }): JSX.Element {
 
 function Newest({ queue }: { queue: string }): JSX.Element {
   const q = `queue:${quoted(queue)}`;
-  const { data, error, reload } = useLoad(
-    (signal) => get<Listing<JobView>>("/jobs", { q, limit: 12 }, signal),
-    [queue],
-    { every: 2000 },
-  );
+  const { data, error, reload } = useLoad((signal) => readList<JobView>("/jobs", { q }, 12, signal), [queue], {
+    every: 3000,
+  });
   return (
     <Card title="Newest jobs" acts={<a href={hrefWith("/jobs", { q })}>All of its jobs</a>} flush>
       {!data ? (

@@ -1,8 +1,8 @@
 /** One worker: what it is, and what it runs now. */
 import type { JSX } from "preact";
 import { useRoute } from "preact-iso";
-import { get } from "../api/client";
-import type { JobView, Listing } from "../api/types";
+import { readList } from "../api/lists";
+import type { JobView } from "../api/types";
 import { href, hrefWith } from "../config";
 import { useLoad } from "../state/load";
 import { bytes, compact, count } from "../text/format";
@@ -82,7 +82,9 @@ export default function WorkerPage(): JSX.Element {
 
 function RunsNow({ id }: { id: string }): JSX.Element {
   const q = `state:active worker:${quoted(id)}`;
-  const { data, error, reload } = useLoad((signal) => get<Listing<JobView>>("/jobs", { q, limit: 50 }, signal), [id]);
+  const { data, error, reload } = useLoad((signal) => readList<JobView>("/jobs", { q }, 50, signal), [id], {
+    every: 3000,
+  });
   return (
     <Card title="Runs now" acts={<a href={hrefWith("/jobs", { q })}>As a list</a>} flush>
       {!data ? (

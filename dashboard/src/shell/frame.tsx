@@ -1,13 +1,12 @@
 /** The navigation at the side and the line on top. */
 import type { JSX } from "preact";
 import { useLocation } from "preact-iso";
-import { get } from "../api/client";
-import type { Listing, QueueView } from "../api/types";
 import { config, href } from "../config";
 import { cut, paused, status, togglePause } from "../live/live";
 import { PAGES, type Page } from "../pages/registry";
 import { useLoad } from "../state/load";
 import { locked, nextTheme, theme } from "../state/prefs";
+import { readQueues } from "../state/queues";
 import { can, session, signOut } from "../state/session";
 import { compact } from "../text/format";
 import { IconButton } from "../ui/basics";
@@ -68,9 +67,7 @@ function NavLink({ page, here }: { page: Page; here: boolean }): JSX.Element {
 }
 
 function FailedCount(): JSX.Element | null {
-  const { data } = useLoad((signal) => get<Listing<QueueView>>("/queues", undefined, signal), [], {
-    every: 5000,
-  });
+  const { data } = useLoad(readQueues, [], { every: 3000 });
   const failed = data?.items.reduce((sum, queue) => sum + (queue.counts.failed ?? 0), 0);
   if (!failed) return null;
   return (

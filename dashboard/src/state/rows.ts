@@ -1,7 +1,8 @@
 /** The rows of a live list: they change in place, and while somebody points at or has chosen some, none moves. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ask, type Query } from "../api/client";
-import type { JobView, Listing } from "../api/types";
+import type { Query } from "../api/client";
+import { readList } from "../api/lists";
+import type { JobView } from "../api/types";
 import { dig, type Json, preview, readJson, textOf } from "../text/json";
 import { useLoad } from "./load";
 
@@ -31,16 +32,26 @@ interface PageOfRows {
   others: Map<string, JobRow | null>;
 }
 
-async function readRows(query: Query, signal: AbortSignal): Promise<{ rows: JobRow[]; next: string | null }> {
-  const { data, text } = await ask<Listing<JobView>>("GET", "/jobs", { query: { ...query, include: "args" }, signal });
-  const whole = readJson(text);
-  const rows = data.items.map((job, at) => rowOf(job, text, dig(whole, "items", at, "args")));
-  return { rows, next: data.next_cursor };
+async function readRows(
+  query: Query,
+  limit: number,
+  signal: AbortSignal,
+): Promise<{ rows: JobRow[]; next: string | null }> {
+  const found = await readList<JobView>("/jobs", { ...query, include: "args" }, limit, signal);
+  const rows = found.answers.flatMap(({ data, text }) => {
+    const whole = readJson(text);
+    return data.items.map((job, at) => rowOf(job, text, dig(whole, "items", at, "args")));
+  });
+  return { rows, next: found.next };
 }
 
 function rowOf(job: JobView, text: string, args: Json | undefined): JobRow {
   return { ...job, argsText: textOf(text, args), argsLine: preview(args) };
 }
+
+const LEAST_PACE = 1500;
+/** A list that takes long to read is read again after so many times as long: searching is not all that the server has to do. */
+const PAUSE = 8;
 
 /** `held`: nothing may move now. */
 export function useRows(q: string, cursor: string | undefined, limit: number, held: () => boolean): LiveRows {
@@ -48,22 +59,25 @@ export function useRows(q: string, cursor: string | undefined, limit: number, he
   const [shown, setShown] = useState<PageOfRows>();
   const latest = useRef<PageOfRows | undefined>(undefined);
   const current = useRef<PageOfRows | undefined>(undefined);
+  const pace = useRef(LEAST_PACE);
   current.current = shown?.key === key ? shown : undefined;
 
   const { data, error, reload } = useLoad<PageOfRows>(
     async (signal) => {
-      const page = await readRows({ q, limit, cursor }, signal);
+      const began = Date.now();
+      const page = await readRows({ q, cursor }, limit, signal);
+      pace.current = Math.max(LEAST_PACE, PAUSE * (Date.now() - began));
       const known = new Set(page.rows.map((row) => row.id));
       const missing = (current.current?.rows ?? []).filter((row) => !known.has(row.id)).map((row) => row.id);
       const others = new Map<string, JobRow | null>(missing.map((id) => [id, null]));
       if (missing.length && held()) {
-        for (const row of (await readRows({ q: `id:${missing.join(",")}`, limit }, signal)).rows)
+        for (const row of (await readRows({ q: `id:${missing.join(",")}` }, limit, signal)).rows)
           others.set(row.id, row);
       }
       return { key, ...page, others };
     },
     [key],
-    { on: (event) => event.event !== "counts", every: 1500 },
+    { on: (event) => event.event !== "counts", every: pace.current },
   );
 
   useEffect(() => {
