@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.store.kit import LEASE, T0, Clock, Hand, act, end, failing, fresh_id, groups_of, promote_all
+from tests.store.kit import LEASE, Clock, Hand, act, end, failing, fresh_id, groups_of, listen, promote_all
 from tests.store.model import Model, ModelJob, ModelKey
 from tests.store.places import chosen_engines, tidy_place_for
 from windlass.values.clock import SECOND, moment
@@ -54,7 +54,9 @@ class Play(RuleBasedStateMachine):
         self.store = self.place.first
         self.place.clock = self.clock = Clock(self.store)
         self.run(self.place.open())
-        self.model = Model(T0)
+        self.listener = self.run(listen(self.store, self.clock))
+        self.told: dict[str, str] = {}
+        self.model = Model(self.clock.at)
         self.hands = [
             Hand(self.store, "one"),
             Hand(self.store, "two", queues=("a",)),
@@ -478,6 +480,17 @@ class Play(RuleBasedStateMachine):
     def the_error_groups_agree(self) -> None:
         groups = self.run(groups_of(self.store))
         assert {name: (group.n, group.first, group.last) for name, group in groups.items()} == self.model.groups()
+
+    @invariant()
+    def the_journal_agrees(self) -> None:
+        """Who follows it knows the state of every job."""
+        for entry in self.run(self.listener.news()):
+            if entry.event == "deleted":
+                for id in entry.ids:
+                    del self.told[id]
+            elif entry.event in set(State):
+                self.told |= dict.fromkeys(entry.ids, entry.event)
+        assert self.told == {job.id: job.state.value for job in self.model.jobs.values()}
 
     @invariant()
     def the_limits_agree(self) -> None:
