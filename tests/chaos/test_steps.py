@@ -174,13 +174,15 @@ async def check(app: Windlass, crew: Crew, point: str, id: str) -> None:
     if done.total() == len(STEPS) and point.startswith((*HOUSE, "finish:1:after")):
         return
     # The history shows that a worker was lost, and from where the other went on.
-    rescued_at = next(each.finished_at for each in job.attempts if each.outcome == "rescue")
+    rescues = [each.finished_at for each in job.attempts if each.outcome == "rescue" and each.finished_at is not None]
+    assert rescues, point
     said = [line.text for line in await app.jobs.log(id)]
     if wanted.total() > len(STEPS):
         again = next(name for name in STEPS if wanted[name] > 1)
-        assert rescued_at is not None
         assert any(repr(again) in text and "before" in text for text in said), (point, said)
-        assert [step.name for step in steps if step.at < rescued_at] == list(STEPS[: STEPS.index(again)]), point
+        # On a loaded machine a worker may also lose a lease of a second before it was killed, having done nothing yet.
+        before = [[step.name for step in steps if step.at < rescued_at] for rescued_at in rescues]
+        assert list(STEPS[: STEPS.index(again)]) in before, (point, job.attempts)
 
 
 async def test_what_the_dying_record_is_seen_by_the_next(app: Windlass, tmp_path: Path) -> None:

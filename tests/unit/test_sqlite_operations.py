@@ -5,12 +5,15 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.store.kit import DAY, HOUR, T0, Hand, act, bury, get, new, prune_all, put
+from tests.store.kit import DAY, HOUR, T0, Hand, act, bury, failing, get, new, prune_all, put
 from windlass.store.sqlite import migrate
+from windlass.store.sqlite.address import names
 from windlass.store.sqlite.engine import SqliteStore
+from windlass.store.sqlite.operating import Act, choose
 from windlass.store.sqlite.retaining import LOOKED
+from windlass.store.sqlite.selecting import Round
 from windlass.values.lease import LogLine
-from windlass.values.query import Action, Retention, Where
+from windlass.values.query import Action, Command, Retention, Where
 from windlass.values.states import State
 
 ENDED = T0 - DAY
@@ -147,3 +150,28 @@ async def test_the_journal_of_two_handles_on_one_file(tmp_path: Path) -> None:
     finally:
         await one.close()
         await two.close()
+
+
+async def test_what_a_command_looked_for_is_looked_at_again_when_it_acts() -> None:
+    """Between the look and the transaction a job is claimed, and another dead letter fails anew: neither matches any more."""
+    store = await opened()
+    tables = names("windlass")
+    try:
+        (claimed, waiting) = await put(store, new(queue="a"), new(queue="b"))
+        (dead,) = await bury(store, new(), fingerprint="f", ladder=(0, HOUR))
+        sweep = Command(action=Action.REQUEUE, scheduled=True)
+        due, held = Where(retry_before=T0 + 1), Where(states=(State.WAITING,))
+        chosen = await store._scan(lambda view: choose(view, sweep, due, 10, tables, Round()))
+        cancel = Command(action=Action.CANCEL)
+        queued = await store._scan(lambda view: choose(view, cancel, held, 10, tables, Round()))
+        await Hand(store, queues=("a",)).one()
+        assert (await act(store, Action.REQUEUE, dead, scheduled=True)).done == (dead,)
+        hand = Hand(store, "again", queues=("default",))
+        await hand.finish(failing(await hand.one(), "f", ladder=(0, HOUR)))
+        done = await store._write(lambda tx: Act(sweep, due, "ops", tables).run(tx, chosen))
+        assert (done.done, (await get(store, dead)).revivals) == ((), 1)
+        done = await store._write(lambda tx: Act(cancel, held, "ops", tables).run(tx, queued))
+        assert (done.done, done.flagged) == ((waiting,), ())
+        assert not (await get(store, claimed)).cancelling
+    finally:
+        await store.close()

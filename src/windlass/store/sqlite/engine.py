@@ -291,7 +291,7 @@ class SqliteStore:
             operating.choose, command=command, where=where, limit=limit, tables=self._tables, go_on=go_on
         )
         chosen = await (self._look if where.ids else self._scan)(choose)
-        commanded = await self._write(lambda tx: operating.Act(command, where, actor).run(tx, chosen))
+        commanded = await self._write(lambda tx: operating.Act(command, where, actor, self._tables).run(tx, chosen))
         self._left_off = None if chosen.go_on is None else (command, where, chosen.go_on)
         return commanded
 

@@ -8,7 +8,7 @@ from windlass.store.sqlite.lines import enter, sort_afresh
 from windlass.store.sqlite.noting import forget
 from windlass.store.sqlite.produce import enqueue, not_text
 from windlass.store.sqlite.revival import again
-from windlass.store.sqlite.selecting import Round, candidates
+from windlass.store.sqlite.selecting import Round, candidates, still
 from windlass.store.sqlite.settle import end_pending, remove
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.store.sqlite.uniqueness import take_again
@@ -80,10 +80,11 @@ def _unaffected(command: Command, tables: dict[str, str]) -> tuple[str, tuple[An
 class Act:
     """One command on jobs chosen before; whatever changed since then is looked at again here."""
 
-    def __init__(self, command: Command, where: Where, actor: str) -> None:
+    def __init__(self, command: Command, where: Where, actor: str, tables: dict[str, str]) -> None:
         self._command = command
         self._where = where
         self._actor = actor
+        self._tables = tables
         self._done: list[str] = []
         self._flagged: list[str] = []
         self._refused: dict[str, str] = {}
@@ -92,8 +93,11 @@ class Act:
         allowed = _states(self._command)
         sleepers = self._command.action is Action.RUN_NOW
         rows: list[Row] = []
+        matching = still(tx, self._where, chosen.numbers, self._tables)
         for row in tx.rows("targets", (packed(chosen.numbers),)):
-            if row[3] in allowed or (sleepers and row[9] is not None):
+            if row[0] not in matching:
+                self._refuse(row[1], "does not match")
+            elif row[3] in allowed or (sleepers and row[9] is not None):
                 rows.append(row)
             else:
                 self._refuse(row[1], f"is {row[3]}")

@@ -142,6 +142,15 @@ def candidates(
         after, until = None, after
 
 
+def still(view: View, where: Where, numbers: list[int], tables: dict[str, str]) -> set[int]:
+    """Which of these jobs match now."""
+    wanted = Filter(where, tables)
+    if where.tags:
+        wanted.tagged(where, tables)
+    text = f"select n from {tables['job']} where n in (select value from json_each(?)) and {wanted.sql()}"
+    return {n for (n,) in view.db.execute(text, (packed(numbers), *wanted.values))}
+
+
 def _page(
     view: View,
     where: Where,
