@@ -1,6 +1,8 @@
 """What each queue keeps; log lines, steps and results that go before their job; and the marks behind which they go."""
 
 import functools
+import random
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -405,6 +407,76 @@ async def test_the_defaults_keep_what_they_say(store: Store, clock: Clock) -> No
         89: [False, True, False, 0],
         91: [False, False, False, 0],
     }
+
+
+QUEUES = ("a", "b", "c", "d")
+EVENTS = {Event.COMPLETE: "completed", Event.FAIL: "failed", Event.ABORT: "cancelled"}
+
+
+class Ended(NamedTuple):
+    queue: str
+    state: str
+    at: int
+
+
+def drawn(dice: random.Random) -> Retention:
+    """Never to the second, so that nothing is exactly as old as something is kept."""
+    ages = [None, None, *(n * HOUR + 500_000 for n in (1, 5, 20, 60))]
+    counts = [None, None, 0, 1, 4]
+
+    def keep() -> dict[str, Any]:
+        by_age = {field: dice.choice(ages) for field in EVENTS.values()}
+        return by_age | {field: dice.choice(counts) for field in ("keep_completed", "keep_failed")}
+
+    named = {queue: Keep(**keep()) for queue in dice.sample(QUEUES, 2)}
+    return keeping(queues=named, logs=dice.choice(ages), results=dice.choice(ages), **keep())
+
+
+def kept(known: dict[str, Ended], retention: Retention, now: int) -> set[str]:
+    """The ids that stay, said plainly."""
+    left: set[str] = set()
+    for queue in QUEUES:
+        keep = retention.queues.get(queue, retention)
+        for state in EVENTS.values():
+            ids = [id for id, job in known.items() if (job.queue, job.state) == (queue, state)]
+            age, most = getattr(keep, state), getattr(keep, f"keep_{state}", None)
+            newest = sorted(ids, key=lambda id: -known[id].at)[:most]
+            left |= {id for id in newest if age is None or now - known[id].at < age}
+    return left
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_retention_against_plain_words(store: Store, clock: Clock, seed: int) -> None:
+    dice = random.Random(seed)
+    known: dict[str, Ended] = {}
+    written_still: set[str] = set()
+    result_still: set[str] = set()
+    for _ in range(8):
+        for _ in range(12):
+            await clock.forward(dice.randrange(1, 3_000) * SECOND)
+            queue, event = dice.choice(QUEUES), dice.choice([*EVENTS])
+            old = [id for id in known if known[id].queue == queue]
+            if old and dice.random() < 0.3:
+                id = dice.choice(old)
+                await act(store, Action.REQUEUE, id)
+                hand = Hand(store, queues=(queue,))
+                claim = await hand.one()
+                await written(store, claim)
+                await hand.finish(end(claim, event, result="1" if event is Event.COMPLETE else None))
+            else:
+                (id,) = await ended(store, 1, event, queue)
+            known[id] = Ended(queue, EVENTS[event], clock.at)
+            written_still.add(id)
+            (result_still.add if event is Event.COMPLETE else result_still.discard)(id)
+        retention = drawn(dice)
+        await prune_all(store, retention, dice.choice([1, 3, 500]))
+        left = kept(known, retention, clock.at)
+        assert {*await all_ids(store, Where())} == left
+        known = {id: known[id] for id in left}
+        for ids, age in ((written_still, retention.logs), (result_still, retention.results)):
+            ids &= {id for id in left if age is None or clock.at - known[id].at < age}
+        assert {id for id in left if await store.log(id)} == written_still
+        assert {id for id in left if (await get(store, id)).result is not None} == result_still
 
 
 async def test_what_comes_back_while_it_prunes_keeps_what_it_writes(store: Store, clock: Clock, place: Place) -> None:
