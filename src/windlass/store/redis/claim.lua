@@ -67,5 +67,6 @@ if #rows == 0 then
   if due or opens then wait = max(min(due or math.huge, opens or math.huge) - now, 0) end
 end
 if opened then Limit.settle(KEY.limits) end
+leave_heads()
 flush()
 return { wait, more, token or before, token and now or 0, rows, table.concat(rated) }

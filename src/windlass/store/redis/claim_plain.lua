@@ -11,6 +11,7 @@ if not plain then return otherwise() end
 remember()
 tell_hunger()
 local due = #rows == 0 and first_due()
+leave_heads()
 write_lists()
 if News then News.write() end
 return { due and max(due - now, 0) or -1, more, token or 0, token and now or 0, rows, '' }

@@ -65,12 +65,12 @@ local function rewrite(job)
 end
 function acts.edit(job)
   local timed = run_at and (job.state == DELAYED or job.state == RETRYING)
-  if run_at and not timed and not args and not most then
+  if run_at and not timed then
     refuse(job.id, 'is ' .. WORDS[job.state])
     return
   end
   rewrite(job)
-  if timed then job.run_at, job.dirty, job.moved = run_at, true, true end
+  if timed then job.run_at, job.dirty, job.moved = max(run_at, now), true, true end
   if News then News.add('edited', job.id) end
   return true
 end

@@ -25,6 +25,8 @@ class Link:
         self.url = self.address.shown
         self.prefix = f"{{{namespace}}}:".encode()
         self._client: Any = None
+        self.ends_free = False
+        """Whether jobs waited for those that the last `finish` ended: the next ones are likely of the same graph."""
         self.stopped: dict[bytes, Any] = {}
         """Where commands by filter stopped, see finding.py."""
         self.ears = Ears(self)

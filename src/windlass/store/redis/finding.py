@@ -21,6 +21,7 @@ from windlass.store.redis.reading import (
     split,
     walk,
 )
+from windlass.values.clock import Micros
 from windlass.values.query import Action, Command, Where, actionable
 from windlass.values.states import State
 
@@ -44,13 +45,14 @@ async def find(
     sought = msgspec.structs.replace(where, states=states)
     search = msgspec.json.encode((command.action, command.priority, sought))
     fits = matcher(sought)
+    now: Micros = 0 if command.run_at is None else await link.run("now")
     start = link.stopped.pop(search, START)
     chosen: dict[bytes, None] = {}
     for begin in dict.fromkeys((start, START)):
         async for place, ids in _pages(link, sought, begin):
             for record in await read(link, ids, small_fields(where)):
                 id = need_id(record["id"])
-                if record["id"] in passed or id in chosen or not fits(record) or not _changes(command, record):
+                if record["id"] in passed or id in chosen or not fits(record) or not _changes(command, record, now):
                     continue
                 if len(chosen) == most:
                     _remember(link, search, place)
@@ -65,23 +67,25 @@ def _remember(link: Link, search: bytes, place: Place) -> None:
         del link.stopped[next(iter(link.stopped))]
 
 
-def _changes(command: Command, record: Mapping[str, Any]) -> bool:
+def _changes(command: Command, record: Mapping[str, Any], now: Micros) -> bool:
     """Whether the act would leave the job different; else a caller that goes on while there are more would never end."""
     if command.action is Action.CANCEL:
         return not record["cancelling"]
     if command.action is Action.RUN_NOW and record["state"] == State.BLOCKED:
         return record["lease"] is not None  # only what was claimed before can be suspended; the script knows which are
     if command.action is Action.EDIT:
-        return _edits(command, record)
+        return _edits(command, record, now)
     return command.action is not Action.REPRIORITISE or record["priority"] != command.priority
 
 
-def _edits(command: Command, record: Mapping[str, Any]) -> bool:
+def _edits(command: Command, record: Mapping[str, Any], now: Micros) -> bool:
     timed = record["state"] in (State.DELAYED, State.RETRYING)
+    if command.run_at is not None and not timed:
+        return False
     return (
         (command.args is not None and record["args"] != command.args)
         or (command.max_attempts is not None and record["max_attempts"] != command.max_attempts)
-        or (command.run_at is not None and timed and record["run_at"] != command.run_at)
+        or (command.run_at is not None and max(record["run_at"], now) != max(command.run_at, now))
     )
 
 

@@ -3,7 +3,8 @@
 --         delay, queue, reason, park, result, error, trail, signal, spent, fingerprint, ladder}, both flat, texts false where not
 --         given (of the fingerprint: when no error replaces the job's); ARGV[3] tallies
 --         {field, number, ...}, ARGV[4] follow-up batch or ''.
--- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or ''}.
+-- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or '';
+--         1 when jobs waited for the ended ones, 2 when edges are left over}.
 -- Relies: complete.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
 --         with tallies that fit (stale items are rare, and a tally must count accepted items only).
 
@@ -65,10 +66,10 @@ local function commit(job, target, spends, rescued, took, delay, reason, park, r
 end
 
 local states, wide = judge_all(completions, NARROW), judge_all(others, WIDE)
-if not clean then return { table.concat(letters), '' } end
+if not clean then return { table.concat(letters), '', 0 } end
 local batch = ARGV[4] ~= '' and cmsgpack.unpack(ARGV[4])
 local unknown = batch and unknown_parent(batch)
-if unknown then return { table.concat(letters), unknown } end
+if unknown then return { table.concat(letters), unknown, 0 } end
 go_on_when_full()
 for i = 1, #states do
   local at = i * NARROW - NARROW
@@ -87,4 +88,4 @@ if batch then insert(batch) end
 settle_ended()
 add_tallies(cmsgpack.unpack(ARGV[3]))
 flush()
-return { table.concat(letters), '' }
+return { table.concat(letters), '', topics.left and 2 or met_children and 1 or 0 }

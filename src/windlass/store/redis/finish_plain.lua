@@ -8,7 +8,7 @@ local edges = {}
 for at = 1, #completions, NARROW do edges[#edges + 1] = edges_key(completions[at]) end
 if #edges > 0 and spread('EXISTS', edges[1], edges) > 0 then return otherwise() end
 local states = judge_all(completions, NARROW)
-if not clean then return { table.concat(letters), '' } end
+if not clean then return { table.concat(letters), '', 0 } end
 for i = 1, #states do
   local at = i * NARROW - NARROW
   if not complete(completions[at + 1], states[i], completions[at + 3], completions[at + 4], completions[at + 5]) then
@@ -20,4 +20,4 @@ go_on_when_full()
 add_tallies(cmsgpack.unpack(ARGV[3]))
 write_lists()
 tell()
-return { table.concat(letters), '' }
+return { table.concat(letters), '', 0 }

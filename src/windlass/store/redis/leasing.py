@@ -1,5 +1,6 @@
 """The run path: claim, heartbeat, finish, rescue, unpark, promote."""
 
+import contextlib
 from collections.abc import Container, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -7,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from windlass.errors import StoreError
 from windlass.store.protocol import MOST_CLAIMED, MOST_FINISHED
 from windlass.store.redis.codec import (
     NUMBER,
@@ -27,6 +29,8 @@ from windlass.values.outcome import Finish, Verdict
 from windlass.values.states import TRANSITIONS, Event
 
 MOST_UNPARKED = 500
+MOST_SETTLED = 500
+_SETTLED_ON = 4
 _TARGET: dict[Event, int] = {
     event: NUMBER[move.target] for event, move in TRANSITIONS.items() if move.target is not None
 }
@@ -91,7 +95,13 @@ async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
     open_ = [(place, end, id) for place, end in enumerate(finishes) if (id := id_bytes(end.id)) is not None]
     while open_:
         open_.sort(key=lambda item: not _simple(item[1]))
-        said, parent = await link.run(*_arguments([(id, end) for _, end, id in open_]))
+        verb, *arguments = _arguments([(id, end) for _, end, id in open_])
+        if link.ends_free and verb == "finish_plain":
+            verb = "finish"  # or the short script would find that it is none of its business
+        said, parent, freeing = await link.run(verb, *arguments)
+        link.ends_free = freeing > 0
+        if freeing > 1:
+            await _settle_on(link)
         if parent:
             raise unknown_parent(parent, parents_of(job for _, end, _ in open_ for job in end.follow))
         for (place, _, _), letter in zip(open_, said, strict=True):
@@ -101,6 +111,15 @@ async def _finish(link: Link, finishes: Sequence[Finish]) -> list[Verdict]:
             break
         open_ = accepted
     return verdicts
+
+
+async def _settle_on(link: Link) -> None:
+    """A large fan-out is released by whoever ended its parent, in steps that others' calls come between: until somebody's
+    `promote` looks, workers might stand idle. What is left then, or after trouble, is for `promote`."""
+    with contextlib.suppress(StoreError):
+        for _ in range(_SETTLED_ON):
+            if not await link.run("settle", MOST_SETTLED):
+                break
 
 
 def _simple(end: Finish) -> bool:
@@ -165,5 +184,5 @@ async def unpark(link: Link, key: str) -> int:
 
 
 async def promote(link: Link, limit: int) -> Promoted:
-    moved, wait, more = await link.run("promote", min(limit, 500))
+    moved, wait, more = await link.run("promote_plain", min(limit, 500))
     return Promoted(moved=moved, wait=None if wait < 0 else wait, more=bool(more))

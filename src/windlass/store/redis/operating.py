@@ -69,7 +69,7 @@ def _order(command: Command, where: Where, actor: str) -> bytes:
         if getattr(command, name) is not None:
             detail[name] = getattr(command, name)
     if command.args is not None:
-        detail["args"] = "changed"  # they may be secret
+        detail["args"] = True  # they may be secret
     if command.scheduled:
         detail["scheduled"] = True
     states = where.states

@@ -68,14 +68,14 @@ local News = journal and (function()
   local till, trimmed = journal:match('^(%d+) (%d+)$')
   if tonumber(till) <= now then return false end
   local EVENTS, NAMED = { {any:all} }, { queue = true, schedule = true, limit = true }
-  local events, order, It = {}, {}, {}
+  local events, told, It = {}, {}, {}
 
   function It.add(event, id)
     event = EVENTS[event] or event
     local of = events[event]
     if not of then
       of = { n = 0, ids = {} }
-      events[event], order[#order + 1] = of, event
+      events[event], told[#told + 1] = of, event
     end
     of.n = of.n + 1
     if of.n <= MOST_IDS then of.ids[of.n] = id end
@@ -95,11 +95,11 @@ local News = journal and (function()
   end
 
   function It.write()
-    for i = 1, #order do
-      local event, of = order[i], events[order[i]]
+    for i = 1, #told do
+      local event, of = told[i], events[told[i]]
       call('XADD', KEY.news, '*', event, pack('>I7I4', now, of.n) .. (NAMED[event] and cmsgpack.pack(of.ids) or table.concat(of.ids)))
     end
-    if order[1] and math.abs(now - trimmed) >= 1000000 then It.trim() end
+    if told[1] and math.abs(now - trimmed) >= 1000000 then It.trim() end
   end
   return It
 end)()
@@ -407,6 +407,13 @@ local function soonest_due()
   end
 end
 
+-- Microseconds until time brings something, -1 when it will not.
+local function next_wait()
+  local soonest, head = soonest_due(), call('ZRANGE', KEY.expiring, 0, 0, 'WITHSCORES')
+  if head[2] then soonest = min(soonest or tonumber(head[2]), tonumber(head[2])) end
+  return soonest and max(soonest - now, 0) or -1
+end
+
 local function expires_now(job, state, attempt)
   return band(job.flags, EXPIRES) > 0 and attempt == 0 and state and is_pending(state)
 end
@@ -502,11 +509,12 @@ local function flush_touched()
   end
 end
 
--- `ready` is told when a worker sleeps for want of work, and otherwise at most every 10 ms (for other listeners).
+-- `ready` is told when a worker sleeps for want of work or something is left for `promote`, and otherwise at most every 10 ms (for
+-- other listeners).
 local function tell()
-  if topics.ready then
+  if topics.ready or topics.left then
     local last, at = call('GET', KEY.idle), server_time()
-    if not last or last == '' or at - tonumber(last) > 10000 or at < tonumber(last) then
+    if topics.left or not last or last == '' or at - tonumber(last) > 10000 or at < tonumber(last) then
       call('SET', KEY.idle, text(at))
       call('PUBLISH', channel('ready'), '')
     end

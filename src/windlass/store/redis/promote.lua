@@ -23,20 +23,6 @@ local function complete_call()
   more = 1
 end
 
-local function settle_left()
-  budget = limit
-  local left = call('HGETALL', KEY.settle)
-  for i = 1, #left, 2 do
-    if budget <= 0 then
-      more = 1
-      return
-    end
-    local before = budget
-    if settle_parent(left[i], tonumber(left[i + 1])) then call('HDEL', KEY.settle, left[i]) else more = 1 end
-    moved = moved + before - budget
-  end
-end
-
 -- Goes on where a large revival stopped. A parent that has ended badly again has nothing to revive.
 local function revive_left()
   revival_budget = min(limit, INLINE_EDGES)
@@ -86,16 +72,9 @@ local function expire()
   if #ids >= limit then more = 1 end
 end
 
-local function next_wait()
-  local soonest = soonest_due()
-  local head = call('ZRANGE', KEY.expiring, 0, 0, 'WITHSCORES')
-  if head[2] then soonest = min(soonest or tonumber(head[2]), tonumber(head[2])) end
-  return soonest and max(soonest - now, 0) or -1
-end
-
 go_on_when_full()
 complete_call()
-settle_left()
+moved = settle_left(limit)
 revive_left()
 expire()
 promote_due()

@@ -47,6 +47,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "regroup": _WALKS,
     "reline": _ENDS,
     "rescue": _LINES,
+    "settle": _ENDS,
     "signal": _ENDS,
     "stage": _INSERT,
     "standing": _ENDS,
@@ -56,7 +57,12 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "take": _LINES,
     "unpark": _LINES,
 }
-_OTHERWISE = {"claim_plain": "claim", "enqueue_plain": "enqueue", "finish_plain": "finish"}
+_OTHERWISE = {
+    "claim_plain": "claim",
+    "enqueue_plain": "enqueue",
+    "finish_plain": "finish",
+    "promote_plain": "promote",
+}
 """Verbs with a short script for plain cases, which calls `otherwise()` (before it has changed anything) for all others."""
 _SHARED = {
     "prelude.lua",

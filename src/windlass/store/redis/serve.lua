@@ -1,7 +1,7 @@
 -- What it does: a claim from plain lines, page by page; used by claim.lua and claim_plain.lua.
 -- Input:  see lease.lua.
 -- Output: `take(lines, want, other)` from `lines_of(...)` of `open_queues(runtime)`, `serve(take)`, `remember()`,
---         `tell_hunger()`, `first_due()`; `more`.
+--         `tell_hunger()`, `first_due()`, `leave_heads()` before the lists are written; `more`.
 -- Relies: lease.lua.
 
 local SCAN = 1000
@@ -28,7 +28,7 @@ local function lines_of(runtime, names, want)
   local lines = {}
   local size = #names == 1 and want or max(8, floor(want / max(#names, 1)))
   for i = 1, #names do
-    local line = { key = waiting_key(runtime, names[i]), queue = names[i], from = 0, size = size, fresh = 0 }
+    local line = { key = waiting_key(runtime, names[i]), queue = names[i], from = 0, size = size, fresh = 0, picked = 0 }
     refill(line)
     if line.head then lines[#lines + 1] = line
     elseif not asked then call('SREM', ready_key(runtime), names[i]) end
@@ -54,17 +54,23 @@ local function pick(lines, want)
   while n < want do
     local line, other = best(lines)
     if not line then break end
-    local limit, page, at, head = other and other.head or math.huge, line.page, line.at, line.head
+    local limit, page, at, head, before = other and other.head or math.huge, line.page, line.at, line.head, n
     while n < want and head and head <= limit do
       n = n + 1
       ids[n], orders[n], from[n] = page[at], head, line
       at = at + 2
       head = tonumber(page[at + 1])
     end
-    line.at, line.head = at, head
+    line.at, line.head, line.picked = at, head, line.picked + n - before
     if not head and #page == 2 * line.size then refill(line) end
   end
   return ids, orders, from
+end
+
+-- Lines of which all was taken from the head on, so many each: a range goes in half the time.
+local heads = {}
+local function leave_heads()
+  for key, n in pairs(heads) do call('ZREMRANGEBYRANK', key, 0, n - 1) end
 end
 
 -- How many were taken. `other` takes those that have no short form; without it nothing is written once one is met: nil.
@@ -96,6 +102,10 @@ local function take(lines, want, other)
     end
   end
   for l = 1, #lines do
+    if lines[l].fresh > 1 and lines[l].fresh == lines[l].picked then
+      removed[lines[l].key] = nil
+      heads[lines[l].key] = lines[l].fresh
+    end
     count(lines[l].queue, WAITING, -lines[l].fresh)
     count(lines[l].queue, ACTIVE, lines[l].fresh)
   end
