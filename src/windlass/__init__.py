@@ -7,7 +7,9 @@ if TYPE_CHECKING:
     from windlass.app import Windlass
     from windlass.declare.bounds import Limit
     from windlass.declare.handler import Handler
+    from windlass.declare.keeping import Keep
     from windlass.declare.options import HandlerOptions, JobOptions
+    from windlass.declare.pricing import Price
     from windlass.declare.ranking import BY_PLAN, BY_TAG, PriorityRule
     from windlass.declare.unique import Unique, debounce, throttle
     from windlass.errors import (
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
     )
     from windlass.flowcontrol.cache import Cache
     from windlass.flowcontrol.limits import KeyLimit, RateStatus
+    from windlass.operate.dead_letters import DeadLetter
     from windlass.operate.effects import EffectInfo
+    from windlass.operate.hooks import JobEvent
     from windlass.produce.ref import JobRef
     from windlass.providers.provider import Provider
     from windlass.running.chunk import Chunk, Item
@@ -67,6 +71,10 @@ if TYPE_CHECKING:
     from windlass.workflows.workflow import Workflow, batch, chain, group
 
 _HOMES = {
+    "operate.dead_letters": ("DeadLetter",),
+    "operate.hooks": ("JobEvent",),
+    "declare.pricing": ("Price",),
+    "declare.keeping": ("Keep",),
     "app": ("Windlass",),
     "declare.bounds": ("Limit",),
     "flowcontrol.cache": ("Cache",),
@@ -142,6 +150,7 @@ __all__ = [
     "Category",
     "Chunk",
     "Context",
+    "DeadLetter",
     "Delivery",
     "DuplicateKind",
     "Effect",
@@ -162,10 +171,12 @@ __all__ = [
     "Item",
     "Job",
     "JobCancelled",
+    "JobEvent",
     "JobFailed",
     "JobNotFound",
     "JobOptions",
     "JobRef",
+    "Keep",
     "KeyLimit",
     "LeaseLost",
     "Limit",
@@ -173,6 +184,7 @@ __all__ = [
     "NoResult",
     "OutcomeUnknown",
     "Page",
+    "Price",
     "Priority",
     "PriorityRule",
     "Provider",

@@ -36,7 +36,7 @@ from windlass.running.iterable import generator_entry, is_generator, yields_asyn
 from windlass.secrecy.door import Secrecy
 from windlass.secrecy.marks import hides
 from windlass.secrecy.veil import Veil
-from windlass.values.clock import SECOND, Micros
+from windlass.values.clock import SECOND, Duration, Micros
 from windlass.values.codec import convert, decoder, encode
 from windlass.values.job import NewJob, Runtime
 from windlass.values.limit import PROVIDER
@@ -46,8 +46,11 @@ from windlass.workflows.inputs import bind_promises, promises_in
 
 if TYPE_CHECKING:
     from windlass.declare.shapes import AsyncIterHandler, ChunkHandler, IterHandler
+    from windlass.observe.costs import Estimate
     from windlass.running.chunk import Chunk
     from windlass.running.context import Context
+    from windlass.settings import Settings
+    from windlass.store.protocol import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,6 +83,10 @@ class Door(Protocol):
 
     @property
     def secrecy(self) -> Secrecy: ...
+
+    settings: "Settings"
+
+    async def store(self) -> "Store": ...
 
     async def submit(self, job: NewJob[Any]) -> JobRef[Any]: ...
 
@@ -217,6 +224,13 @@ class Handler(Generic[P, R]):
         else:
             job = replace(job, args=veil.seal_args(text, job))
         return cast("NewJob[R]", job)
+
+    async def estimate(self, *, last: Duration = "24h") -> "Estimate":
+        """What an attempt of this kind is likely to cost: by what those of the `last` while cost, else by its price."""
+        from windlass.observe.costs import read_estimate
+
+        handler = await self.found()
+        return await read_estimate(await self._door.store(), handler, last, self._door.settings.currency)
 
     def options(self, **options: Unpack[JobOptions]) -> "Handler[P, R]":
         """A copy whose jobs carry these options; raises `InvalidOption` at once. The copy is not callable as a function."""
