@@ -378,3 +378,18 @@ async def test_insight(place: Place) -> None:
         assert (await client.get(f"{API}/workers")).json()["items"] == []
         problem(await client.get(f"{API}/workers/nobody"), 404, "worker-not-found")
         assert (await client.get(f"{API}/jobs/{await enqueue(client, delay='1h')}/explain")).json()["reasons"]
+
+
+async def test_a_list_shows_a_line_of_the_arguments(memory: Place) -> None:
+    async with opened(memory) as door:
+        client = await door.as_("operator")
+        await enqueue(client, "send", {"to": "x" * 5_000})
+        await enqueue(client, "send", {"to": "a", "body": "ü"})
+        short, long = (await client.get(f"{API}/jobs?include=preview")).json()["items"]
+        assert short["preview"] == '{"to":"a","body":"ü"}'
+        assert (len(long["preview"]), long["preview"][:8]) == (400, '{"to":"x')
+        assert "args" not in long
+        (plain, _) = (await client.get(f"{API}/jobs")).json()["items"]
+        assert "preview" not in plain
+        assert "preview" not in (await client.get(f"{API}/jobs/{plain['id']}")).json()
+        problem(await client.get(f"{API}/jobs?include=previews"), 422, "invalid-parameter")

@@ -67,6 +67,8 @@ export interface JobView {
   result?: unknown;
   attempts?: AttemptView[];
   options?: Record<string, unknown>;
+  /** With `include=preview`: the arguments as JSON text, cut off where it gets long. */
+  preview?: string;
 }
 
 export interface Acted {

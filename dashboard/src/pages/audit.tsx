@@ -60,7 +60,10 @@ export default function Audit(): JSX.Element {
               rowKey={(act) => act.id}
               columns={COLUMNS}
               empty={
-                <Empty icon="audit" title={Object.values(asked).some(Boolean) ? "No such act" : "Nobody changed anything yet"}>
+                <Empty
+                  icon="audit"
+                  title={Object.values(asked).some(Boolean) ? "No such act" : "Nobody changed anything yet"}
+                >
                   Every change by a person, a key or a program is kept here, with who made it.
                 </Empty>
               }

@@ -3,12 +3,11 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Query } from "../api/client";
 import { readList } from "../api/lists";
 import type { JobView } from "../api/types";
-import { dig, type Json, preview, readJson, textOf } from "../text/json";
+import { preview, readJson } from "../text/json";
 import { useLoad } from "./load";
 
 export interface JobRow extends JobView {
-  /** The arguments as text, as they were written, and a line of them. */
-  argsText: string;
+  /** A line of the arguments, as they were written. */
   argsLine: string;
   /** It is no longer in this list, and stays on screen until the list is read anew. */
   gone?: boolean;
@@ -37,16 +36,16 @@ async function readRows(
   limit: number,
   signal: AbortSignal,
 ): Promise<{ rows: JobRow[]; next: string | null }> {
-  const found = await readList<JobView>("/jobs", { ...query, include: "args" }, limit, signal);
-  const rows = found.answers.flatMap(({ data, text }) => {
-    const whole = readJson(text);
-    return data.items.map((job, at) => rowOf(job, text, dig(whole, "items", at, "args")));
-  });
-  return { rows, next: found.next };
+  const found = await readList<JobView>("/jobs", { ...query, include: "preview" }, limit, signal);
+  return { rows: found.items.map((job) => ({ ...job, argsLine: lineOf(job.preview ?? "") })), next: found.next };
 }
 
-function rowOf(job: JobView, text: string, args: Json | undefined): JobRow {
-  return { ...job, argsText: textOf(text, args), argsLine: preview(args) };
+function lineOf(text: string): string {
+  try {
+    return preview(readJson(text));
+  } catch {
+    return `${text.slice(0, 120)}…`; // it was cut off
+  }
 }
 
 const LEAST_PACE = 1500;

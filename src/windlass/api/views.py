@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from windlass.api.problems import Flaw, Problem
 from windlass.secrecy.veil import shown_job
@@ -15,6 +15,9 @@ from windlass.values.states import State
 
 PARTS = ("args", "result", "attempts", "options", "traceback")
 """What `include` adds to a job."""
+PREVIEW = "preview"
+"""What it adds to the jobs of a list beside them: a line of the arguments, however large they are."""
+_LINE = 400
 
 
 class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +44,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """A job. `attempt` counts the attempts made, a running one included. Times are UTC. `cost`: what its attempts cost so far;
-    `revivals`: automatic retries that it had as a dead letter, the next of which is due at `next_retry_at`. The last four
+    `revivals`: automatic retries that it had as a dead letter, the next of which is due at `next_retry_at`. The last five
     fields are there if `include` asks for them."""
 
     id: str
@@ -79,10 +82,15 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     result: Any | UnsetType = UNSET
     attempts: list[AttemptView] | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
+    preview: (
+        Annotated[str, Meta(description="The arguments as JSON text, cut off after 400 characters.")] | UnsetType
+    ) = UNSET
 
 
 _SAME = tuple(
-    name for name in JobView.__struct_fields__ if name not in ("error", "args", "result", "attempts", "options")
+    name
+    for name in JobView.__struct_fields__
+    if name not in ("error", "args", "result", "attempts", "options", PREVIEW)
 )
 
 
@@ -91,6 +99,8 @@ def view(job: Job, include: Collection[str] = PARTS) -> JobView:
     job = shown_job(job)
     parts: dict[str, Any] = {name: getattr(job, name) for name in ("args", "result", "options") if name in include}
     trace = "traceback" in include
+    if PREVIEW in include:
+        parts[PREVIEW] = _line(job.args)
     if "attempts" in include:
         parts["attempts"] = [_attempt(each, trace) for each in job.attempts]
     return JobView(**{name: getattr(job, name) for name in _SAME}, error=_error(job.error, trace), **parts)
@@ -99,11 +109,16 @@ def view(job: Job, include: Collection[str] = PARTS) -> JobView:
 def read_include(text: str | None) -> tuple[str, ...]:
     """The parts that `include=args,result` names."""
     parts = tuple(part.strip() for part in (text or "").split(",") if part.strip())
-    wrong = [part for part in parts if part not in PARTS]
+    wrong = [part for part in parts if part not in (*PARTS, PREVIEW)]
     if wrong:
-        flaw = Flaw(f"must be some of {', '.join(PARTS)}", "invalid", parameter="include")
+        flaw = Flaw(f"must be some of {', '.join((*PARTS, PREVIEW))}", "invalid", parameter="include")
         raise Problem(422, "invalid-parameter", "a parameter does not fit", flaws=[flaw])
     return parts
+
+
+def _line(args: dict[str, Any]) -> str:
+    text = msgspec.json.encode(args).decode()
+    return text if len(text) <= _LINE else text[:_LINE]
 
 
 def _error(error: ErrorInfo | None, trace: bool) -> ErrorView | None:

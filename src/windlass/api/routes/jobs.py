@@ -72,7 +72,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     project: Name | None = None
     workflow: str | None = None
     tag: str | None = None
-    include: Annotated[str, Meta(description="Of args, result, attempts, options, traceback.")] | None = None
+    include: Annotated[str, Meta(description="Of args, result, attempts, options, traceback, preview.")] | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
     total: bool = False
