@@ -69,7 +69,7 @@ def _of_job(job: Job) -> Iterator[Happened]:
     detail = {name: value for name, value in made.items() if value is not None}
     yield Happened(at=job.created_at, what="created", cause=cause, detail=detail)
     for attempt in job.attempts:
-        yield from _of_attempt(attempt)
+        yield from _of_attempt(attempt, job.created_at)
     last = job.attempts[-1] if job.attempts else None
     told = last is not None and last.finished_at == job.finished_at
     if job.is_final and job.finished_at is not None and not told:
@@ -83,9 +83,10 @@ def _of_job(job: Job) -> Iterator[Happened]:
         yield Happened(at=job.next_retry_at, what="due", cause=cause)
 
 
-def _of_attempt(attempt: Attempt) -> Iterator[Happened]:
-    if attempt.started_at is not None:
-        yield Happened(at=attempt.started_at, what="started", attempt=attempt.number, worker=attempt.worker)
+def _of_attempt(attempt: Attempt, created_at: datetime) -> Iterator[Happened]:
+    if attempt.started_at is not None:  # its end less its length, by two clocks
+        started = max(attempt.started_at, created_at)
+        yield Happened(at=started, what="started", attempt=attempt.number, worker=attempt.worker)
     what = _BY_OUTCOME.get(attempt.outcome)
     if attempt.finished_at is not None and what is not None:
         yield Happened(
