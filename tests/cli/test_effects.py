@@ -50,6 +50,10 @@ def test_a_held_effect_is_listed_and_resolved(shell: Shell) -> None:
     assert (item["effect"], item["state"], item["sends"], item["in_doubt"]) == ("pay/b", "held", 1, "hold")
     assert shell.ok("effects", "ls", *A, "--name", "mail", "-o", "ids").lines == []
     assert "held" in shell.ok("effects", "show", *A, "pay/a").out
+    if "sqlite" in shell.environment.get("WINDLASS_URL", "sqlite"):
+        shell.ok("migrate-engine", "--from", "sqlite:///shop.db", "--to", "sqlite:///moved.db")
+        moved = shell.ok("effects", "ls", "--url", "sqlite:///moved.db", "-o", "json").json["items"]
+        assert [(item["effect"], item["state"]) for item in moved] == [("pay/a", "held"), ("pay/b", "held")]
 
     told = shell.ok(
         "effects", "resolve", *A, "pay/a", "done", "--result", '"paid by hand"', "--note", "bank", "--retry"
