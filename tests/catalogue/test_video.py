@@ -176,6 +176,22 @@ async def test_disk_is_bounded(tmp_path: Path) -> None:
         assert "ProgramTooBig" in said or "the limit is" in said
 
 
+async def test_a_job_of_somebody_works_with_their_files_only(tmp_path: Path) -> None:
+    async with studio(ENGINES[0], tmp_path, "video") as it:
+        key = await it.put("a.mp4", film(tmp_path / "a.mp4", 1), user="ada")
+        fields = {"contentId": "c", "videoPath": key, "outputs": ["poster"]}
+        handler = it.handlers["process-video"]
+        job = await ended(it.app, (await handler.options(user="eve").enqueue(**fields, userId="ada")).id)
+        assert (job.state, job.attempt) == ("failed", 1)
+        assert job.error is not None
+        assert "asks for files of 'ada'" in job.error.message
+        job = await ended(it.app, (await handler.options(user="eve").enqueue(**fields)).id)
+        assert job.state == "failed"
+        job = await ended(it.app, (await handler.options(user="ada").enqueue(**fields)).id)
+        assert job.state == "completed", job.error
+        assert job.result["artifacts"]["poster"]["key"].startswith("t/default/u/ada/")
+
+
 async def test_a_broken_middle_is_noticed(tmp_path: Path) -> None:
     whole = bytearray(film(tmp_path / "a.mkv", 4).read_bytes())
     cut = bytes(whole[: len(whole) // 3])  # Matroska can be read up to where it ends

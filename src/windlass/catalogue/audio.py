@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from windlass import Context
 from windlass.catalogue.files_kept import keep, recall
-from windlass.catalogue.files_source import folder_of
+from windlass.catalogue.files_source import folder_of, owner_for
 from windlass.catalogue.inputs import Artifact, JobInput, Output, Part
 from windlass.catalogue.installing import Kit, kit_of
 from windlass.catalogue.speech import Sound, Wish, join, mouth_of
@@ -64,6 +64,7 @@ class SpeechOutput(Output):
 async def speak(ctx: Context, given: SpeechInput) -> SpeechOutput:
     """Speak a text. The key comes from the text and how it is said: what was said before is not paid for again."""
     kit = kit_of(ctx)
+    owner = owner_for(ctx, given.tenant, given.user_id)
     mouth = mouth_of(kit)
     wish = Wish(
         text=given.text.strip(),
@@ -76,7 +77,7 @@ async def speak(ctx: Context, given: SpeechInput) -> SpeechOutput:
         provider=given.provider,
     )
     chain = mouth.chain(wish)
-    where = f"{prefix_of(given.tenant, given.user_id)}speech/{wish.identity()[:40]}/"
+    where = f"{prefix_of(owner.tenant, owner.user)}speech/{wish.identity()[:40]}/"
     known = await recall(kit, where, SpeechOutput, lambda made: [made.artifact])
     if known is not None and not given.skip_cache and known.provider == chain.providers[0].name:
         ctx.progress(100, "said before")

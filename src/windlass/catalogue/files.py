@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from windlass import Context, WindlassError
 from windlass.catalogue.files_sniff import ending_of, name_fits, same, sniff
-from windlass.catalogue.files_source import Brought, Owner, bring, key_of
+from windlass.catalogue.files_source import Brought, Owner, bring, key_of, owner_for
 from windlass.catalogue.guards import FileRefused, archive_kind, check_archive, check_entry_name
 from windlass.catalogue.images import MEDIA_TYPES, Picture, Wanted, process
 from windlass.catalogue.inputs import Artifact, JobInput, Line, Output, Part
@@ -92,7 +92,7 @@ class FileOutput(Output):
 async def process_file(ctx: Context, given: FileInput) -> FileOutput:
     """Process a file of a user. An infected one is a finding, not a failure: the job completes with that verdict."""
     kit = kit_of(ctx)
-    owner = Owner(given.tenant, given.user_id)
+    owner = owner_for(ctx, given.tenant, given.user_id)
     limit = kit.settings.files.max_size
     if given.file_size is not None and given.file_size > limit:
         raise FileTooLarge(
@@ -124,7 +124,7 @@ async def process_file(ctx: Context, given: FileInput) -> FileOutput:
                 allowed=["image/*"],
             )
         return FileOutput(**about)
-    return await _picture(ctx, kit, given, file, about)
+    return await _picture(ctx, kit, given, file, owner, about)
 
 
 def check_type(given: FileInput, found: str, allowed: tuple[str, ...]) -> None:
@@ -180,11 +180,13 @@ async def _quarantine(kit: Kit, given: FileInput, file: Brought, owner: Owner) -
     return place
 
 
-async def _picture(ctx: Context, kit: Kit, given: FileInput, file: Brought, about: Mapping[str, Any]) -> FileOutput:
+async def _picture(
+    ctx: Context, kit: Kit, given: FileInput, file: Brought, owner: Owner, about: Mapping[str, Any]
+) -> FileOutput:
     wanted = _wanted(given, about["media_type"], ctx.workdir)
     picture = await process(file.path, wanted)
     ctx.progress(85, "storing")
-    where = f"{prefix_of(given.tenant, given.user_id)}files/{file.sha256[:32]}/"
+    where = f"{prefix_of(owner.tenant, owner.user)}files/{file.sha256[:32]}/"
     artifacts = [
         await kit.storage.put(where + made.path.name, made.path, media_type=MEDIA_TYPES[made.format])
         for made in picture.made

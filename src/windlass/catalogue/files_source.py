@@ -30,6 +30,15 @@ class Brought(msgspec.Struct, frozen=True):
     sha256: str
 
 
+def owner_for(ctx: Context, tenant: str, user: str | None) -> Owner:
+    """Whose files a job works with: its input's user. A job that belongs to somebody, as those of API users do, works only with
+    that one's: the input is theirs to write, and the result theirs to read. Raises `NotOwner`."""
+    holder = ctx.job.user
+    if holder is not None and user is not None and holder != user:
+        raise NotOwner(f"the job belongs to {holder!r}, and asks for files of {user!r}", key="", user=holder)
+    return Owner(tenant, user if user is not None else holder)
+
+
 async def bring(ctx: Context, kit: Kit, place: str, name: str, *, owner: Owner, most: int) -> Brought:
     """Copy what `place` names, a key of the storage or an http(s) URL, to `name` in the attempt's folder. Raises `NotOwner`,
     `NoSuchFile`, `FileTooLarge`, `KeyRefused`, and what `Fetch` raises."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from windlass import Context
 from windlass.catalogue.ffmpeg import BadMedia, Ffmpeg, Probe, Work, limits_for
 from windlass.catalogue.files_kept import keep, recall
-from windlass.catalogue.files_source import Owner, bring, folder_of
+from windlass.catalogue.files_source import bring, folder_of, owner_for
 from windlass.catalogue.inputs import Artifact, JobInput, Output
 from windlass.catalogue.installing import kit_of
 from windlass.catalogue.storage import prefix_of
@@ -74,7 +74,7 @@ async def transcribe(ctx: Context, given: TranscriptInput) -> TranscriptOutput:
     tools = tools_of(kit)
     folder = folder_of(ctx)
     media = kit.settings.media
-    owner = Owner(given.tenant, given.user_id)
+    owner = owner_for(ctx, given.tenant, given.user_id)
     ctx.progress(2, "fetching")
     file = await bring(ctx, kit, given.place, "source", owner=owner, most=media.max_size)
     ctx.progress(8, "checking")
@@ -88,7 +88,7 @@ async def transcribe(ctx: Context, given: TranscriptInput) -> TranscriptOutput:
             raise BadMedia("the file holds no subtitles in text form")
     chain = ear_of(kit).chain(given.provider, given.language) if transcript is None else None
     first = "embedded" if chain is None else chain.providers[0].name
-    where = f"{prefix_of(given.tenant, given.user_id)}transcripts/{file.sha256[:32]}/{_identity(given)}/"
+    where = f"{prefix_of(owner.tenant, owner.user)}transcripts/{file.sha256[:32]}/{_identity(given)}/"
     known = await recall(kit, where, TranscriptOutput, lambda made: made.artifacts.values())
     if known is not None and not given.skip_cache and known.provider == first:
         ctx.progress(100, "written before")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from windlass import Context
 from windlass.catalogue.ffmpeg import BadMedia, Ffmpeg, Probe, Stream, Work, limits_for
 from windlass.catalogue.files_kept import keep, recall
-from windlass.catalogue.files_source import Owner, bring, folder_of
+from windlass.catalogue.files_source import Owner, bring, folder_of, owner_for
 from windlass.catalogue.inputs import Artifact, JobInput, Output, Part
 from windlass.catalogue.installing import Kit, kit_of
 from windlass.catalogue.storage import prefix_of
@@ -59,9 +59,9 @@ class VideoInput(JobInput):
         return self
 
     @property
-    def owner(self) -> Owner:
+    def owner_id(self) -> str | None:
         """Whose files it reads and writes."""
-        return Owner(self.tenant, self.user.id if self.user is not None else self.user_id)
+        return self.user.id if self.user is not None else self.user_id
 
 
 class VideoFacts(Output):
@@ -90,16 +90,17 @@ class VideoOutput(Output):
 async def process_video(ctx: Context, given: VideoInput) -> VideoOutput:
     """Check a video and make of it what was asked for. The keys come from the content, so a repeated run changes nothing."""
     kit = kit_of(ctx)
+    owner = owner_for(ctx, given.tenant, given.owner_id)
     folder = folder_of(ctx)
     ctx.progress(2, "fetching")
     place = given.video_path or given.video_url or ""
     media = kit.settings.media
-    file = await bring(ctx, kit, place, "source", owner=given.owner, most=media.max_size)
+    file = await bring(ctx, kit, place, "source", owner=owner, most=media.max_size)
     ctx.progress(8, "checking")
     tools = tools_of(kit)
     found = await tools.probe(file.path)
     picture = check_video(found, given.max_duration_s or media.max_seconds)
-    where = _where(given, file.sha256)
+    where = _where(given, owner, file.sha256)
     known = await recall(kit, where, VideoOutput, lambda made: made.artifacts.values())
     if known is not None:
         ctx.progress(100, "already made")
@@ -144,10 +145,10 @@ def check_video(found: Probe, longest: float) -> Stream:
     return picture
 
 
-def _where(given: VideoInput, sha256: str) -> str:
+def _where(given: VideoInput, owner: Owner, sha256: str) -> str:
     wish = f"{_VERSION} {sorted(given.outputs)} {given.loudness} {given.poster_at}"
     how = hashlib.sha256(wish.encode()).hexdigest()[:12]
-    return f"{prefix_of(given.owner.tenant, given.owner.user)}video/{sha256[:32]}/{how}/"
+    return f"{prefix_of(owner.tenant, owner.user)}video/{sha256[:32]}/{how}/"
 
 
 def telling(ctx: Context, start: float, width: float, form: str) -> Callable[[float], object]:

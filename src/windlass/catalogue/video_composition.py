@@ -12,7 +12,7 @@ from windlass import Context
 from windlass.catalogue import subtitles
 from windlass.catalogue.ffmpeg import JOINED, BadMedia, Ffmpeg, Probe, Work, limits_for
 from windlass.catalogue.files_kept import keep, recall
-from windlass.catalogue.files_source import Owner, bring, folder_of
+from windlass.catalogue.files_source import Owner, bring, folder_of, owner_for
 from windlass.catalogue.inputs import Artifact, JobInput, Output
 from windlass.catalogue.installing import Kit, kit_of
 from windlass.catalogue.storage import prefix_of
@@ -52,11 +52,6 @@ class CompositionInput(JobInput):
     resolution: Resolution | None = None
     transitions: Literal["none", "fade"] = "none"
 
-    @property
-    def owner(self) -> Owner:
-        """Whose files it reads and writes."""
-        return Owner(self.tenant, self.user_id)
-
 
 class CompositionOutput(Output):
     """The whole. `copied`: the scenes fitted each other as they were, so nothing was encoded anew."""
@@ -94,8 +89,9 @@ async def compose_video(ctx: Context, given: CompositionInput) -> CompositionOut
     kit = kit_of(ctx)
     tools = tools_of(kit)
     folder = folder_of(ctx)
-    parts = await _gather(ctx, kit, tools, given, folder)
-    where = f"{prefix_of(given.tenant, given.user_id)}composition/{_identity(given, parts.identity)}/"
+    owner = owner_for(ctx, given.tenant, given.user_id)
+    parts = await _gather(ctx, kit, owner, given, folder)
+    where = f"{prefix_of(owner.tenant, owner.user)}composition/{_identity(given, parts.identity)}/"
     known = await recall(kit, where, CompositionOutput, lambda made: [made.artifact])
     if known is not None:
         ctx.progress(100, "already made")
@@ -124,15 +120,16 @@ async def compose_video(ctx: Context, given: CompositionInput) -> CompositionOut
     return output
 
 
-async def _gather(ctx: Context, kit: Kit, tools: Ffmpeg, given: CompositionInput, folder: Path) -> _Parts:
+async def _gather(ctx: Context, kit: Kit, owner: Owner, given: CompositionInput, folder: Path) -> _Parts:
     media = kit.settings.media
+    tools = tools_of(kit)
     scenes: list[Scene] = []
     seen = hashlib.sha256()
     room = kit.settings.storage.work_bytes
     for number, place in enumerate(given.scenes):
         ctx.progress(25 * number / len(given.scenes), f"scene {number + 1}")
         most = min(media.max_size, room)
-        file = await bring(ctx, kit, place, f"scene{number}", owner=given.owner, most=most)
+        file = await bring(ctx, kit, place, f"scene{number}", owner=owner, most=most)
         room -= file.bytes
         probe = await tools.probe(file.path)
         try:
@@ -145,13 +142,13 @@ async def _gather(ctx: Context, kit: Kit, tools: Ffmpeg, given: CompositionInput
         raise BadMedia(f"the scenes together are longer than {media.max_seconds:.0f} s")
     track = text = None
     if given.audio_track is not None:
-        file = await bring(ctx, kit, given.audio_track, "track", owner=given.owner, most=min(media.max_size, room))
+        file = await bring(ctx, kit, given.audio_track, "track", owner=owner, most=min(media.max_size, room))
         if (await tools.probe(file.path)).first("audio") is None:
             raise BadMedia("the audio track holds no sound")
         track = file.path
         seen.update(b"track" + file.sha256.encode())
     if given.subtitles is not None:
-        file = await bring(ctx, kit, given.subtitles, "text", owner=given.owner, most=_LARGEST_TEXT)
+        file = await bring(ctx, kit, given.subtitles, "text", owner=owner, most=_LARGEST_TEXT)
         text = await asyncio.to_thread(_plain_subtitles, file.path)
         seen.update(b"text" + file.sha256.encode())
     return _Parts(scenes, track, text, seen.hexdigest())
