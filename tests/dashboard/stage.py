@@ -94,7 +94,7 @@ async def seed(url: str) -> dict[str, str]:
     from windlass.api.caller import Role
     from windlass.api.keys import ApiKey, ApiKeys
 
-    shop = Windlass(url, maintenance=False)
+    shop = Windlass(url, maintenance=False, webhook_networks="127.0.0.0/8")
     shop.handlers.update(app.handlers)
     found: dict[str, str] = {}
     async with shop:
@@ -124,7 +124,20 @@ async def _fill(shop: Windlass, found: dict[str, str]) -> None:
     found["approve"] = (await shop.submit(approve.job(order=3))).id
     await shop.drain()
     await until_quiet(shop)
+    await _tell(shop)
     await _leave(shop, found)
+
+
+async def _tell(shop: Windlass) -> None:
+    """An alert that fires, and an endpoint where nobody listens."""
+    await shop.alerts.put_channel("ops", "slack", url="http://127.0.0.1:9/services/T000")
+    await shop.alerts.put_standard("log", actor="user:ann")
+    await shop.alerts.put_rule("late-mail", "queue-age", threshold=300, queues=["email"], channels=["ops"])
+    endpoint = await shop.webhooks.add("http://127.0.0.1:9/hooks", events=["job.failed", "alert.*"], queues=["billing"])
+    await shop.webhooks.ping(endpoint.id)
+    await shop.webhooks.add("https://shop.example/hooks", events="workflow.finished", actor="user:bob")
+    await shop.alerts.look()
+    await shop.drain()
 
 
 async def until_quiet(shop: Windlass) -> None:

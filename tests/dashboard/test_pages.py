@@ -20,6 +20,13 @@ PAGES = (
     "/queues",
     "/queues/billing",
     "/workers",
+    "/alerts",
+    "/alerts?tab=rules",
+    "/alerts?tab=channels",
+    "/alerts?tab=history",
+    "/webhooks",
+    "/audit",
+    "/audit?action=put-*",
 )
 """Paths; `{name}` is an id or name that the stage has (`stage.ids`)."""
 

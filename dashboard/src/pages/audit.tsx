@@ -6,6 +6,7 @@ import type { Listing } from "../api/types";
 import { href } from "../config";
 import { useLoad } from "../state/load";
 import { useAddress } from "../state/url";
+import { shortId } from "../text/format";
 import { Button, Card, Empty, PageHead, Waiting } from "../ui/basics";
 import { type Column, Paging, Table } from "../ui/table";
 import { Time } from "../ui/time";
@@ -115,19 +116,30 @@ const COLUMNS: readonly Column<Act>[] = [
   { key: "at", title: "When", width: "fit", cell: (act) => <Time at={act.at} /> },
   { key: "actor", title: "Who", width: "fit", from: "md", cell: (act) => <span class="break">{act.actor}</span> },
   { key: "action", title: "What", width: "fit", cell: (act) => <strong>{act.action}</strong> },
-  { key: "target", title: "To what", cell: (act) => <Target target={act.target} /> },
+  { key: "target", title: "To what", width: "fit", cell: (act) => <Target target={act.target} /> },
   { key: "detail", title: "Detail", width: "wide", from: "lg", cell: (act) => <code class="cut small">{detailOf(act)}</code> },
 ]; // biome-ignore format: one column a line
 
 const JOB = /^[0-9a-f]{8}-[0-9a-f]{4}-7/;
 
 function Target({ target }: { target: string }): JSX.Element {
+  const address = addressOf(target);
+  const words = <span class="cut target">{JOB.test(target) ? shortId(target) : target}</span>;
+  return address ? (
+    <a href={address} title={target}>
+      {words}
+    </a>
+  ) : (
+    words
+  );
+}
+
+function addressOf(target: string): string | null {
+  if (JOB.test(target)) return href("/jobs", target);
   const [kind, ...rest] = target.split(":");
   const name = rest.join(":");
-  if (JOB.test(target)) return <a href={href("/jobs", target)} class="break">{target}</a>; // biome-ignore format: short
-  if (kind === "queue" && name) return <a href={href("/queues", name)} class="break">{target}</a>; // biome-ignore format: short
-  if (kind === "schedule" && name) return <a href={href("/schedules", name)} class="break">{target}</a>; // biome-ignore format: short
-  return <span class="break">{target}</span>;
+  if (kind === "queue" && name) return href("/queues", name);
+  return kind === "schedule" && name ? href("/schedules", name) : null;
 }
 
 function detailOf(act: Act): string {
