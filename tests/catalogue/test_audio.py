@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from tests.catalogue.tools import ENGINES, Studio, need, studio
@@ -186,6 +188,13 @@ def test_texts_are_cut_between_sentences() -> None:
     assert all(len(piece) <= 400 for piece in found)
     assert "".join("".join(found).split()) == "".join(text.split())
     assert found[0].endswith("sentence.")
+
+
+@given(st.text(max_size=300), st.integers(1, 40))
+def test_no_word_of_any_text_is_lost(text: str, longest: int) -> None:
+    found = pieces(text, longest)
+    assert all(0 < len(piece) <= longest for piece in found)
+    assert "".join("".join(found).split()) == "".join(text.split())
 
 
 class TestOracles:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from tests.catalogue.test_video import film
@@ -251,6 +253,18 @@ def test_formats_are_read_back_as_they_were_written() -> None:
     assert read("\ufeff1\r\n00:00:01,000 --> 00:00:02,000\r\n<i>Hi</i> {\\an8}there\r\n") == [
         Segment(1.0, 2.0, "Hi there")
     ]
+
+
+lines_of_text = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=200).filter(
+    lambda text: bool(text.split()) and not set("<>{}&") & set(text) and "-->" not in text
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000_000), st.integers(1, 60_000), lines_of_text), max_size=8))
+def test_any_segments_come_back(made: list[tuple[int, int, str]]) -> None:
+    segments = tuple(Segment(start / 1000, (start + long) / 1000, " ".join(text.split())) for start, long, text in made)
+    for form in ("srt", "vtt"):
+        assert read(written(Transcript("en", "test", segments), form)) == list(segments)  # type: ignore[arg-type]
 
 
 def test_the_small_language() -> None:

@@ -128,7 +128,7 @@ def _seconds(text: str) -> float:
     total = 0.0
     for part in text.replace(",", ".").split(":"):
         total = total * 60 + float(part)
-    return total
+    return round(total, 3)
 
 
 def shifted(segments: Sequence[Segment], by: float) -> list[Segment]:
