@@ -241,32 +241,41 @@ async def together_here(place: Place, body) -> None:  # type: ignore[no-untyped-
 # beginning anew
 
 
-@pytest.mark.parametrize("looks", ["often", "late"])
-async def test_a_writer_that_thinks_nobody_listens(store: Store, make_store: MakeStore, looks: str) -> None:
-    """Writers may need a moment to see it. Whoever reads anew when told to knows every job all the same."""
-    writer = await make_store()
-    made = await put(writer, new())
-    feed = await store.feed(None)
-    assert feed.reset
-    known = {*await all_ids(store, Where(), 1_000)}
+class Follower:
+    """A live view: it knows the jobs, reads anew when told to, and else goes by the news."""
 
-    async def look() -> bool:
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.cursor: str | None = None
+        self.known: set[str] = set()
+
+    async def look(self, limit: int = 5_000) -> bool:
         """One answer; whether it went on from the last and had nothing new."""
-        nonlocal feed, known
-        feed = await store.feed(feed.cursor, 5_000)
+        feed = await self.store.feed(self.cursor, limit)
+        self.cursor = feed.cursor
         if feed.reset:
-            known = {*await all_ids(store, Where(), 1_000)}
-        known.update(id for entry in feed.entries for id in entry.ids)
+            self.known = {*await all_ids(self.store, Where(), 1_000)}
+        self.known.update(id for entry in feed.entries for id in entry.ids)
         return not feed.reset and not feed.entries
 
+
+async def test_a_writer_that_thinks_nobody_listens(store: Store, make_store: MakeStore) -> None:
+    """Writers may need a moment to see it. Who reads anew when told to knows every job all the same, whether it looks often or
+    comes back late."""
+    writer = await make_store()
+    made = await put(writer, new())
+    often, late = Follower(store), Follower(store)
+    for follower in (often, late):
+        await follower.look()
+        follower.known |= {*await all_ids(store, Where(), 1_000)}
     end_of_writing = await store.now() + 3 * SECOND
     while await store.now() < end_of_writing:
         made += await put(writer, new())
-        if looks == "often":
-            await look()
+        await often.look()
         await asyncio.sleep(0.005)  # the writer's pace, not a wait for anything
-    await until(look, "the end of the news")
-    assert sorted(known) == sorted(made)
+    for follower in (often, late):
+        await until(follower.look, "the end of the news")
+        assert sorted(follower.known) == sorted(made)
 
 
 @pytest.mark.parametrize(
@@ -353,8 +362,8 @@ async def test_a_transaction_that_outlives_the_journal_is_not_passed_over(
 
 async def test_news_are_dropped_beside_work(store: Store, clock: Clock, place: Place) -> None:
     """Time flies, so that writers drop what is old while others write. Who begins anew when told to misses nothing."""
-    cursor = (await listen(store, clock)).cursor
-    known: set[str] = set()
+    follower = Follower(store)
+    follower.cursor = (await listen(store, clock)).cursor
 
     async def body(store: Store, number: int) -> list[str]:
         made: list[str] = []
@@ -364,23 +373,14 @@ async def test_news_are_dropped_beside_work(store: Store, clock: Clock, place: P
             await store.prune(Retention(), 10)
         return made
 
-    async def look() -> bool:
-        nonlocal cursor
-        feed = await store.feed(cursor, 20)
-        if feed.reset:
-            known.update(await all_ids(store, Where(), 1_000))
-        known.update(id for entry in feed.entries for id in entry.ids)
-        cursor = feed.cursor
-        return not feed.reset and not feed.entries
-
     writing = asyncio.create_task(together(place, body))
     while not writing.done():
-        await look()
+        await follower.look(20)
         await clock.forward(2 * MINUTE)
         await asyncio.sleep(0)
-    made = await writing
-    await until(look, "the end of the news")
-    assert sorted(known) == sorted(id for some in made for id in some)
+    made = [id for some in await writing for id in some]
+    await until(follower.look, "the end of the news")
+    assert sorted(follower.known) == sorted(made)
 
 
 async def test_listeners_that_wake_it_together(store: Store, clock: Clock, place: Place) -> None:
