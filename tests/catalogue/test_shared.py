@@ -29,6 +29,7 @@ from windlass.catalogue.storage import (
     KeyRefused,
     NoSuchFile,
     NotOwner,
+    Room,
     check_owner,
     job_prefix,
     owner_of,
@@ -169,6 +170,21 @@ def test_keys_have_owners() -> None:
     assert [safe_name(n) for n in ("../../etc/passwd", "C:\\x\\y.txt", "..", "a\r\nb", "")] == [
         "passwd", "y.txt", "file", "a__b", "file"
     ]  # fmt: skip
+
+
+def test_a_folder_with_a_quota(tmp_path: Path) -> None:
+    room = Room(tmp_path, 100)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "a").write_bytes(b"x" * 60)
+    assert (room.used(), room.left()) == (60, 40)
+    room.check(40)
+    for more in (41, 1_000):
+        with pytest.raises(FileTooLarge):
+            room.check(more)
+    (tmp_path / "b").write_bytes(b"x" * 60)
+    assert room.left() == 0
+    with pytest.raises(FileTooLarge):
+        room.check()
 
 
 # outbound and fetch

@@ -12,6 +12,7 @@ from tests.waiting import until
 from tests.worker.kit import ended, lines, working
 from windlass.app import Windlass
 from windlass.errors import EffectNotFound, InvalidOption
+from windlass.running.chunk import Chunk
 from windlass.running.context import Context
 from windlass.running.effects import OPEN, SPACE, digest
 from windlass.secrecy.ring import Keys
@@ -422,3 +423,65 @@ async def test_deciding_is_audited(app: Windlass) -> None:
         await app.effects.resolve("audited/a", "done", actor="ann", note="seen")
         [act] = (await app.audit(target="effect:audited/a")).items
         assert (act.actor, act.action, act.detail) == ("ann", "resolve", {"outcome": "done", "note": "seen"})
+
+
+async def test_in_generators_and_in_chunks(app: Windlass) -> None:
+    world = World()
+
+    @app.job(kind="rows")
+    async def rows(ctx: Context) -> Any:
+        for n in range(ctx.cursor or 0, 3):
+            async with ctx.effect("rows", n) as effect:
+                if not effect.done:
+                    await effect.sending()
+                    await effect.finish(await world.act(str(n)))
+            yield n + 1
+
+    @app.job(kind="pushed", chunk=5, chunk_wait="50ms")
+    async def pushed(chunk: Chunk[int, Any]) -> None:
+        for item in chunk:
+            async with item.ctx.effect("pushed", item.value) as effect:
+                if not effect.done:
+                    await effect.sending()
+                    await effect.finish(await world.act(f"push {item.value}"))
+                item.done(effect.result)
+
+    async with app, working(app):
+        await (await rows.enqueue()).result("10s")
+        refs = await app.enqueue_many([pushed.job(n) for n in (1, 2, 1, 3)])
+        results = [await ref.result("20s") for ref in refs]
+        assert results[1] == "push 2 number 1" and results[0] == results[2]
+        assert world.done == {"0": 1, "1": 1, "2": 1, "push 1": 1, "push 2": 1, "push 3": 1}
+
+
+async def test_a_stop_on_the_way_to_sending_leaves_no_doubt(app: Windlass) -> None:
+    """A worker that leaves while it is put on record that it sends: nothing was sent, and nobody has to decide."""
+    world = World()
+    store_calls: list[str] = []
+
+    @app.job(kind="leaving", max_attempts=1)
+    async def leaving(ctx: Context) -> Any:
+        async with ctx.effect("leaving", "a") as effect:
+            if not store_calls:
+                store_calls.append("first")
+                task = asyncio.current_task()
+                assert task is not None
+                asyncio.get_running_loop().call_soon(task.cancel)
+            await effect.sending()
+            return await effect.finish(await world.act("a"))
+
+    async with app:
+        ref = await leaving.enqueue()
+        async with working(app) as worker:
+            await until(lambda: store_calls, "the handler to be there")
+
+            async def is_settled() -> bool:
+                return (await app.jobs.get(ref)).state != "active"
+
+            await until(is_settled, "the attempt to end")
+            await worker.stop()
+        listed = await app.effects.list(running=True)
+        assert listed == [], listed
+        await app.jobs.requeue(ids=[ref])
+        await app.drain()
+        assert await ref.result("10s") == "a number 1"

@@ -129,6 +129,11 @@ def _business(ctx: Context, job: EmailInput) -> str:
 
 def _spread(ctx: Context, job: EmailInput, kit: Kit) -> EmailResult:
     """One job for each recipient, and one behind them that gathers what became of them: stored with the end of this job."""
+    most = kit.settings.mail.most_recipients
+    if len(job.to) > most:
+        raise MailRefused(
+            f"the mail is to {len(job.to)} recipients; the limit is {most}", mend="WINDLASS_EMAIL_MAX_RECIPIENTS"
+        )
     handlers = kit.app.handlers
     send, report = handlers["send-email"], handlers["email-report"]
     own = ctx.job

@@ -110,6 +110,27 @@ def media_type_of(name: str) -> str:
     return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
 
 
+class Room:
+    """The temporary folder of an attempt, with a quota: `Room(ctx.workdir, kit.settings.storage.work_bytes)`."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder = folder
+        self._most = most
+
+    def used(self) -> int:
+        """Bytes of all files in it."""
+        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file() and not file.is_symlink())
+
+    def left(self) -> int:
+        """Bytes that still fit; what a download or a fetch may bring at most."""
+        return max(0, self._most - self.used())
+
+    def check(self, more: int = 0) -> None:
+        """Raises `FileTooLarge` if it holds too much, or would with `more` bytes."""
+        if self.used() + more > self._most:
+            raise FileTooLarge(f"the job's files take more than {self._most:,} bytes", limit=self._most)
+
+
 class Storage:
     """One place for files. Keys are checked in every call; who may use them is the caller's to check (`check_owner`)."""
 
@@ -288,6 +309,7 @@ __all__ = [
     "KeyRefused",
     "NoSuchFile",
     "NotOwner",
+    "Room",
     "Storage",
     "Stored",
     "check_key",
