@@ -1,6 +1,6 @@
 """`app.metrics`: what became of the attempts of a span of time, how long they ran and waited, as a whole and step by step."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
@@ -8,7 +8,22 @@ from typing import TypeAlias
 import msgspec
 
 from windlass.errors import InvalidOption
-from windlass.observe.frames import DAY, HOUR, KEEP_DAYS, WIDTH, Cells, Frame, Step, Sums, finer, frames, together
+from windlass.observe.frames import (
+    DAY,
+    HOUR,
+    KEEP_DAYS,
+    WIDTH,
+    Cells,
+    Frame,
+    Step,
+    Sums,
+    closed,
+    counted,
+    hours_of,
+    only,
+    together,
+)
+from windlass.observe.windows import Window, window
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Duration, Micros, instant, micros, moment
 from windlass.values.metrics import MINUTE, percentiles
@@ -128,22 +143,56 @@ async def read_metrics(
     queues = () if queue is None else (check_name(queue, "queue"),)
     kinds = () if kind is None else (check_name(kind, "kind"),)
     span = read_span(await store.now(), last, since, until, step)
-    found = await frames(
-        store, span.since, span.until, span.now, minutes=span.step == "minute", queues=queues, kinds=kinds
-    )
-    cells = together(found)
+    cells, steps = await _gathered(store, span, queues, kinds)
+    by_queue = [(name, _merged(several)) for name, several in _by(cells, 0)]
+    total = _merged([sums for _, sums in by_queue])
     return Metrics(
         since=moment(span.since),
         until=moment(span.until),
-        oldest=moment(found[0].start) if found else None,
-        total=_figures(cells.values(), span, queue, kind),
-        queues=tuple(_figures(sums, span, name, kind) for name, sums in _by(cells, 0)),
-        kinds=tuple(_figures(sums, span, queue, name) for name, sums in _by(cells, 1)),
-        pairs=tuple(_figures([sums], span, *key) for key, sums in sorted(cells.items())),
+        oldest=moment(min(frame.start for frame in steps)) if steps else None,
+        total=_figures(total, span, queue, kind),
+        queues=tuple(_figures(sums, span, name, kind) for name, sums in by_queue),
+        kinds=tuple(_figures(_merged(several), span, queue, name) for name, several in _by(cells, 1)),
+        pairs=tuple(_figures(sums, span, *key) for key, sums in sorted(cells.items())),
         step=span.step,
-        series=_series(await finer(store, found, span.step, queues, kinds), span),
+        series=_series(steps, span),
         currency=currency,
     )
+
+
+async def _gathered(
+    store: Store, span: Span, queues: tuple[str, ...], kinds: tuple[str, ...]
+) -> tuple[Cells, list[Frame]]:
+    """The sums of a span, and frames no wider than its steps, without histograms, which together make them up."""
+    days, rest = closed(span.since, span.until, DAY, span.now)
+    parts = [closed(start, end, HOUR, span.now) for start, end in rest]
+    hours = [hour for whole, _ in parts for hour in whole]
+    edges = [edge for _, some in parts for edge in some]
+    wide = await window(store, DAY, days, span.now)
+    near = await window(store, HOUR, hours, span.now)
+    minutes = await counted(store, edges, min(WIDTH[span.step], HOUR), queues, kinds)
+    found = [*_frames(wide, DAY), *_frames(near, HOUR)]
+    if span.step != "day":
+        found = await _finer(store, found, span, queues, kinds)
+    chosen = [only(Frame(0, 0, each.cells), queues, kinds) for each in (wide, near)]
+    steps = [only(frame, queues, kinds) for frame in found]
+    return together([*chosen, *minutes]), [frame for frame in (*steps, *minutes) if frame.cells]
+
+
+def _frames(found: Window, width: Micros) -> list[Frame]:
+    return [Frame(start, width, cells) for start, cells in found.parts.items() if start in found.starts]
+
+
+async def _finer(
+    store: Store, found: list[Frame], span: Span, queues: tuple[str, ...], kinds: tuple[str, ...]
+) -> list[Frame]:
+    """The same frames in the span's steps, those that are wider read again."""
+    fine = [frame for frame in found if frame.width <= WIDTH[span.step]]
+    wide = [(frame.start, frame.start + frame.width) for frame in found if frame.width > WIDTH[span.step]]
+    if span.step == "hour":
+        hours = [hour for start, end in wide for hour in range(start, end, HOUR)]
+        return fine + await hours_of(store, hours, shapes=False)
+    return fine + await counted(store, wide, MINUTE, queues, kinds, plain=True)
 
 
 def read_span(now: Micros, last: Duration, since: datetime | None, until: datetime | None, step: Step | None) -> Span:
@@ -173,8 +222,7 @@ def _by(cells: Cells, part: int) -> list[tuple[str, list[Sums]]]:
     return sorted(groups.items())
 
 
-def _figures(several: Iterable[Sums], span: Span, queue: str | None, kind: str | None) -> Figures:
-    sums = _merged(several)
+def _figures(sums: Sums, span: Span, queue: str | None, kind: str | None) -> Figures:
     ends = sums.ends.get
     completed, failed = ends("complete", 0), ends("fail", 0)
     return Figures(
@@ -209,7 +257,9 @@ def money(millionths: int) -> Decimal:
     return Decimal(millionths).scaleb(-6).normalize() + Decimal(0)
 
 
-def _merged(several: Iterable[Sums]) -> Sums:
+def _merged(several: Sequence[Sums]) -> Sums:
+    if len(several) == 1:
+        return several[0]
     whole = Sums()
     for sums in several:
         whole.add(sums)

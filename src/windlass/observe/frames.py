@@ -91,6 +91,24 @@ class Sums:
                 mine[number] = known(number, 0) + n
         self.add_plain(other)
 
+    def take(self, other: "Sums") -> None:
+        """Take away what another holds, which is in here."""
+        for mine, theirs in ((self.took, other.took), (self.waited, other.waited)):
+            for number, n in theirs.items():
+                left = mine[number] - n
+                if left:
+                    mine[number] = left
+                else:
+                    del mine[number]
+        for name, n in other.ends.items():
+            self.ends[name] -= n
+        self.took_sum -= other.took_sum
+        self.waited_sum -= other.waited_sum
+        self.cost -= other.cost
+        self.cpu -= other.cpu
+        self.memory -= other.memory
+        self.measured -= other.measured
+
     def add_plain(self, other: "Sums") -> None:
         """The same without histograms."""
         for name, n in other.ends.items():
@@ -147,48 +165,51 @@ async def frames(
     now: Micros,
     *,
     most: Literal["hour", "day"] = "day",
-    minutes: bool = False,
     queues: tuple[str, ...] = (),
-    kinds: tuple[str, ...] = (),
 ) -> list[Frame]:
-    """Frames that together make up [`since`, `until`), whole minutes, none wider than `most`; empty stretches are left out.
-    `minutes`: what is no whole hour comes as single minutes; else as the part of its hour."""
+    """Frames that together make up [`since`, `until`), whole minutes, none wider than `most`; empty stretches are left out. What
+    is no whole hour comes as the part of its hour."""
     found: list[Frame] = []
     rest = [(since, until)]
     if most == "day":
         days, rest = closed(since, until, DAY, now)
-        found += await _days(store, days, now)
+        found += await days_of(store, days, now)
     parts = [closed(start, end, HOUR, now) for start, end in rest]
-    found += await _hours(store, [hour for hours, _ in parts for hour in hours])
-    rest = [edge for _, edges in parts for edge in edges]
-    chosen = [_only(frame, queues, kinds) for frame in found]
-    for start, end in rest:
-        query = MetricQuery(since=start, until=end, queues=queues, kinds=kinds)
-        points = await store.metrics(query)
-        chosen += _added_up(points, MINUTE if minutes else HOUR)
+    found += await hours_of(store, [hour for hours, _ in parts for hour in hours])
+    edges = [edge for _, edges in parts for edge in edges]
+    chosen = [only(frame, queues, ()) for frame in found]
+    chosen += await counted(store, edges, HOUR, queues)
     return sorted((frame for frame in chosen if frame.cells), key=lambda frame: frame.start)
 
 
-async def finer(
-    store: Store, found: Sequence[Frame], step: Step, queues: tuple[str, ...] = (), kinds: tuple[str, ...] = ()
+async def counted(
+    store: Store,
+    spans: Iterable[tuple[Micros, Micros]],
+    width: Micros,
+    queues: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (),
+    *,
+    plain: bool = False,
 ) -> list[Frame]:
-    """The same frames in steps, those that are wider read again: without histograms, which are nine tenths of it all."""
-    fine = [frame for frame in found if frame.width <= WIDTH[step]]
-    wide = [frame for frame in found if frame.width > WIDTH[step]]
-    if step == "hour":
-        hours = [hour for frame in wide for hour in range(frame.start, frame.start + frame.width, HOUR)]
-        fine += [_only(frame, queues, kinds) for frame in await _hours(store, hours, shapes=False)]
-    elif step == "minute":
-        for frame in wide:
-            query = MetricQuery(
-                since=frame.start,
-                until=frame.start + frame.width,
-                queues=queues,
-                kinds=kinds,
-                names=(*sorted(_ENDS), *_PLAIN),
-            )
-            fine += _added_up(await store.metrics(query), MINUTE)
-    return fine
+    """Frames of what was counted by the minute; `plain`: without histograms, which are nine tenths of it all."""
+    names = (*sorted(_ENDS), *_PLAIN) if plain else ()
+    made: list[Frame] = []
+    for start, end in spans:
+        query = MetricQuery(since=start, until=end, queues=queues, kinds=kinds, names=names)
+        made += _added_up(await store.metrics(query), width)
+    return made
+
+
+def only(frame: Frame, queues: tuple[str, ...], kinds: tuple[str, ...]) -> Frame:
+    """What a frame holds of these queues and kinds; none means all."""
+    if not queues and not kinds:
+        return frame
+    chosen = {
+        (queue, kind): sums
+        for (queue, kind), sums in frame.cells.items()
+        if (not queues or queue in queues) and (not kinds or kind in kinds)
+    }
+    return Frame(frame.start, frame.width, chosen)
 
 
 async def fold(store: Store, back: Micros) -> int:
@@ -219,11 +240,11 @@ def closed(
     return list(range(first, last, width)), [(start, end) for start, end in edges if start < end]
 
 
-async def _days(store: Store, starts: Sequence[Micros], now: Micros) -> list[Frame]:
+async def days_of(store: Store, starts: Sequence[Micros], now: Micros) -> list[Frame]:
     found = dict(await _records(store, DAYS, starts))
     fresh: dict[Micros, Cells] = {}
     missing = [start for start in starts if start not in found]
-    hours = await _hours(store, [hour for start in missing for hour in range(start, start + DAY, HOUR)])
+    hours = await hours_of(store, [hour for start in missing for hour in range(start, start + DAY, HOUR)])
     for frame in hours:
         day = fresh.setdefault(frame.start // DAY * DAY, {})
         for key, sums in frame.cells.items():
@@ -232,7 +253,7 @@ async def _days(store: Store, starts: Sequence[Micros], now: Micros) -> list[Fra
     return [Frame(start, DAY, cells) for start, cells in {**found, **fresh}.items()]
 
 
-async def _hours(store: Store, starts: Sequence[Micros], *, shapes: bool = True) -> list[Frame]:
+async def hours_of(store: Store, starts: Sequence[Micros], now: Micros = 0, *, shapes: bool = True) -> list[Frame]:
     found = [Frame(start, HOUR, cells) for start, cells in await _records(store, HOURS, starts, shapes=shapes)]
     known = {frame.start for frame in found}
     for start, end in _runs([start for start in starts if start not in known]):
@@ -265,17 +286,6 @@ def _added_up(points: Iterable[Point], width: Micros) -> list[Frame]:
             sums = cells[key] = Sums()
         sums.count(point.name, point.bucket, point.value)
     return [Frame(start, width, cells) for start, cells in made.items()]
-
-
-def _only(frame: Frame, queues: tuple[str, ...], kinds: tuple[str, ...]) -> Frame:
-    if not queues and not kinds:
-        return frame
-    chosen = {
-        (queue, kind): sums
-        for (queue, kind), sums in frame.cells.items()
-        if (not queues or queue in queues) and (not kinds or kind in kinds)
-    }
-    return Frame(frame.start, frame.width, chosen)
 
 
 async def _records(
@@ -335,5 +345,5 @@ def _flat(histogram: dict[int, int]) -> msgspec.Raw:
 
 
 def _pairs(text: msgspec.Raw) -> dict[int, int]:
-    flat = _HISTOGRAM.decode(text)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    flat = iter(_HISTOGRAM.decode(text))
+    return dict(zip(flat, flat, strict=True))

@@ -56,10 +56,10 @@ async def read_history(store: Store, id: str) -> list[Happened]:
         return [_acted(act) for act in reversed(acts)]
     steps = [read_record(step) for step in await store.steps(id)]
     entries = [*_of_job(shown_job(job)), *map(_acted, acts), *map(_stepped, steps)]
-    return sorted(entries, key=lambda entry: (entry.at, _ORDER.get(entry.what, 2)))
+    return sorted(entries, key=lambda entry: (entry.at, _ORDER.get(entry.what, 3)))
 
 
-_ORDER: Mapping[str, int] = {"created": 0, "started": 1, "due": 9}
+_ORDER: Mapping[str, int] = {"created": 0, "started": 1, "step": 2, "due": 9}
 """Of what happened in the same microsecond, which is told first."""
 
 

@@ -123,7 +123,7 @@ def percentiles(histogram: Mapping[int, int], shares: Sequence[float]) -> list[f
     """The durations in microseconds below which the shares (ascending, 0 to 1) of a histogram that is not empty lie: the middle
     of the bucket, so within 1 %."""
     pairs = sorted(histogram.items())
-    total = sum(count for _, count in pairs)
+    total = sum(histogram.values())
     found: list[float] = []
     seen = at = 0
     for share in shares:
