@@ -14,7 +14,7 @@ demo: .venv/installed
 	$(BIN)/windlass demo
 
 test: .venv/installed
-	$(BIN)/python tests/provision.py
+	$(BIN)/python -m tests.provision
 	$(PYTEST) -n $(WORKERS) --dist loadgroup
 
 check: .venv/installed
@@ -33,7 +33,7 @@ bench-peers: .venv/installed
 	$(BIN)/python -m benchmarks.peers
 
 soak: .venv/installed
-	$(BIN)/python tests/provision.py
+	$(BIN)/python -m tests.provision
 	WINDLASS_TEST_SCALE=10 $(PYTEST) -n $(WORKERS) --dist loadgroup --timeout 3600
 	$(BIN)/python -m tests.crash --seconds $(SOAK) --seed $(SEED)
 

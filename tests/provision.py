@@ -1,7 +1,8 @@
 """Installs what tests need from the system and the machine lacks, and builds the dashboard; `make test` runs it first.
 
-It never fails: where something cannot be had, it says which command gets it, and the tests that need it fail on CI (CI=1) and
-are listed as skipped elsewhere. A stamp in .venv makes every further run cost nothing.
+As a module (`python -m tests.provision`): for a script, `types.py` beside it would stand in for Python's own. It never fails:
+where something cannot be had, it says which command gets it, and the tests that need it fail on CI (CI=1) and are listed as
+skipped elsewhere. A stamp in .venv makes every further run cost nothing.
 """
 
 import os
@@ -33,7 +34,6 @@ NEEDS = (
 
 def main() -> None:
     """Install what is missing, build the dashboard, remember that it was done."""
-    sys.path.insert(0, str(ROOT))
     asked = "\n".join(need.package for need in NEEDS)
     if not (STAMP.is_file() and STAMP.read_text() == asked):
         _install([need for need in NEEDS if not _found(need)])

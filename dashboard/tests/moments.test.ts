@@ -20,6 +20,8 @@ describe("instants", () => {
   test("spans are never negative", () => {
     expect(between("2030-01-01T00:00:05Z", "2030-01-01T00:00:00Z")).toBe(0);
     expect(between("2030-01-01T00:00:00Z", "2030-01-01T00:01:30Z")).toBe(90);
+    expect(between("2030-01-01T00:00:00.000100Z", "2030-01-01T00:00:00.000350+00:00")).toBeCloseTo(0.00025, 6);
+    expect(between("2030-01-01T00:00:00Z", "2030-01-01T00:00:00.5Z")).toBe(0.5);
     expect(between(null, "2030-01-01T00:01:30Z")).toBeNull();
   });
 

@@ -63,6 +63,9 @@ export interface JobView {
   unique: string | null;
   tags: string[];
   parents: string[];
+  cost: string | null;
+  revivals: number;
+  next_retry_at: string | null;
   args?: unknown;
   result?: unknown;
   attempts?: AttemptView[];
@@ -98,10 +101,23 @@ export interface ActView {
   detail: unknown;
 }
 
+/** An entry of a job's timeline. */
+export interface Happened {
+  at: string;
+  what: string;
+  cause?: string | null;
+  attempt?: number | null;
+  worker?: string | null;
+  actor?: string | null;
+  error?: { type: string; message: string } | null;
+  detail?: Record<string, unknown>;
+}
+
 export interface History {
   id: string;
   attempts: AttemptView[];
   acts: ActView[];
+  timeline: Happened[];
 }
 
 export interface Reason {

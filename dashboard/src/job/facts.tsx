@@ -1,82 +1,87 @@
 /** A job's right-hand column: its way through time, its facts, what it belongs to. */
 import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
 import { get, part } from "../api/client";
-import type { AttemptView, FlowGraph, JobView } from "../api/types";
+import { type FlowGraph, type Happened, type JobView, STATES, type State } from "../api/types";
 import { href, hrefWith } from "../config";
 import { useLoad } from "../state/load";
-import { duration, plural, shortId } from "../text/format";
+import { cost, duration, plural, shortId } from "../text/format";
 import { between } from "../text/moments";
 import { quoted } from "../text/query";
-import { Card } from "../ui/basics";
+import { Button, Card } from "../ui/basics";
 import { StateIcon } from "../ui/state";
 import { Span, Time } from "../ui/time";
 
-interface Point {
-  key: string;
-  title: string;
-  at: string | null;
-  state?: JobView["state"];
-  after?: string;
-}
+const SHOWN = 14;
 
-/** Created, ready, each attempt, the end; with the time between. */
-export function Timeline({ job, attempts }: { job: JobView; attempts: readonly AttemptView[] }): JSX.Element {
-  const points: Point[] = [{ key: "created", title: "created", at: job.created_at }];
-  const ready = between(job.created_at, job.run_at);
-  if (ready && ready > 0.5 && !attempts.length) {
-    points.push({
-      key: "ready",
-      title: "may run",
-      at: job.run_at,
-      state: job.state === "retrying" ? "retrying" : "delayed",
-    });
-  }
-  for (const attempt of [...attempts]
-    .sort((a, b) => (a.started_at ?? "").localeCompare(b.started_at ?? ""))
-    .slice(-6)) {
-    points.push({
-      key: `s${attempt.number}${attempt.started_at}`,
-      title: `attempt ${attempt.number}`,
-      at: attempt.started_at,
-      state: "active",
-    });
-    if (attempt.finished_at && attempt.outcome !== "complete") {
-      const failed = attempt.outcome === "fail" || attempt.outcome === "abort";
-      points.push({
-        key: `e${attempt.number}${attempt.finished_at}`,
-        title: attempt.error?.type ?? attempt.reason ?? attempt.outcome,
-        at: attempt.finished_at,
-        state: failed ? "failed" : "retrying",
-        after: spanText(attempt.started_at, attempt.finished_at),
-      });
-    }
-  }
-  if (job.state === "retrying") points.push({ key: "next", title: "next attempt", at: job.run_at, state: "retrying" });
-  const ended = job.finished_at && points.at(-1)?.at !== job.finished_at;
-  if (ended)
-    points.push({
-      key: "end",
-      title: job.state,
-      at: job.finished_at,
-      state: job.state,
-      after: spanText(job.started_at, job.finished_at),
-    });
+/** What happened to it, oldest first, and what is ahead; with the time that each attempt took. */
+export function Timeline({ job, entries }: { job: JobView; entries: readonly Happened[] }): JSX.Element {
+  const [all, setAll] = useState(false);
+  const shown = all || entries.length <= SHOWN + 1 ? entries : [entries[0]!, ...entries.slice(-SHOWN)];
+  const begun = new Map(entries.filter((entry) => entry.what === "started").map((entry) => [entry.attempt, entry.at]));
   return (
     <Card title="Timeline">
       <ol class="timeline">
-        {points.map((point) => (
-          <li key={point.key} data-state={point.state}>
-            {point.state ? <StateIcon state={point.state} /> : <span class="start" />}
-            <span class="grow break">{point.title}</span>
-            <span class="dim small nowrap">
-              {point.after && `${point.after} · `}
-              <Time at={point.at} />
-            </span>
-          </li>
-        ))}
+        {shown.map((entry, at) => {
+          const state = stateOf(entry, job);
+          const took = ENDS.has(entry.what) ? spanText(begun.get(entry.attempt) ?? null, entry.at) : undefined;
+          return (
+            <li key={at} data-state={state} title={titleOf(entry)}>
+              {state ? <StateIcon state={state} /> : <span class={entry.what === "act" ? "start act" : "start"} />}
+              <span class="grow cut">{wordsOf(entry, job)}</span>
+              <span class="dim small nowrap">
+                {took && `${took} · `}
+                <Time at={entry.at} />
+              </span>
+            </li>
+          );
+        })}
       </ol>
+      {shown.length < entries.length && (
+        <Button small kind="plain" onClick={() => setAll(true)}>
+          Show {entries.length - shown.length} more
+        </Button>
+      )}
     </Card>
-  ); // biome-ignore format: one point a line
+  );
+}
+
+const ENDS = new Set(["completed", "retrying", "failed", "cancelled", "delayed", "blocked", "waiting", "rescued"]);
+
+function stateOf(entry: Happened, job: JobView): State | undefined {
+  if (entry.what === "started") return "active";
+  if (entry.what === "rescued") return "retrying";
+  if (entry.what === "ended") return job.state;
+  if (entry.what === "due") return job.state === "delayed" ? "delayed" : "retrying";
+  return STATES.find((state) => state === entry.what);
+}
+
+function wordsOf(entry: Happened, job: JobView): string {
+  switch (entry.what) {
+    case "created":
+      return "created";
+    case "started":
+      return `attempt ${entry.attempt}`;
+    case "act":
+      return `${entry.cause} by ${entry.actor}`;
+    case "step":
+      return `step ${entry.detail?.step ?? ""}`;
+    case "due":
+      return job.state === "failed" ? "retried by itself" : job.state === "delayed" ? "may run" : "next attempt";
+    case "ended":
+      return `${job.state}${entry.cause ? `: ${entry.cause}` : ""}`;
+    case "rescued":
+      return "worker lost";
+    case "blocked":
+      return "waits";
+    default:
+      return entry.error ? entry.error.type : (entry.cause ?? entry.what);
+  }
+}
+
+function titleOf(entry: Happened): string {
+  const error = entry.error ? `${entry.error.type}: ${entry.error.message}` : "";
+  return [entry.what, error || entry.cause, entry.worker && `on ${entry.worker}`].filter(Boolean).join("\n");
 }
 
 function spanText(from: string | null, to: string | null): string | undefined {
@@ -115,6 +120,13 @@ export function Facts({ job }: { job: JobView }): JSX.Element {
             <Time at={job.expires_at} />
           </Fact>
         )}
+        {job.cost !== null && Number(job.cost) !== 0 && <Fact name="Cost">{cost(Number(job.cost))}</Fact>}
+        {job.next_retry_at && (
+          <Fact name="Retried by itself">
+            <Time at={job.next_retry_at} />
+          </Fact>
+        )}
+        {job.revivals > 0 && <Fact name="Revived">{plural(job.revivals, "time")}</Fact>}
         {job.worker && <Fact name="Worker">{job.worker}</Fact>}
         {(["user", "project", "group"] as const).map(
           (field) =>

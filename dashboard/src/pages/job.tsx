@@ -83,7 +83,7 @@ function Shown({ whole, error, reload }: { whole: Whole; error?: Error; reload: 
           <Details whole={whole} />
         </div>
         <div class="stack roomy">
-          <Timeline job={job} attempts={whole.history.attempts} />
+          <Timeline job={job} entries={whole.history.timeline} />
           <Facts job={job} />
           <Relations job={job} />
         </div>

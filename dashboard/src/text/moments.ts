@@ -58,7 +58,13 @@ export function isZone(name: string): boolean {
   }
 }
 
+/** An instant as milliseconds, with the microseconds that `Date` leaves out. */
+export function precise(text: string): number {
+  const rest = /\.\d{3}(\d{1,3})/.exec(text)?.[1] ?? "";
+  return Date.parse(text) + Number(rest.padEnd(3, "0")) / 1000;
+}
+
 /** Seconds between two instants as the API writes them; null while one is missing. */
 export function between(from: string | null, to: string | null): number | null {
-  return from && to ? Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000) : null;
+  return from && to ? Math.max(0, (precise(to) - precise(from)) / 1000) : null;
 }

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { now } from "../state/clock";
 import { zone } from "../state/prefs";
 import { duration } from "../text/format";
-import { absolute, relative } from "../text/moments";
+import { absolute, between, relative } from "../text/moments";
 
 /** Relative, the absolute on hover; `full` the other way round. */
 export function Time({ at, full, millis }: { at: string | null; full?: boolean; millis?: boolean }): JSX.Element {
@@ -18,7 +18,7 @@ function Known(props: { at: string; instant: number; full?: boolean; millis?: bo
   if (full) {
     return (
       <time dateTime={at} title={at}>
-        {absolute(instant, zone.value, millis)} <Ago instant={instant} />
+        {absolute(instant, zone.value, millis)}
       </time>
     );
   }
@@ -26,14 +26,6 @@ function Known(props: { at: string; instant: number; full?: boolean; millis?: bo
     <time dateTime={at} title={absolute(instant, zone.value, true)} class="nowrap">
       <Relative instant={instant} />
     </time>
-  );
-}
-
-function Ago({ instant }: { instant: number }): JSX.Element {
-  return (
-    <span class="dim">
-      (<Relative instant={instant} />)
-    </span>
   );
 }
 
@@ -45,7 +37,7 @@ function Relative({ instant }: { instant: number }): JSX.Element {
 /** How long: from one instant to another, or until now. */
 export function Span({ from, to }: { from: string | null; to: string | null }): JSX.Element {
   if (!from) return <span class="dim">–</span>;
-  if (to) return <span class="nowrap">{duration((Date.parse(to) - Date.parse(from)) / 1000)}</span>;
+  if (to) return <span class="nowrap">{duration(between(from, to) ?? 0)}</span>;
   return <Running from={from} />;
 }
 
