@@ -377,6 +377,7 @@ NESTED = zipped(("1", zipped(("2", zipped(("3", zipped(("4", b"x"))))))))
         (b"PK\x03\x04garbage", "corrupt"),
         (bz2.compress(b"x"), "corrupt"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "data",
 )
 def test_archives_that_do_harm(data: bytes, reason: str, tmp_path: Path) -> None:
     limits = ArchiveLimits(entries=100)

@@ -40,8 +40,13 @@ class Desk:
                 self._senders[name] = _File(kit)
             else:
                 self._senders[name] = Http(APIS[name], settings)
-        pauses = {"pause": settings.breaker_pause, "longest_pause": settings.breaker_pause * 20}
-        self.chain = Chain([Provider(f"mail-{name}", cost=settings.cost, **pauses) for name in self._senders])
+        pause = settings.breaker_pause
+        self.chain = Chain(
+            [
+                Provider(f"mail-{name}", cost=settings.cost, pause=pause, longest_pause=pause * 20)
+                for name in self._senders
+            ]
+        )
         self.suppressions = Suppressions(kit.app)
 
     async def send(self, provider: Provider, envelope: Envelope, effect: Any) -> tuple[str, dict[str, Any]]:
