@@ -225,7 +225,7 @@ def test_faster_whisper_is_asked_as_it_wants_to_be(
             return iter([Thing(start=0.0, end=1.0, text=" hello", avg_logprob=-0.1)]), Thing(language="en")
 
     monkeypatch.setitem(sys.modules, "faster_whisper", Thing(WhisperModel=WhisperModel))
-    request = {"model": "/models/small", "source": "a.wav", "language": "en", "vocabulary": ["dead letters"]}
+    request = {"model": "/models/small", "source": "a.wav", "language": "en-GB", "vocabulary": ["dead letters"]}
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(request)))
     transcripts_whisper.main()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -59,7 +59,7 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 async def process(
-    source: Path, wanted: Sequence[Wanted] = (), *, most_pixels: int = MOST_PIXELS, timeout: float = 60.0
+    source: Path, wanted: Sequence[Wanted] = (), *, most_pixels: int = MOST_PIXELS, timeout: float = 180.0
 ) -> Picture:
     """Decode a picture and make others of it; with nothing wanted, only check that it can be decoded. Raises `FileRefused`."""
     request = {"source": os.fspath(source), "most_pixels": most_pixels, "outputs": [_plain(each) for each in wanted]}

@@ -19,7 +19,7 @@ def main() -> None:
     model = whisper.WhisperModel(request["model"], device="auto", compute_type="default", local_files_only=True)
     segments, about = model.transcribe(
         request["source"],
-        language=request["language"] or None,
+        language=request["language"].partition("-")[0].lower() or None,
         initial_prompt=", ".join(request["vocabulary"]) or None,
         vad_filter=True,
     )
