@@ -25,6 +25,8 @@ PAGES = (
     "/alerts?tab=channels",
     "/alerts?tab=history",
     "/webhooks",
+    "/errors",
+    "/errors?mark=resolved",
     "/audit",
     "/audit?action=put-*",
 )
