@@ -6,6 +6,8 @@ was opened by: an API key that is revoked, a token that expires.
 
 import hmac
 import secrets
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -33,12 +35,18 @@ PATH = f"{PREFIX}/session"
 LASTS = 12 * 3_600
 """Seconds until one has to sign in again; sooner if the token ends sooner."""
 LONGEST_CREDENTIAL = 16 << 10
+_FRESH = 3.0
+"""Seconds after which a session is read from the store again."""
+_MOST_KNOWN = 20_000
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as it is kept."""
 
     caller: Caller
+
+
+_READ = msgspec.json.Decoder(Session)
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +82,7 @@ class Sessions:
     def __init__(self, store: Callable[[], Awaitable[Store]], keys: ApiKeys) -> None:
         self._store = store
         self._keys = keys
+        self._known: OrderedDict[str, tuple[Session | None, float]] = OrderedDict()
 
     async def open(self, caller: Caller, lasts: float) -> str:
         """A new session; its secret."""
@@ -86,20 +95,31 @@ class Sessions:
     async def caller(self, request: Request) -> Caller | None:
         """Whom the request's cookie stands for; None if it stands for nobody."""
         secret = request.cookies.get(COOKIE)
-        if not secret:
+        session = await self._find(_hash(secret)) if secret else None
+        if session is None:
             return None
-        records = await (await self._store()).records(SPACE, [_hash(secret)])
-        text = next((record.text for record in records), None)
-        if text is None:
-            return None
-        caller = msgspec.json.decode(text, type=Session).caller
+        caller = session.caller
         if caller.key is not None and not await self._keys.is_live(caller.key):
             return None
         return caller
 
     async def close(self, secret: str) -> None:
-        """End a session."""
+        """End a session; other processes notice within seconds."""
         await (await self._store()).exchange([Swap(space=SPACE, key=_hash(secret), text=None)])
+        self._known.pop(_hash(secret), None)
+
+    async def _find(self, key: str) -> Session | None:
+        """A session, looked up again after a few seconds: a page asks for many things at once."""
+        known = self._known.get(key)
+        if known is None or time.monotonic() - known[1] > _FRESH:
+            records = await (await self._store()).records(SPACE, [key])
+            text = next((record.text for record in records), None)
+            known = (None if text is None else _READ.decode(text), time.monotonic())
+            self._known[key] = known
+            self._known.move_to_end(key)
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return known[0]
 
 
 def csrf_of(secret: str) -> str:
