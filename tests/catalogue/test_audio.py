@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tests.catalogue.tools import ENGINES, Studio, need, studio
+from tests.catalogue.tools import ENGINES, Studio, needs, studio
 from tests.catalogue.tools_speech import KEY, FakeSpeech, fake_speech, sound
 from tests.worker.kit import ended
 from windlass import InvalidArgs, fixed
@@ -20,7 +20,7 @@ from windlass.catalogue.ffmpeg import Ffmpeg
 from windlass.catalogue.settings import AiSettings, MediaSettings
 from windlass.catalogue.speech import pieces
 
-need("ffmpeg", "ffprobe", "espeak-ng")
+tools_are_here = needs("ffmpeg", "ffprobe", "espeak-ng")
 
 TEXT = "A job queue runs work in the background."
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from tests.catalogue.test_video import film
-from tests.catalogue.tools import ENGINES, need, studio
+from tests.catalogue.tools import ENGINES, needs, studio
 from tests.catalogue.tools_speech import KEY, FakeSpeech, fake_speech
 from windlass import InvalidArgs
 from windlass.catalogue import speech_model, transcripts_engines
 from windlass.catalogue.settings import AiSettings, MediaSettings
 from windlass.catalogue.subtitles import Segment, Transcript, read, written
 
-need("ffmpeg", "ffprobe", "espeak-ng", "pocketsphinx")
+tools_are_here = needs("ffmpeg", "ffprobe", "espeak-ng", "pocketsphinx")
 
 SENTENCES = [
     "A job queue runs work in the background.",

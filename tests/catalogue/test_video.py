@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.catalogue.tools import ENGINES, Studio, WorkerProcess, need, studio, web
+from tests.catalogue.tools import ENGINES, Studio, WorkerProcess, needs, studio, web
 from tests.waiting import until
 from tests.worker.kit import ended
 from windlass import InvalidArgs
@@ -18,7 +18,7 @@ from windlass.catalogue.files_source import key_of
 from windlass.catalogue.settings import FetchSettings, MediaSettings, StorageSettings
 from windlass.catalogue.storage import KeyRefused
 
-need("ffmpeg", "ffprobe")
+tools_are_here = needs("ffmpeg", "ffprobe")
 
 
 @pytest.fixture(params=ENGINES)

@@ -29,6 +29,16 @@ EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-" + b"ANTIVIRUS-TEST
 _DEBIAN = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "espeak-ng": "espeak-ng", "clamd": "clamav-daemon"}
 
 
+def needs(*names: str) -> Any:
+    """A fixture for a whole module: `tools_are_here = needs("ffmpeg")`."""
+
+    @pytest.fixture(autouse=True, scope="module")
+    def tools_are_here() -> None:
+        need(*names)
+
+    return tools_are_here
+
+
 def need(*names: str) -> None:
     """Skip the test unless these programs and modules are here; under CI=1 it fails instead."""
     missing = [name for name in names if not _is_here(name)]
