@@ -103,10 +103,12 @@ def _login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) 
 
 @asynccontextmanager
 async def post_office(office: PostOffice | None = None, *, port: int = 0, **options: Any) -> AsyncIterator[PostOffice]:
-    """A server that listens while the block runs. `auth=True`: it wants ann's password."""
+    """A server that listens while the block runs. `auth=True`: it wants ann's password; `private`: and
+    takes it over TLS only."""
     office = office or PostOffice()
+    private = options.pop("private", False)
     if options.pop("auth", False):
-        options |= {"authenticator": _login, "auth_required": True, "auth_require_tls": False}
+        options |= {"authenticator": _login, "auth_required": True, "auth_require_tls": private}
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: _Line(office, loop=loop, hostname="post.example", ident="post", **options), "127.0.0.1", port

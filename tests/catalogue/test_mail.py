@@ -1,11 +1,13 @@
 """`send-email` against a real SMTP server: templates, attachments, refusals, lost answers, bulks."""
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.catalogue.post_office import PostOffice, post_office
+from tests.tls import Authority, tls_front
 from tests.waiting import until
 from tests.worker.kit import ended, working
 from windlass.app import Windlass
@@ -340,3 +342,28 @@ async def test_a_bulk_is_a_mail_each_and_a_report(app: Windlass) -> None:
 
 async def _is_done(app: Windlass, id: str) -> bool:
     return (await app.jobs.get(id)).is_final
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+@pytest.mark.parametrize("security", ["starttls", "auto", "tls"])
+async def test_a_password_goes_over_tls(security: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    app = Windlass("sqlite://:memory:")
+    tls = {"tls_context": authority.server_side()} if security != "tls" else {}
+    async with post_office(auth=True, private=security != "tls", **tls) as office, app:
+        async with tls_front(office.port, authority) as front:
+            login = {"smtp_user": "ann", "smtp_password": "hush-7-hush", "smtp_security": security}
+            where = {"smtp_ca": authority.file, "smtp_port": front if security == "tls" else office.port}
+            install(app, families=["mail"], settings=mail_settings(office, **login, **where))
+            async with working(app):
+                job = await ended(app, (await quick(app).options(max_attempts=2).enqueue(to="a@b.org", **HELLO)).id)
+        assert job.state == "completed", job.error
+        assert office.reached == ["a@b.org"]
+        # Who is not trusted does not hear the password.
+        other = Windlass("sqlite://:memory:")
+        install(other, families=["mail"], settings=mail_settings(office, **login, smtp_port=where["smtp_port"]))
+        if security == "tls":
+            return
+        async with other, working(other):
+            job = await ended(other, (await quick(other).options(max_attempts=1).enqueue(to="b@b.org", **HELLO)).id)
+        assert job.error is not None and job.error.category == "provider" and len(office.mails) == 1

@@ -4,8 +4,10 @@ What was done is told by the world outside (a file that the handlers append to),
 """
 
 import asyncio
+import random
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +112,31 @@ async def settle(app: Windlass, crew: Crew, kind: str, point: str, id: str) -> b
     info = await app.effects.get(f"{kind.split('-')[0]}/{key}")
     assert (info.state, info.result) == ("done", job.result), point
     return held
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_many_jobs_of_a_key_and_many_kills(app: Windlass, tmp_path: Path) -> None:
+    """Three jobs for each of forty keys, three workers, one of them killed every now and then: each key once."""
+    app.handlers["look"] = effectful.look
+    chance = random.Random(1)
+    keys = [f"k{n}" for n in range(40)]
+    async with app, crew_of(app, tmp_path) as crew:
+        jobs = [effectful.look.options(max_attempts=50).job(key) for key in keys * 3]
+        refs = await app.enqueue_many(jobs)
+        crews = [await start(crew) for _ in range(3)]
+        for share in range(1, 9):
+            await until(lambda share=share: len(crew.effects("sent")) >= share * 4, "some more of them", 60)
+            victim = chance.randrange(3)
+            await crew.kill(crews[victim])
+            crews[victim] = await start(crew)
+        for ref in refs:
+            job = await ended(app, ref.id, 90)
+            assert job.state == "completed", job.error
+        assert Counter(effect.job for effect in crew.effects("sent")) == dict.fromkeys(keys, 1)
+        results = {key: {(await app.jobs.get(ref)).result for ref in refs[n::40]} for n, key in enumerate(keys)}
+        assert all(len(found) == 1 for found in results.values())
+        assert await app.effects.list(running=True) == []
 
 
 async def test_killed_after_sending_it_is_held(app: Windlass, tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ class Smtp:
             hostname=settings.smtp_host,
             port=settings.smtp_port,
             timeout=settings.timeout,
+            cert_bundle=None if settings.smtp_ca is None else str(settings.smtp_ca),
             **_SECURITY[security],  # pyright: ignore[reportArgumentType]
         )
         try:

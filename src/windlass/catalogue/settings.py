@@ -60,6 +60,8 @@ class MailSettings(Family):
     smtp_security: Literal["starttls", "tls", "none", "auto"] = Field(
         default="auto", validation_alias=env("SMTP_SECURITY")
     )
+    smtp_ca: Path | None = Field(default=None, validation_alias=env("SMTP_CA"))
+    """A file of certificates to trust beside the system's, for a server of one's own."""
     sendgrid_api_key: SecretStr = Field(
         default=SecretStr(""), validation_alias=env("SENDGRID_API_KEY", "SENDGRID_API_KEY")
     )
