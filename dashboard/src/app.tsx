@@ -8,6 +8,7 @@ import { PAGES } from "./pages/registry";
 import { BulkTray } from "./shell/bulk-tray";
 import { Navigation, TopLine } from "./shell/frame";
 import { Keyboard } from "./shell/keyboard";
+import { Palette } from "./shell/palette";
 import { SignIn } from "./shell/sign-in";
 import { can, failure, readSession, session } from "./state/session";
 import { Empty, Failure, PageHead, Skeleton } from "./ui/basics";
@@ -76,6 +77,7 @@ function Shell(): JSX.Element {
       <BulkTray />
       <Overlays />
       <Keyboard />
+      <Palette />
     </div>
   );
 }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.browser import Browsing, settled
+from tests.dashboard.browser import Browsing, assert_accessible, settled
 from tests.dashboard.conftest import Stage
 from tests.dashboard.stage import BIG, PLANTED
 
@@ -227,6 +227,22 @@ def test_keys(page: Open) -> None:
     expect(heading(found)).to_have_text("Queues")
     found.keyboard.press("t")
     expect(found.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_going_anywhere_by_typing(page: Open, stage: Stage) -> None:
+    found = page("/")
+    found.keyboard.press("Control+k")
+    box = found.get_by_role("combobox", name="Where to")
+    expect(box).to_be_focused()
+    box.press_sequentially("bill")
+    expect(found.get_by_role("option", name="billing queue")).to_be_visible()
+    assert_accessible(found)
+    found.keyboard.press("Enter")
+    expect(heading(found)).to_have_text("billing")
+    found.keyboard.press("Control+k")
+    box.fill(stage.ids["planted"])
+    found.keyboard.press("Enter")
+    expect(found.get_by_text(PLANTED).first).to_be_visible()
 
 
 # acting

@@ -13,6 +13,7 @@ import { IconButton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icons";
 import { attempt } from "../ui/overlay";
 import { helpOpen } from "./keyboard";
+import { paletteOpen } from "./palette";
 
 const GROUPS = ["Watch", "Run", "Measure", "Keep"] as const;
 
@@ -135,6 +136,10 @@ export function TopLine({ openMenu }: { openMenu: () => void }): JSX.Element {
           onClick={togglePause}
         />
         <span class="grow" />
+        <button type="button" class="button small plain go-to" onClick={() => (paletteOpen.value = true)}>
+          <Icon name="search" />
+          Go to <kbd>Ctrl K</kbd>
+        </button>
         {session.value?.read_only ? (
           <span class="pill" title="this API takes no changes">
             <Icon name="lock" /> read-only

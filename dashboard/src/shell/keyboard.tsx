@@ -13,6 +13,7 @@ import { isTyping } from "../ui/table";
 export const helpOpen = signal(false);
 
 const KEYS: readonly [string, string][] = [
+  ["Ctrl K", "go anywhere by typing"],
   ["/", "search"],
   ["j, k", "next and previous row"],
   ["x", "select the row"],
