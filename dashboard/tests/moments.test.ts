@@ -10,6 +10,10 @@ describe("instants", () => {
     ]); // biome-ignore format: one line
   });
 
+  test("what is hours ahead is told to the minute", () => {
+    expect(relative(AT, AT - 7_140_000)).toBe("in 1 h 59 m");
+  });
+
   test("absolute in a zone", () => {
     expect(absolute(AT, "UTC")).toBe("2030-01-31 05:00:05 UTC");
     expect(absolute(AT, "Europe/Berlin", true)).toMatch(/^2030-01-31 06:00:05\.678 (CET|GMT\+1)$/);

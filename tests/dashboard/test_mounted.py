@@ -1,4 +1,4 @@
-"""The dashboard inside a host application: below its path, with its session, by the same build."""
+"""The dashboard inside a host application: below its path, with its session, by the same build; and where nothing may change."""
 
 import sys
 from collections.abc import Iterator
@@ -40,3 +40,16 @@ def test_below_a_path_of_the_host(browser: Any, host: Stage) -> None:
         expect(page.get_by_text("editor · operator")).to_be_visible()
         expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
         assert_accessible(page)
+
+
+def test_a_read_only_api(browser: Any, tmp_path: Path) -> None:
+    needs_build()
+    with served(tmp_path, WINDLASS_API_READ_ONLY="on") as stage, Browsing(browser, stage.url, stage.keys) as browsing:
+        page = browsing.open(f"/jobs/{stage.ids['planted']}", role="admin")
+        expect(page.get_by_text("read-only")).to_be_visible()
+        expect(page.get_by_text("INSUFFICIENT-FUNDS").first).to_be_visible()
+        for name in ("Retry", "More acts", "Lock: look, but change nothing"):
+            expect(page.get_by_role("button", name=name)).to_have_count(0)
+        page = browsing.open("/queues", role="admin")
+        expect(page.get_by_role("link", name="billing")).to_be_visible()
+        expect(page.get_by_role("button", name="Pause", exact=True)).to_have_count(0)

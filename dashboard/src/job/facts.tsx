@@ -90,6 +90,7 @@ function spanText(from: string | null, to: string | null): string | undefined {
 }
 
 export function Facts({ job }: { job: JobView }): JSX.Element {
+  const ran = job.started_at && (job.state === "active" || job.finished_at);
   return (
     <Card title="Facts">
       <dl class="facts">
@@ -105,12 +106,12 @@ export function Facts({ job }: { job: JobView }): JSX.Element {
         <Fact name="Created">
           <Time at={job.created_at} full />
         </Fact>
-        {job.started_at && (
+        {ran && (
           <Fact name="Waited">
             <Span from={job.run_at} to={job.started_at} />
           </Fact>
         )}
-        {job.started_at && (
+        {ran && (
           <Fact name={job.state === "active" ? "Running for" : "Ran"}>
             <Span from={job.started_at} to={job.finished_at} />
           </Fact>

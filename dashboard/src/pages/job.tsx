@@ -94,11 +94,12 @@ function Shown({ whole, error, reload }: { whole: Whole; error?: Error; reload: 
 
 /** Why it ended, or why its last attempt failed. */
 function Wrong({ job }: { job: JobView }): JSX.Element | null {
-  if (job.state === "completed" || (!job.error && !job.reason)) return null;
+  const over = job.state === "failed" || job.state === "cancelled";
+  if (job.state === "completed" || !(job.error || (over && job.reason))) return null;
   const again = job.state === "retrying" || job.state === "waiting" || job.state === "active";
   return (
     <Card
-      class="wrong"
+      class={job.state === "failed" ? "wrong failed" : "wrong"}
       title={
         <span class="row">
           <span class={job.state === "failed" ? "bad" : ""}>{job.error ? job.error.type : "Reason"}</span>

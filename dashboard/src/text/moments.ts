@@ -1,11 +1,12 @@
 /** Instants as text: relative to now, or absolute in a zone. */
-import { rough } from "./format";
+import { duration, rough } from "./format";
 
 /** `3 m ago`, `in 20 s`, `now`. */
 export function relative(at: number, now: number): string {
   const seconds = (now - at) / 1000;
   if (Math.abs(seconds) < 1) return "now";
-  return seconds > 0 ? `${rough(seconds)} ago` : `in ${rough(-seconds)}`;
+  if (seconds > 0) return `${rough(seconds)} ago`;
+  return `in ${-seconds < 3600 ? rough(-seconds) : duration(-seconds)}`; // "in 1 h" could be nearly two
 }
 
 const known = new Map<string, Intl.DateTimeFormat>();
