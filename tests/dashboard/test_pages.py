@@ -25,6 +25,8 @@ PAGES = (
     "/alerts?tab=channels",
     "/alerts?tab=history",
     "/webhooks",
+    "/schedules",
+    "/schedules/night%2Fclean",
     "/errors",
     "/errors?mark=resolved",
     "/audit",
