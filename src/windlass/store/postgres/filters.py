@@ -15,8 +15,9 @@ SCANNED = 5_000
 COUNTED = 20_000
 """Jobs that a count looks at then."""
 FOUND_BY = {"workflow": "workflow", "user": "user_", "project": "project", "group": "group_", "unique": "unique_"}
-"""Fields with an index of their own, or (workflow) a table."""
-_INDEXED = frozenset({*FOUND_BY, "fingerprints", "retry_before"})
+"""Fields with a table of their own: (workflow) `member`, else `label`, where a letter stands before the value."""
+_LETTERS = {"user": "u", "project": "p", "group": "g", "unique": "k"}
+_OF_LETTERS = frozenset({"fingerprints", "retry_before", "states"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -64,6 +65,11 @@ class Terms:
     @property
     def sql(self) -> str:
         return " AND ".join(self.list) or "true"
+
+    def take(self) -> str:
+        """The conditions for a part of the statement; what is added from now on is for the rest."""
+        text, self.list = self.sql, []
+        return text
 
 
 def dead(where: Where) -> "_Dead":
@@ -145,16 +151,15 @@ class Pager:
         source, key = f"{self._table} j", "j.id"
         terms = Terms(self._db, values)
         letter = dead(self._where)
-        if letter.sql:
+        if letter.sql or by is not None:
+            table = "dead" if letter.sql else "member" if by == "workflow" else "label"
             # Fenced off, or the planner might begin at the jobs, which are in the order of ids too.
             job = f"CROSS JOIN LATERAL (SELECT * FROM {self._table} l WHERE l.id = d.job OFFSET 0) j"
-            source, key = f"{self._db.table('dead')} d {job}", "d.job"
+            source, key = f"{self._db.table(table)} d {job}", "d.job"
+        if letter.sql:
             terms.add(letter.sql, *letter.values)
-        elif by == "workflow":
-            source, key = f"{self._db.table('member')} m JOIN {source} ON j.id = m.job", "m.job"
-            terms.add("m.flow = {}", self._where.workflow)
         elif by is not None:
-            terms.add(f"{FOUND_BY[by]} = {{}}", getattr(self._where, by))
+            terms.add(*self._by(by))
         if cursor is not None:
             terms.add(f"{key} {self._past} {{}}", cursor)
         return f"SELECT {columns} FROM {source} WHERE {terms.sql} ORDER BY {key} {self._direction}"
@@ -173,13 +178,33 @@ class Pager:
             ]
             return min(sum(wanted), cap)
         terms = Terms(self._db)
-        terms.where(where)
-        source = await self._few(connection, terms.values)
+        source = self._alone(given, terms)
         if source is None:
-            bound = "" if len(given) == 1 and given <= _INDEXED else f" LIMIT {COUNTED}"
-            source = f"({self._window('j.*', None, terms.values)}{bound})"
+            terms.where(where)
+            source = await self._few(connection, terms.values)
+        if source is None:
+            source = f"({self._window('j.*', None, terms.values)} LIMIT {COUNTED})"
         text = f"SELECT count(*) FROM (SELECT FROM {source} j WHERE {terms.sql} LIMIT {cap:d}) f"
         return await connection.fetchval(text, *terms.values)
+
+    def _alone(self, given: set[str], terms: Terms) -> str | None:
+        """The one table that answers a filter without a look at the jobs; its term is added."""
+        letter = dead(self._where)
+        if letter.sql and given <= _OF_LETTERS and State.FAILED in (self._where.states or (State.FAILED,)):
+            source = self._db.table("dead")
+            terms.add(letter.sql, *letter.values)
+        elif len(given) == 1 and given <= FOUND_BY.keys():
+            (field,) = given
+            source = self._db.table("member" if field == "workflow" else "label")
+            terms.add(*self._by(field))
+        else:
+            return None
+        return f"(SELECT FROM {source} d WHERE {terms.take()})"
+
+    def _by(self, field: str) -> tuple[str, str]:
+        """The term by which the table of such a field finds jobs."""
+        value = getattr(self._where, field)
+        return ("d.flow = {}", value) if field == "workflow" else ("d.key = {}", _LETTERS[field] + value)
 
     async def _few(self, connection: Connection, values: list[Any]) -> str | None:
         """The jobs of the wanted states, or the wanted dead letters, from their own indexes, when those are few."""

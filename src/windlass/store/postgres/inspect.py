@@ -89,7 +89,7 @@ class Reader:
         return [AuditEntry(*row) for row in rows]
 
     async def count(self, wheres: Sequence[Where], cap: int) -> list[int]:
-        cap = max(1, min(cap, MOST_COUNTED))
+        cap = max(0, min(cap, MOST_COUNTED))
 
         async def look(connection: Connection) -> list[int]:
             return [await Pager(self._db, where, None, newest=True).count(connection, cap) for where in wheres]

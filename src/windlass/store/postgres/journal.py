@@ -15,19 +15,21 @@ from windlass.values.query import Feed, Happening
 MOST_READ = 10_000
 SETTLES: Micros = 2 * SECOND
 """A verb that was under way when the mark was set may have found the journal asleep."""
-_CURSOR = re.compile(r"(\d+:\d+:[\d,]*)/(\d+:\d+:[\d,]*)?/(\d+)/(\d+)")
+_CURSOR = re.compile(r"(\d+)/(\d+:\d+:[\d,]*)/(\d+:\d+:[\d,]*)?/(\d+)/(\d+)")
 
 
 class _Cursor(NamedTuple):
-    """All of `seen`; of `upto`, if there is more, the entries up to `n`. `woken`: when this reader set the mark."""
+    """Of the journal `home` all of `seen`; of `upto`, if there is more, the entries up to `n`. `woken`: when this reader set
+    the mark."""
 
+    home: int
     seen: str
     upto: str | None = None
     n: int = 0
     woken: Micros = 0
 
     def __str__(self) -> str:
-        return f"{self.seen}/{self.upto or ''}/{self.n}/{self.woken}"
+        return f"{self.home}/{self.seen}/{self.upto or ''}/{self.n}/{self.woken}"
 
 
 class Journal:
@@ -38,30 +40,31 @@ class Journal:
 
     async def feed(self, cursor: str | None, limit: int) -> Feed:
         # The mark first: what is not seen by the snapshot that follows has met it.
-        now, lapsed, *_ = await self._db.row("journal.wake")
+        now, lapsed, _, _, home = await self._db.row("journal.wake")
         at = None if cursor is None else _read(cursor)
-        if lapsed or (cursor is not None and (at is None or now - SETTLES < at.woken)):
-            return await self._begin(now if lapsed else 0, reset=True)
-        if at is None:
-            return await self._begin(0, reset=False)
+        if lapsed:
+            return await self._begin(home, now, reset=True)
+        if at is None or at.home != home or now - SETTLES < at.woken:
+            return await self._begin(home, 0, reset=cursor is not None)
         return await self._db.run(lambda connection: self._go_on(connection, at, max(1, min(limit, MOST_READ))))
 
-    async def _begin(self, woken: Micros, *, reset: bool) -> Feed:
-        return Feed([], str(_Cursor(await self._db.value("journal.here"), woken=woken)), reset)
+    async def _begin(self, home: int, woken: Micros, *, reset: bool) -> Feed:
+        return Feed([], str(_Cursor(home, await self._db.value("journal.here"), woken=woken)), reset)
 
     async def _go_on(self, connection: Connection, at: _Cursor, limit: int) -> Feed:
         told: list[Happening] = []
         while True:
             rows = await connection.fetch(self._db.sql["journal.read"], at.seen, at.upto, at.n, limit - len(told))
             if rows[0]["lost"]:
-                return Feed([], str(_Cursor(await connection.fetchval(self._db.sql["journal.here"]))), reset=True)
+                here = await connection.fetchval(self._db.sql["journal.here"])
+                return Feed([], str(_Cursor(at.home, here)), reset=True)
             upto, last = rows[0]["upto"], rows[-1]["n"]
             told += [_happening(row) for row in rows if row["n"] is not None]
             if len(told) == limit:
-                return Feed(told, str(_Cursor(at.seen, upto, last)))
+                return Feed(told, str(_Cursor(at.home, at.seen, upto, last)))
             if at.upto is None:
-                return Feed(told, str(_Cursor(upto)))
-            at = _Cursor(upto)
+                return Feed(told, str(_Cursor(at.home, upto)))
+            at = _Cursor(at.home, upto)
 
 
 def _happening(row: Any) -> Happening:
@@ -73,10 +76,10 @@ def _read(text: str) -> _Cursor | None:
     found = _CURSOR.fullmatch(text)
     if found is None or len(text) > 100_000:
         return None
-    seen, upto, n, woken = found.groups()
-    if not all(_is_snapshot(each) for each in (seen, upto) if each) or len(n) > 18 or len(woken) > 18:
+    home, seen, upto, n, woken = found.groups()
+    if not all(_is_snapshot(each) for each in (seen, upto) if each) or any(len(each) > 18 for each in (home, n, woken)):
         return None
-    return _Cursor(seen, upto, int(n), int(woken))
+    return _Cursor(int(home), seen, upto, int(n), int(woken))
 
 
 def _is_snapshot(text: str) -> bool:

@@ -20,10 +20,14 @@ _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def to_claim(row: Any) -> Claim:
-    """A row of the shared claim columns, followed by `ord` and `now`."""
+    """A row of the shared claim columns, followed by what limits say of the job, `ord` and `now`."""
+    return _claim((*row[:21], *row[23:25]), limited=row[21], rated=row[22])
+
+
+def _claim(row: Any, *, limited: bool = False, rated: bool = False) -> Claim:
     (
         id, lease, kind, queue, args, attempt, max_attempts, priority, runtime, options, rescues, created_at, run_at,
-        expires_at, user, project, group, workflow, name, tags, cancelling, limited, rated, _, now,
+        expires_at, user, project, group, workflow, name, tags, cancelling, _, now,
     ) = row  # fmt: skip
     return Claim(
         id=id,
@@ -119,13 +123,13 @@ class Claimer:
             queues,
             *ranges,
         )
-        seen, _, self._lined = rows[0][:3]
-        if rows[0][3] is None:
-            return seen, []
-        rows.sort(key=_place)
-        jobs = [to_claim(row[3:28]) for row in rows]
-        self.floors.claimed((row["queue"], row["runtime"], row["priority"], row["ord"]) for row in rows)
-        return seen, jobs
+        seen, first = rows[0][:2]
+        self._lined = seen < 0
+        if first is None:
+            return max(seen, 0), []
+        rows.sort(key=_PLACE)
+        self.floors.claimed(map(_SPOT, rows))
+        return seen, [_claim(row[1:]) for row in rows]
 
     async def _nothing(self, request: ClaimRequest, seen: int, again: float | None) -> Claimed:
         """A claim that brought nothing: the repeat of one that did, a collision, or there is nothing. `again`: seconds after
@@ -158,6 +162,8 @@ class Claimer:
 
 
 _place = itemgetter("ord")
+_PLACE, _SPOT = itemgetter(22), itemgetter(4, 9, 8, 22)
+"""A plain claim's `ord`; and its queue, runtime, priority and `ord`. By number, for this is done for every job."""
 
 
 def _within(slots: Mapping[Runtime, int]) -> dict[str, int]:

@@ -75,6 +75,7 @@ class Mover:
                 key = each.unique
                 until = None if key.ttl is None else each.record["created_at"] + key.ttl
                 await connection.execute(sql["move.key"], key.key, id, key.until, until)
+        await connection.execute(sql["move.label"], fresh)
         await connection.execute(sql["move.enter"], fresh)
         await connection.execute(sql["move.settle"], fresh)
         await connection.execute(sql["move.tell"], fresh)

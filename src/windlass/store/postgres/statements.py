@@ -24,6 +24,8 @@ _DUE = render("(signal IS NOT NULL AND state = {state:blocked} OR state IN ({fro
 
 _RULED = "(EXISTS (SELECT FROM {schema}.queue WHERE ordering <> 'strict') OR EXISTS (SELECT FROM {schema}.gate WHERE ruling))"
 """Whether a job without bounds may belong into a lane."""
+_LABELS = "(VALUES ('u' || j.user_), ('p' || j.project), ('g' || j.group_), ('k' || j.unique_)) v(key)"
+"""By what else than its id the job `j` is found."""
 _AWAKE = "pg_sequence_last_value('{schema}.awake'::regclass) > at"
 """Whether somebody reads the journal, at the instant `at`."""
 _NUMBERS = {
@@ -45,13 +47,14 @@ def statements(schema: str) -> dict[str, str]:
     """`verb.part` -> text."""
     texts = {verb: parts(load(PACKAGE, f"sql/{verb}.sql")) for verb in VERBS}
     columns, limits = (filled(texts["claim"].pop(name), schema) for name in ("columns", "limits"))
-    claim, plain_claim = f"{columns},\n{limits}", f"{columns}, false AS limited, false AS rated"
+    claim = f"{columns},\n{limits}"
+    given = ", ".join(f"x.{name}" for name in _CLAIMED if name not in ("limited", "rated"))
     texts["claim"] |= _claims(texts["claim"])
     record = filled(texts["inspect"].pop("columns"), schema)
     gates = filled(texts["limits"].pop("columns"), schema)
     return {
         f"{verb}.{name}": filled(
-            text.replace("{gates}", gates), schema, claim=claim, plain_claim=plain_claim, record=record
+            text.replace("{gates}", gates), schema, claim=claim, plain_claim=columns, given=given, record=record
         )
         for verb, pieces in texts.items()
         for name, text in pieces.items()
@@ -78,6 +81,7 @@ def filled(text: str, schema: str, **values: str) -> str:
         claimed=", ".join(f"{name} {kind}" for name, kind in _CLAIMED.items()),
         ruled=_RULED,
         awake=_AWAKE,
+        labels=_LABELS,
         **{name: str(number) for name, number in _NUMBERS.items()},
         end_of_time=str(END_OF_TIME),
         schema=quoted(schema),

@@ -1,7 +1,17 @@
--- Operations: what jobs cost, the dead letters with their error groups and next retries, the journal. It only adds: the functions keep
--- all of it up for programs of the previous version too.
+-- Operations: what jobs cost, the dead letters with their error groups and next retries, the journal. It breaks nothing: the functions
+-- keep all of it up for programs of the previous version too, whose looks for a user's jobs only take longer.
 
 ALTER TABLE {schema}.job ADD COLUMN cost bigint, ADD COLUMN revivals integer;
+
+-- Which jobs a user, project or group has, and which had a unique key: a letter that says which it is, and the value. A table like
+-- `member` in place of four indexes, which each of the three updates of a job's life opened, and wrote again for jobs that have such.
+CREATE TABLE {schema}.label (
+    key text COLLATE "C" NOT NULL,
+    job text COLLATE "C" NOT NULL,
+    PRIMARY KEY (key, job)
+);
+INSERT INTO {schema}.label (key, job) SELECT v.key, j.id FROM {schema}.job j CROSS JOIN LATERAL {labels} WHERE v.key IS NOT NULL;
+DROP INDEX {schema}.job_user, {schema}.job_project, {schema}.job_group, {schema}.job_unique;
 
 -- The failed jobs. A table and not indexes of `job`: every index of that one is opened by each statement of a job's life.
 -- `at`: when it failed. `retry_at`: its automatic retry.

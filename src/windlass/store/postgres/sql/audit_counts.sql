@@ -81,6 +81,10 @@ FROM {schema}.dead d FULL JOIN {schema}.job j ON j.id = d.job
 WHERE (d.job IS NOT NULL) <> (j.state IS NOT DISTINCT FROM {state:failed}) OR d.at <> j.finished_at
    OR {schema}.fingerprint_of(j.error) NOT IN ('', d.fingerprint)
 UNION ALL
+SELECT format('label %s of %s is %s', coalesce(l.key, k.key), coalesce(l.job, k.id), CASE WHEN l.job IS NULL THEN 'missing' ELSE 'too much' END)
+FROM (SELECT j.id, v.key FROM {schema}.job j CROSS JOIN LATERAL {labels} WHERE v.key IS NOT NULL) k
+FULL JOIN {schema}.label l ON l.job = k.id AND l.key = k.key WHERE k.id IS NULL OR l.job IS NULL
+UNION ALL
 SELECT format('lane %s begins with %s and is ranked behind it, at %s', l.id, h.ord, l.rank)
 FROM {schema}.lane l JOIN {schema}.queue q ON q.name = l.queue AND q.ordering = 'strict'
 CROSS JOIN LATERAL {schema}.heads(l.id, 0, {schema}.clock(), NULL, 1) h

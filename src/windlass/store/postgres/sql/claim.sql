@@ -1,6 +1,6 @@
 -- Leases waiting jobs: per queue and runtime in order, per runtime at most as many as there are slots.
 -- Input: worker, session, number, lease, runtimes + slots, queues (NULL: all), and ranges of `ord` that are worth reading.
--- Output: the jobs; `lined`: these queues have lanes, so nothing was taken; `seen` > 0 with no job means that others were taking the same ones: ask again.
+-- Output: the jobs; `seen`: -1, these queues have lanes, so nothing was taken; above 0 with no job, others were taking the same ones: ask again.
 -- Relies on: locks taken in a MATERIALIZED CTE that is then joined (a subquery with LIMIT may be run again by the planner and
 --   claim too many); the index job_ready, whose predicate is repeated as literals.
 
@@ -72,9 +72,11 @@ told AS (
     SELECT c.queue, s.state, s.sign * c.n FROM (SELECT queue, count(*) AS n FROM taken GROUP BY queue) c,
     (VALUES ({state:waiting}, -1), ({to:claim}, 1)) s(state, sign)
 )
-SELECT (SELECT count(*) FROM peek) AS seen, CASE WHEN (SELECT awake FROM t) THEN (
-    SELECT {schema}.happen({to:claim}, array_agg(id), (SELECT now FROM t)) FROM taken
-) END AS told, (SELECT yes FROM lined) AS lined, x.* FROM (VALUES (1)) one(n) LEFT JOIN taken x ON true
+-- Each column costs both sides for each job: what is said of the whole call is one, -1 for lanes, and what a plain job has not is left out.
+SELECT CASE WHEN (SELECT yes FROM lined) THEN -1 ELSE (SELECT count(*) FROM peek) END + CASE WHEN (SELECT awake FROM t) THEN (
+    SELECT {schema}.told({to:claim}, array_agg(id), (SELECT now FROM t)) FROM taken
+) ELSE 0 END AS seen, {given}, x.ord, x.now
+FROM (VALUES (1)) one(n) LEFT JOIN taken x ON true
 
 -- name: prior
 SELECT token, {schema}.clock() FROM {schema}.claimed WHERE session = $1 AND number = $2

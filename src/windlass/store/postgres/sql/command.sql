@@ -70,6 +70,8 @@ BEGIN
     DELETE FROM {schema}.step WHERE job = ANY(ids);
     DELETE FROM {schema}.box WHERE job = ANY(ids);
     PERFORM {schema}.unbury(ids);
+    DELETE FROM {schema}.label l USING {schema}.job j CROSS JOIN LATERAL {labels}
+    WHERE j.id = ANY(ids) AND l.key = v.key AND l.job = j.id;
     DELETE FROM {schema}.member m USING {schema}.job j WHERE j.id = ANY(ids) AND m.flow = j.workflow AND m.job = j.id;
     DELETE FROM {schema}.job WHERE id = ANY(ids);
 END $$;

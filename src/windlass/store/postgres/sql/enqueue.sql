@@ -246,6 +246,9 @@ BEGIN
         SELECT r.workflow, r.id FROM unnest(ids, workflows, skips) r(id, workflow, skip)
         WHERE r.workflow IS NOT NULL AND r.skip IS NOT TRUE;
     END IF;
+    IF users IS NOT NULL OR projects IS NOT NULL OR groups IS NOT NULL OR keys IS NOT NULL THEN
+        PERFORM {schema}.label(array_agg(r.id)) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
+    END IF;
     IF {awake} THEN
         PERFORM {schema}.happened(array_agg(r.id), at) FROM unnest(ids, skips) r(id, skip) WHERE r.skip IS NOT TRUE;
     END IF;
@@ -363,6 +366,10 @@ BEGIN
     IF workflow IS NOT NULL THEN
         INSERT INTO {schema}.member (flow, job) SELECT workflow, unnest(ids);
     END IF;
+    IF user_ IS NOT NULL OR project IS NOT NULL OR group_ IS NOT NULL THEN
+        INSERT INTO {schema}.label (key, job) SELECT l.key, unnest(ids)
+        FROM (VALUES ('u' || user_), ('p' || project), ('g' || group_)) l(key) WHERE l.key IS NOT NULL;
+    END IF;
     IF {awake} THEN
         PERFORM {schema}.happen(came, ids, at);
     END IF;
@@ -394,6 +401,9 @@ BEGIN
         state = CASE WHEN stood = {state:blocked} THEN stood WHEN new_run_at > at THEN {state:delayed} ELSE {state:waiting} END
     WHERE id = holder;
     PERFORM {schema}.tell(ARRAY[holder], 1);
+    IF {awake} AND stood <> (SELECT state FROM {schema}.job WHERE id = holder) THEN
+        PERFORM {schema}.happened(ARRAY[holder], at);
+    END IF;
     IF new_bounds IS NOT NULL THEN
         INSERT INTO {schema}.news (bounds, fresh) VALUES (new_bounds, true);
     END IF;

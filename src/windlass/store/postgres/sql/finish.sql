@@ -13,16 +13,16 @@ CREATE OR REPLACE FUNCTION {schema}.complete(
     OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    parents text[]; keyed text[]; holders text[]; n integer;
+    parents text[]; keyed text[]; holders text[]; taken integer;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
         UPDATE {schema}.job j SET
-            state = {to:complete}, settled = f.lease, lease_until = NULL, finished_at = at, started_at = at - f.took,
-            attempt = attempt + CASE WHEN f.spends IS FALSE THEN 0 ELSE 1 END, result = f.result, reason = NULL,
-            cancelling = NULL, cost = CASE WHEN f.spent IS NULL THEN cost ELSE coalesce(cost, 0) + f.spent END
-        FROM unnest(ids, leases, results, tooks, spends, spents) f(id, lease, result, took, spends, spent)
-        WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
+            state = {to:complete}, settled = j.lease, lease_until = NULL, finished_at = at, started_at = at - tooks[n],
+            attempt = attempt + CASE WHEN spends[n] IS FALSE THEN 0 ELSE 1 END, result = results[n], reason = NULL,
+            cancelling = NULL, cost = CASE WHEN spents IS NULL THEN cost ELSE coalesce(cost, 0) + coalesce(spents[n], 0) END
+        FROM generate_series(1, cardinality(ids)) n
+        WHERE j.id = ids[n] AND j.lease = leases[n] AND j.lease_until IS NOT NULL
         RETURNING j.id, j.queue, j.unique_ IS NOT NULL AS has_key, j.keys IS NOT NULL AS has_slots, j.dependents
     ),
     told AS (
@@ -32,8 +32,8 @@ BEGIN
     )
     SELECT count(*), array_agg(id) FILTER (WHERE dependents), array_agg(id) FILTER (WHERE has_key),
            array_agg(id) FILTER (WHERE has_slots)
-    INTO n, parents, keyed, holders FROM done;
-    IF n <> cardinality(ids) THEN
+    INTO taken, parents, keyed, holders FROM done;
+    IF taken <> cardinality(ids) THEN
         RAISE EXCEPTION 'some of these leases are gone' USING ERRCODE = 'WL409';
     END IF;
     IF keyed IS NOT NULL THEN
@@ -60,7 +60,7 @@ CREATE OR REPLACE FUNCTION {schema}.finish(
     OUT accepted text[], OUT under bigint[], OUT parents text[], OUT readied boolean, OUT at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    freeing text[]; failed text[]; asleep text[]; holders text[]; again text[]; back boolean;
+    freeing text[]; failed text[]; stopped text[]; asleep text[]; holders text[]; again text[]; back boolean;
 BEGIN
     at := {schema}.clock();
     WITH done AS (
@@ -92,7 +92,7 @@ BEGIN
         FROM unnest(ids, leases, events, results, errors, trails, reasons, delays, spends, rescued, parks, tooks, signals, spents)
             f(id, lease, event, result, error, trail, reason, delay, spends, rescued, park, took, signal, spent)
         WHERE j.id = f.id AND j.lease = f.lease AND j.lease_until IS NOT NULL
-        RETURNING j.id, j.settled, j.queue, j.state, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended,
+        RETURNING j.id, j.settled, j.queue, j.state, f.event, j.unique_, j.dependents, j.finished_at IS NOT NULL AS ended,
             j.keys IS NOT NULL AS has_slots, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
     ),
     told AS (
@@ -103,8 +103,12 @@ BEGIN
     SELECT array_agg(id), array_agg(settled), array_agg(id) FILTER (WHERE ended AND dependents),
            array_agg(id) FILTER (WHERE ended AND unique_ IS NOT NULL), array_agg(id) FILTER (WHERE state = {to:suspend}),
            array_agg(id) FILTER (WHERE has_slots), array_agg(id) FILTER (WHERE state = {state:waiting} AND (lined OR {ruled})),
-           bool_or(state = {state:waiting} OR has_slots), array_agg(id) FILTER (WHERE state = {to:fail})
-    INTO accepted, under, parents, freeing, asleep, holders, again, back, failed FROM done;
+           bool_or(state = {state:waiting} OR has_slots), array_agg(id) FILTER (WHERE state = {to:fail}),
+           array_agg(id) FILTER (WHERE state = {to:cancel} AND event <> 'abort')
+    INTO accepted, under, parents, freeing, asleep, holders, again, back, failed, stopped FROM done;
+    IF stopped IS NOT NULL THEN
+        PERFORM {schema}.tally_ends(stopped, 'cancel', at);
+    END IF;
     IF failed IS NOT NULL THEN
         INSERT INTO {schema}.dead (job, fingerprint, at, retry_at)
         SELECT j.id, coalesce(nullif(f.fingerprint, ''), {schema}.fingerprint_of(j.error)), finish.at,

@@ -11,6 +11,13 @@ BEGIN
     END IF;
 END $$;
 
+-- The same for a statement that wants a number: 0.
+CREATE OR REPLACE FUNCTION {schema}.told(what text, ids text[], at bigint) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM {schema}.happen(what, ids, at);
+    RETURN 0;
+END $$;
+
 -- The same with the states that these jobs are in now.
 CREATE OR REPLACE FUNCTION {schema}.happened(ids text[], at bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -43,12 +50,12 @@ BEGIN
 END $$;
 
 -- name: wake
--- Moves the mark, at most once a minute. `lapsed`: nobody was listening.
+-- Moves the mark, at most once a minute. `lapsed`: nobody was listening. `home`: which journal it is, should it have been erased and made anew.
 WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now, pg_sequence_last_value('{schema}.awake'::regclass) AS until)
 SELECT now, until IS NULL OR until <= now OR until > now + 300000000 AS lapsed,
        CASE WHEN until IS NULL OR until <= now + 240000000 OR until > now + 300000000
             THEN setval('{schema}.awake', now + 300000000) END AS moved,
-       {schema}.trim_journal(now)
+       {schema}.trim_journal(now), '{schema}.journal'::regclass::oid::bigint AS home
 FROM t
 
 -- name: here

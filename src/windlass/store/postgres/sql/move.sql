@@ -37,6 +37,9 @@ UPDATE {schema}.job SET bounds = (
 -- name: weight
 UPDATE {schema}.job SET weight = $2 WHERE id = $1
 
+-- name: label
+SELECT {schema}.label($1::text[])
+
 -- name: enter
 SELECT {schema}.enter_any($1::text[])
 

@@ -22,6 +22,12 @@ CREATE OR REPLACE FUNCTION {schema}.tell(ids text[], by integer) RETURNS void LA
     SELECT queue, state, by * count(*) FROM {schema}.job WHERE id = ANY(ids) GROUP BY queue, state
 $$;
 
+-- Makes new jobs known to those who look for a user's, project's, group's or key's.
+CREATE OR REPLACE FUNCTION {schema}.label(ids text[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO {schema}.label (key, job)
+    SELECT v.key, j.id FROM {schema}.job j CROSS JOIN LATERAL {labels} WHERE j.id = ANY(ids) AND v.key IS NOT NULL
+$$;
+
 -- Lets go of the unique keys of jobs that have ended; a key's follower takes it over.
 CREATE OR REPLACE FUNCTION {schema}.free_keys(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
