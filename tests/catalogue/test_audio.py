@@ -67,6 +67,7 @@ async def test_espeak_on_this_machine(engine: str, kind: str, tmp_path: Path) ->
         assert again["artifact"] == found["artifact"]
 
 
+@pytest.mark.slow
 async def test_formats_languages_and_long_texts(tmp_path: Path) -> None:
     local = {"media": MediaSettings(speech_providers=("espeak-ng",))}
     async with studio(ENGINES[0], tmp_path, "speech", **local) as it:

@@ -65,6 +65,20 @@ async def test_the_answer_to_a_stream_that_is_too_long_is_heard(clamd: Clamd) ->
     assert (await clamd.scan(bytes(1 << 20))).is_clean
 
 
+async def test_the_same_over_tcp(tmp_path: Path) -> None:
+    need("clamd")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with running_clamd(tmp_path / "clamd", port=port):
+        clamd = Clamd(f"127.0.0.1:{port}")
+        assert not (await clamd.scan(EICAR)).is_clean
+        assert (await clamd.scan(os.urandom(1 << 20))).is_clean
+        for _ in range(10):
+            with pytest.raises(TooLargeToScan):
+                await clamd.scan(bytes(12 << 20))
+
+
 async def test_many_at_once(clamd: Clamd) -> None:
     async def one(n: int) -> bool:
         return (await clamd.scan(EICAR if n % 4 == 0 else os.urandom(1 << 18))).is_clean

@@ -98,6 +98,7 @@ async def test_a_video_becomes_smaller_and_gets_a_poster(engine: str, tmp_path: 
         assert once_more["artifacts"]["mp4_640"]["key"] == found["artifacts"]["mp4_640"]["key"]
 
 
+@pytest.mark.slow
 async def test_every_form(tmp_path: Path) -> None:
     async with studio(ENGINES[0], tmp_path, "video") as it:
         key = await it.put("upload.mkv", film(tmp_path / "a.mkv", 2, "480x852"))
@@ -116,7 +117,7 @@ async def test_every_form(tmp_path: Path) -> None:
 
 
 async def test_progress_is_told_while_ffmpeg_works(tmp_path: Path) -> None:
-    source = film(tmp_path / "a.mp4", 10)
+    source = film(tmp_path / "a.mp4", 10, "480x270")
     shares: list[float] = []
     work = Work(
         sources=[((), source)],
@@ -223,6 +224,7 @@ async def test_cancelling_ends_ffmpeg(engine: str, tmp_path: Path) -> None:
         await until(lambda: not psutil.pid_exists(pid) and not programs_of(os.getpid(), "ffmpeg"), "ffmpeg to be gone")
 
 
+@pytest.mark.slow
 async def test_cancelling_ends_ffmpeg_of_a_worker_process(tmp_path: Path) -> None:
     async with studio(ENGINES[0], tmp_path, "video", worker=False) as it:
         key = await it.put("a.mp4", film(tmp_path / "a.mp4", 25))
@@ -237,6 +239,7 @@ async def test_cancelling_ends_ffmpeg_of_a_worker_process(tmp_path: Path) -> Non
             await until(lambda: not list(temporary.glob("windlass-*")), "the attempt's folder to be gone")
 
 
+@pytest.mark.slow
 async def test_a_time_limit_ends_ffmpeg(tmp_path: Path) -> None:
     async with studio(ENGINES[0], tmp_path, "video") as it:
         key = await it.put("a.mp4", film(tmp_path / "a.mp4", 25))
@@ -247,6 +250,7 @@ async def test_a_time_limit_ends_ffmpeg(tmp_path: Path) -> None:
         await until(lambda: not programs_of(os.getpid(), "ffmpeg"), "ffmpeg to be gone")
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_leaves_no_ffmpeg_and_the_job_succeeds_elsewhere(engine: str, tmp_path: Path) -> None:
     async with studio(engine, tmp_path, "video", worker=False) as it:
         key = await it.put("a.mp4", film(tmp_path / "a.mp4", 12))

@@ -60,8 +60,8 @@ def _is_here(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def running_clamd(folder: Path, stream_limit: str = "5M") -> Iterator[str]:
-    """A clamd with a database of two signatures, EICAR among them; gives its `unix:` address."""
+def running_clamd(folder: Path, stream_limit: str = "5M", port: int = 0) -> Iterator[str]:
+    """A clamd with a database of two signatures, EICAR among them; gives its `unix:` address. `port`: it listens there too."""
     database = folder / "db"
     database.mkdir(parents=True)
     (database / "own.hdb").write_text(f"{hashlib.md5(EICAR).hexdigest()}:{len(EICAR)}:Test.Eicar\n")
@@ -72,6 +72,7 @@ def running_clamd(folder: Path, stream_limit: str = "5M") -> Iterator[str]:
     config.write_text(
         f"LocalSocket {place}\nDatabaseDirectory {database}\nTemporaryDirectory {folder}\nForeground yes\n"
         f"StreamMaxLength {stream_limit}\nMaxThreads 4\nLogFile {folder / 'clamd.log'}\n"
+        + (f"TCPSocket {port}\nTCPAddr 127.0.0.1\n" if port else "")
     )
     program = shutil.which("clamd") or "/usr/sbin/clamd"
     process = subprocess.Popen(
