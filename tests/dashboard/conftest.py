@@ -1,6 +1,7 @@
 """One server on a seeded store per process of tests, one browser per module; `page(path, theme, width)` is signed in."""
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -89,6 +90,15 @@ def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None or time.monotonic() > end:
             raise AssertionError(f"the server did not come up:\n{log.read_text()[-2_000:]}")
         time.sleep(0.01)
+
+
+def enqueue(stage: Stage, kind: str, queue: str | None = None, **args: Any) -> None:
+    """A job by the API."""
+    body = {"kind": kind, "args": args, **({"queue": queue} if queue else {})}
+    headers = {"Authorization": f"Bearer {stage.keys['admin']}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{stage.url}/api/v1/jobs", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status in (200, 202)
 
 
 @pytest.fixture(scope="module")

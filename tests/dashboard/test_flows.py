@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.dashboard.browser import Browsing, assert_accessible, settled
-from tests.dashboard.conftest import Stage
+from tests.dashboard.conftest import Stage, enqueue
 from tests.dashboard.stage import BIG, PLANTED
 
 Open = Callable[..., Any]
@@ -317,6 +317,19 @@ def test_pausing_a_queue(fresh_page: Open, fresh_stage: Stage) -> None:
     expect(found.locator(".page-head")).to_contain_text("paused")
     button(found, "Resume").click()
     expect(button(found, "Pause")).to_be_visible()
+
+
+def test_names_with_slashes(fresh_page: Open, fresh_stage: Stage) -> None:
+    enqueue(fresh_stage, "nightly", queue="team/mail+1", day="in a path")
+    found = fresh_page("/queues")
+    row(found, "team/mail+1").get_by_role("link", name="team/mail+1").click()
+    expect(heading(found)).to_have_text("team/mail+1")
+    expect(found).to_have_title("team/mail+1 · Windlass")
+    found.reload()
+    button(found, "Pause").click()
+    expect(button(found, "Resume")).to_be_visible()
+    found.get_by_role("link", name="All of its jobs").click()
+    expect(row(found, "nightly")).to_have_count(1)
 
 
 def test_clearing_a_queue_is_asked_first(fresh_page: Open, fresh_stage: Stage) -> None:

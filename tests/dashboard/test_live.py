@@ -1,8 +1,6 @@
 """What changes is shown without a reload, by one stream for all tabs, and nothing moves under the pointer."""
 
-import json
 import re
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -10,20 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.browser import Browsing, settled
-from tests.dashboard.conftest import Stage
+from tests.dashboard.conftest import Stage, enqueue
 
 Open = Callable[..., Any]
-
-
-def enqueue(stage: Stage, kind: str, **args: Any) -> None:
-    """A job by the API."""
-    request = urllib.request.Request(
-        f"{stage.url}/api/v1/jobs",
-        data=json.dumps({"kind": kind, "args": args}).encode(),
-        headers={"Authorization": f"Bearer {stage.keys['admin']}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.status in (200, 202)
 
 
 def test_what_changes_is_shown(fresh_page: Open, fresh_stage: Stage) -> None:

@@ -1,6 +1,6 @@
 /** The small pieces: buttons, cards, empty states, notices, figures, commands to copy. */
 import type { ComponentChildren, JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "../api/client";
 import { Icon, type IconName } from "./icons";
 
@@ -76,15 +76,21 @@ export function Card(props: {
   );
 }
 
-/** The head of a page. The router moves the focus here when the page changes. */
+/** The head of a page, and the title of the window. The router moves the focus here when the page changes. */
 export function PageHead(props: {
   title: ComponentChildren;
   children?: ComponentChildren;
   acts?: ComponentChildren;
 }): JSX.Element {
+  const head = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${head.current?.textContent} · Windlass`;
+  }, [props.title]);
   return (
     <header class="page-head">
-      <h1 tabIndex={-1}>{props.title}</h1>
+      <h1 tabIndex={-1} ref={head}>
+        {props.title}
+      </h1>
       {props.children}
       {props.acts && <div class="acts">{props.acts}</div>}
     </header>

@@ -43,7 +43,9 @@ export interface TableProps<T> {
 /** The columns that are on. */
 export function shownColumns<T>(name: string | undefined, all: readonly Column<T>[]): readonly Column<T>[] {
   const own = name ? chosen.value[name] : undefined;
-  return all.filter((column) => own?.[column.key] ?? !column.optional);
+  return all
+    .filter((column) => own?.[column.key] ?? !column.optional)
+    .map((column) => (own?.[column.key] ? { ...column, from: undefined } : column)); // asked for: however narrow it is
 }
 
 export function Table<T>(props: TableProps<T>): JSX.Element {
