@@ -60,7 +60,7 @@ def served(
         **os.environ,
         "WINDLASS_STAGE_URL": store,
         "WINDLASS_MAINTENANCE": "off",
-        "WINDLASS_GRACE": "1s",
+        "WINDLASS_GRACE": "100ms",
         **settings,
     }
     own = (sys.executable, "-m", "windlass", "serve", "-A", "tests.dashboard.stage:app", "--port")

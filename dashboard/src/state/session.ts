@@ -35,8 +35,11 @@ export async function signIn(credential: string): Promise<void> {
 
 export async function signOut(): Promise<void> {
   session.value = null; // the pages go first, so that none of them asks while nobody is signed in
-  await ask("DELETE", "/session");
-  await readSession();
+  try {
+    await ask("DELETE", "/session");
+  } finally {
+    await readSession();
+  }
 }
 
 /** Whether the caller may do it here and now. Changing things takes an unlocked browser too. */
