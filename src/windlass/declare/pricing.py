@@ -1,4 +1,4 @@
-"""What an attempt costs: a price as code declares it, read with decimals and charged in millionths."""
+"""What an attempt costs: a price as code declares it, read as decimals and charged in millionths."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from windlass.declare.refusal import refusal
-from windlass.values.clock import SECOND, Micros
+from windlass.values.clock import Micros
 
 Amount: TypeAlias = str | int | float | Decimal
 """An amount of the app's currency; text or a `Decimal` where binary fractions would be wrong."""
@@ -14,7 +14,6 @@ Amount: TypeAlias = str | int | float | Decimal
 GIGABYTE = 1_000_000_000
 _MILLION = Decimal(1_000_000)
 _DEAREST = Decimal(1_000_000)
-_NOTHING = Decimal(0)
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,32 +26,36 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     gb_second: Amount = 0
 
 
+PARTS = 1_000_000_000
+"""Parts of a millionth in which prices are reckoned, by whole numbers: this runs for every attempt."""
+
+
 class Tariff(msgspec.Struct, frozen=True):
-    """A checked price."""
+    """A checked price, in parts of a millionth: of an attempt, of a microsecond, of a gigabyte and microsecond."""
 
-    base: Decimal = _NOTHING
-    second: Decimal = _NOTHING
-    gb_second: Decimal = _NOTHING
+    base: int = 0
+    micro: int = 0
+    gb_micro: int = 0
 
-    def millionths(self, took: Micros, memory: int, *, whole: bool) -> Decimal:
-        """What a run costs, fractions of a millionth included. `whole`: the attempt ended by itself, so the base is due."""
-        ran = Decimal(took) / SECOND
-        amount = self.second * ran
+    def parts(self, took: Micros, memory: int, *, whole: bool) -> int:
+        """What a run costs. `whole`: the attempt ended by itself, so the base is due."""
+        amount = self.micro * took
         if whole:
             amount += self.base
-        if memory and self.gb_second:
-            amount += self.gb_second * ran * memory / GIGABYTE
-        return amount * _MILLION
+        if memory and self.gb_micro:
+            amount += self.gb_micro * took * memory // GIGABYTE
+        return amount
 
 
 def read_price(value: Any) -> Tariff:
     """The checked option `price`; raises `InvalidOption`."""
     if not isinstance(value, Price):
         raise refusal("price", value, "a Price", 'use Price(base="0.001", second="0.0002")')
+    # A millionth is to a microsecond what one is to a second, so the latter two need no factor.
     return Tariff(
-        read_amount(value.base, "price.base"),
-        read_amount(value.second, "price.second"),
-        read_amount(value.gb_second, "price.gb_second"),
+        int(read_amount(value.base, "price.base") * 1_000_000 * PARTS),
+        int(read_amount(value.second, "price.second") * PARTS),
+        int(read_amount(value.gb_second, "price.gb_second") * PARTS),
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from windlass.declare.pricing import Tariff
+from windlass.declare.pricing import PARTS, Tariff
 from windlass.observe.figures import read_metrics
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Duration
@@ -39,7 +39,7 @@ async def read_estimate(store: Store, handler: "Handler[..., Any]", last: Durati
         cost = found.cost / runs
     else:
         took = round((seconds or 0.0) * SECOND)
-        cost = tariff.millionths(took, found.average_memory or 0, whole=True) / 1_000_000
+        cost = Decimal(tariff.parts(took, found.average_memory or 0, whole=True)) / PARTS / 1_000_000
     return Estimate(
         cost=cost.quantize(_PLACES).normalize() + Decimal(0),
         currency=currency,

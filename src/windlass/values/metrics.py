@@ -26,6 +26,7 @@ MINUTE: Micros = 60_000_000
 
 USER = ("complete", "fail", "abort", "retry", "took_sum", "cost", "memory", "memory_runs")
 """What the buckets of `user:<user>` count, by number."""
+_TOOK = USER.index("took_sum")
 _USER_ENDS = {Event.COMPLETE: 0, Event.FAIL: 1, Event.ABORT: 2, Event.RETRY: 3}
 
 
@@ -80,9 +81,9 @@ def tally(finishes: Iterable[Finish]) -> dict[TallyKey, int]:
         ran = not (event is Event.RELEASE or rescued)
         if ran:
             _tally_times(sums, queue, kind, ends)
-        for end in ends:
-            if end.user is not None or end.spent or end.memory or end.cpu or end.fingerprint:
-                _tally_rest(sums, end, ran)
+        rest = [end for end in ends if end.user is not None or end.spent or end.memory or end.cpu or end.fingerprint]
+        if rest:
+            _tally_rest(sums, rest, ran)
     return sums
 
 
@@ -95,28 +96,45 @@ def _tally_times(sums: dict[TallyKey, int], queue: str, kind: str, ends: list[Fi
             sums[key] = sums.get(key, 0) + count
 
 
-def _tally_rest(sums: dict[TallyKey, int], end: Finish, ran: bool) -> None:
+def _tally_rest(sums: dict[TallyKey, int], ends: list[Finish], ran: bool) -> None:
     """What few ends have: a user, costs, measured resources, an error. Money and resources count however the attempt ended: what
-    was spent before a sleep, a suspension or a release is gone too."""
-    queue, kind = end.queue, end.kind
-
-    def add(name: str, number: int, value: int) -> None:
+    was spent before a sleep, a suspension or a release is gone too. `ends`: of one queue, kind and event."""
+    first = ends[0]
+    queue, kind, event = first.queue, first.kind, first.event
+    ended = _USER_ENDS.get(event) if ran else None
+    found: dict[tuple[str, int], int] = {}
+    users: dict[str, list[int]] = {}
+    cost = cpu = memory = measured = 0
+    for end in ends:
+        spent, peak = end.spent, end.memory
+        cost += spent
+        cpu += end.cpu
+        if peak:
+            memory += peak
+            measured += 1
+        if end.fingerprint:
+            name = (f"error:{end.fingerprint}", int(event is Event.FAIL))
+            found[name] = found.get(name, 0) + 1
+        user = end.user
+        if user is not None:
+            row = users.get(user)
+            if row is None:
+                row = users[user] = [0] * len(USER)
+            if ended is not None:
+                row[ended] += 1
+            if ran:
+                row[_TOOK] += end.took
+            row[_TOOK + 1] += spent
+            row[_TOOK + 2] += peak
+            row[_TOOK + 3] += peak > 0
+    found[("cost", 0)], found[("cpu_sum", 0)], found[("memory", 0)], found[("memory", 1)] = cost, cpu, memory, measured
+    for user, row in users.items():
+        for number, value in enumerate(row):
+            found[f"user:{user}", number] = value
+    for (name, number), value in found.items():
         if value:
             key = TallyKey(queue, kind, name, number)
             sums[key] = sums.get(key, 0) + value
-
-    add("cost", 0, end.spent)
-    add("cpu_sum", 0, end.cpu)
-    add("memory", 0, end.memory)
-    add("memory", 1, end.memory > 0)
-    if end.fingerprint:
-        add(f"error:{end.fingerprint}", end.event is Event.FAIL, 1)
-    if end.user is not None:
-        if ran and (ended := _USER_ENDS.get(end.event)) is not None:
-            add(f"user:{end.user}", ended, 1)
-        measures = (end.took if ran else 0, end.spent, end.memory, int(end.memory > 0))
-        for number, value in enumerate(measures, USER.index("took_sum")):
-            add(f"user:{end.user}", number, value)
 
 
 def percentiles(histogram: Mapping[int, int], shares: Sequence[float]) -> list[float]:

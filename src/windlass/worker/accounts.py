@@ -1,11 +1,9 @@
 """What an attempt's end says of money, resources and the automatic retries of its dead letter, before it is committed."""
 
-from decimal import Decimal
-
 import msgspec
 from msgspec.structs import replace
 
-from windlass.declare.pricing import Tariff
+from windlass.declare.pricing import PARTS, Tariff
 from windlass.flowcontrol.capacity import Capacity
 from windlass.operate.letters import comes_back
 from windlass.values.clock import Micros
@@ -26,7 +24,7 @@ class Accounts:
         self._prices = {name: rule.price for name, rule in rules.items() if rule.price is not None}
         self._ladders = {name: rule.ladder for name, rule in rules.items() if rule.ladder}
         self.queues = bool(self._prices or self._ladders)
-        self._rests: dict[str, Decimal] = {}
+        self._rests: dict[str, int] = {}
 
     def settle(self, run: Run, finish: Finish) -> Finish:
         """The end with what it cost, what was measured, and when its dead letter may be tried again."""
@@ -43,10 +41,8 @@ class Accounts:
     def _charge(self, tariff: Tariff, run: Run, finish: Finish, memory: int) -> int:
         """Whole millionths; what is left of one is carried to the kind's next attempt, or the costs of many short ones would all
         be rounded away."""
-        amount = tariff.millionths(finish.took // run.shares, memory, whole=finish.event in _WHOLE)
-        amount += self._rests.get(finish.kind, Decimal(0))
-        charged = int(amount)
-        self._rests[finish.kind] = amount - charged
+        amount = tariff.parts(finish.took // run.shares, memory, whole=finish.event in _WHOLE)
+        charged, self._rests[finish.kind] = divmod(amount + self._rests.get(finish.kind, 0), PARTS)
         return charged
 
     def _ladder(self, run: Run, finish: Finish) -> tuple[Micros, ...]:
