@@ -38,7 +38,7 @@ _FAR: Micros = 7_258_118_400_000_000
 
 
 class FlowInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a listing. `jobs`: how many it was stored with."""
+    """A line of a listing. `jobs`: how many it was stored with. `batch`: it is a batch, or begins with one."""
 
     id: str
     name: str | None
@@ -46,6 +46,7 @@ class FlowInfo(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     created_at: Any
     head: str
+    batch: bool = False
 
 
 class Door(Protocol):
@@ -161,6 +162,7 @@ class Workflows:
             jobs=flow["jobs"],
             created_at=head.created_at,
             head=head.kind,
+            batch="batch" in head.options,
         )
 
 
