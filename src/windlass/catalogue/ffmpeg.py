@@ -20,13 +20,13 @@ _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,ogg,wav,mp3,flac,aac,aiff,asf,sr
 _SAFE = ("-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS)
 JOINED = ("-f", "concat", "-safe", "1", "-format_whitelist", f"{_CONTAINERS},concat")
 """Options of an input that is a list of files which we wrote ourselves."""
-_BROKEN = re.compile(
-    r"moov atom not found|Invalid data found|not on whitelist|could not find codec parameters|"
-    r"End of file|Error while decoding|EBML header parsing failed|does not contain any stream|Format not on whitelist",
+_PASSING = re.compile(
+    r"No space left on device|Cannot allocate memory|Input/output error|temporarily unavailable|Too many open files|"
+    r"Immediate exit requested|received signal",
     re.IGNORECASE,
 )
+"""What is the machine's fault, and may be over the next time. All else that ffmpeg says of a file it says again."""
 _MISSING = re.compile(r"Unknown (?:encoder|decoder)|Encoder .* not found|No such filter", re.IGNORECASE)
-_FULL = re.compile(r"No space left on device", re.IGNORECASE)
 _OVERDRAWN = f"received signal {int(signal.SIGXCPU)}."
 """ffmpeg ends in good order at the limit of computing time."""
 _REASON = 300
@@ -160,11 +160,9 @@ def _fault(program: str, done: Done) -> WindlassError:
     reason = " / ".join(line.strip() for line in done.said.splitlines()[-3:])[-_REASON:] or f"exit code {done.code}"
     if _OVERDRAWN in done.said:
         return ProgramTooBig(f"{program} computed for too long", program=program, exit=done.code, said=reason)
-    if _FULL.search(done.said):
-        return ProgramFailed(f"{program}: the disk is full", program=program, exit=done.code, said=reason)
     if _MISSING.search(done.said):
         return MissingEncoder(f"{program} lacks what this needs (another build has it): {reason}")
-    if done.code > 0 and _BROKEN.search(done.said):
+    if done.code > 0 and not _PASSING.search(done.said):
         return BadMedia(f"{program} cannot read the file: {reason}")
     return ProgramFailed(f"{program} failed: {reason}", program=program, exit=done.code, said=reason)
 

@@ -174,7 +174,8 @@ async def _transcode(
         raise BadMedia("the video has no sound, so no audio_mp3 can be made of it")
     work = Work(
         sources=[((), source)],
-        outputs=[*arguments(form, loudness=given.loudness), path.name],
+        # A gap in broken timestamps would be filled with pictures for hours; headers may be wrong, but not by this much.
+        outputs=[*arguments(form, loudness=given.loudness), "-t", f"{2 * found.duration + 60:.3f}", path.name],
         seconds=found.duration,
         folder=path.parent,
         limits=limits_for(found.duration, room=room),

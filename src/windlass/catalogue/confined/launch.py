@@ -4,6 +4,7 @@
 the script inside this interpreter and saves starting another one. LIMITS: `cpu,memory,file` in seconds and bytes, 0 for none.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -12,6 +13,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_REFUSED = () if sys.platform == "linux" else (ValueError, OSError)
+"""macOS knows limits that it does not let anybody set; there the others have to do."""
 _NICE = 5
 """Programs that compute for minutes on every core leave the worker's heartbeat its turn."""
 
@@ -30,7 +33,8 @@ def confine(parent: int, limits: str) -> None:
             most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             # SIGXCPU comes at the soft limit; who carries on gets SIGKILL five seconds of computing later.
             last = most + 5 if kind == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else most
-            resource.setrlimit(kind, (most, last))
+            with contextlib.suppress(*_REFUSED):
+                resource.setrlimit(kind, (most, last))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(_NICE)
     # Python ignores these two, and a program that it becomes would inherit that.
