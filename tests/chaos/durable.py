@@ -131,7 +131,7 @@ def main() -> int:
 
     def make() -> Worker:
         queues = None if queue is None else [queue]
-        return Worker(app, queues=queues, concurrency=8, threads=8, processes=1, lease=1.0, grace=0.0)
+        return Worker(app, queues=queues, concurrency=8, threads=8, processes=1, lease=3.0, grace=0.0)
 
     return run_worker(make, app.close)
 

@@ -180,7 +180,7 @@ async def check(app: Windlass, crew: Crew, point: str, id: str) -> None:
     if wanted.total() > len(STEPS):
         again = next(name for name in STEPS if wanted[name] > 1)
         assert any(repr(again) in text and "before" in text for text in said), (point, said)
-        # On a loaded machine a worker may also lose a lease of a second before it was killed, having done nothing yet.
+        # On a loaded machine a worker may also lose its short lease before it was killed, having done nothing yet.
         before = [[step.name for step in steps if step.at < rescued_at] for rescued_at in rescues]
         assert list(STEPS[: STEPS.index(again)]) in before, (point, job.attempts)
 

@@ -209,6 +209,7 @@ def sort_afresh(tx: Tx, queue: str, order: str) -> None:
     """A queue has another order: groups begin anew, and the places of its lines are bounds that claims set right."""
     tx.run("drop_turns", (queue,))
     tx.run("put_served", (queue, 0))
+    tx.run("fronts_afresh", (queue,))
     if order == "strict":
         tx.run("rank_by_head", (queue,))
     else:

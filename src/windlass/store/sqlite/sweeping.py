@@ -15,7 +15,9 @@ def sweep(tx: Tx) -> None:
     lines = [k for (k,) in tx.rows("sweepable_lines", (MOST_SWEPT,))]
     if lines:
         tx.run("delete_ties", (packed(lines),))
+        groups = tx.rows("groups_of_lines", (packed(lines),))
         tx.run("delete_lines", (packed(lines),))
+        tx.many("drop_fronts", groups)
     for (k,) in tx.rows("unused_limits", (tx.now - _UNUSED, tx.now, MOST_SWEPT)):
         tx.run("drop_limit", (k,))
         forget(tx, k)

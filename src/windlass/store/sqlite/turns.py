@@ -7,12 +7,13 @@ one on top is where it belongs.
 
 import heapq
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from windlass.store.sqlite.keys import Key, numbers
+from windlass.store.sqlite.fronts import Fronts
+from windlass.store.sqlite.heads import LOWEST, PLAIN, Head, Line
+from windlass.store.sqlite.keys import Key
 from windlass.store.sqlite.lines import BOUNDS, FULL_TURN, Sort
-from windlass.store.sqlite.transaction import Row, Tx, packed
-from windlass.values.clock import Micros
+from windlass.store.sqlite.transaction import Tx, packed
 from windlass.values.job import Runtime
 from windlass.values.lease import ClaimRequest
 from windlass.values.priority import HIGHEST
@@ -21,57 +22,6 @@ MOST_TOUCHED = 64
 """Lines that one claim looks at for nothing, and lines that it wakes."""
 _LOADED = 16
 _FEW_QUEUES = 8
-_LOWEST = -(1 << 62)
-_PLAIN = 0
-"""The number of no line: the plain ones."""
-
-
-class Head(NamedTuple):
-    order: int
-    n: int
-    run_at: Micros
-    bounds: str | None
-
-
-class Line:
-    """A line of one queue and runtime, with the jobs at its head."""
-
-    def __init__(self, row: Row, woken_by: Key | None = None) -> None:
-        self.k, self.queue, self.runtime, self.group, keys, self.rank, self.head = row
-        self.keys = numbers(keys)
-        self.woken_by = woken_by
-        self.waits_for: int | None = None
-        self.seen = False
-        self.stored = (self.rank, self.head, self.waits_for)
-        self._heads: list[Head] = []
-        self._next = 0
-        self._past = _LOWEST
-        self._chunk = 2
-
-    def first(self, tx: Tx, aged: bool) -> Head | None:
-        """Its first job that this claim has not taken."""
-        if self._next == len(self._heads):
-            self._heads = [Head(*row) for row in self._load(tx, aged)]
-            self._next = 0
-            self._chunk = min(self._chunk * 4, 200)
-            if not self._heads:
-                return None
-        return self._heads[self._next]
-
-    def _load(self, tx: Tx, aged: bool) -> list[Row]:
-        if self.k != _PLAIN:
-            return tx.rows("heads", (self.k, tx.now, self._past, self._chunk))
-        what = "plain_heads_aged" if aged else "plain_heads"
-        return tx.rows(what, (self.queue, self.runtime, tx.now, self._past, self._chunk))
-
-    def step(self) -> None:
-        """Its first job is taken."""
-        self._past = self._heads[self._next].order
-        self._next += 1
-
-    @property
-    def has_moved(self) -> bool:
-        return self._past != _LOWEST
 
 
 class Source:
@@ -84,9 +34,9 @@ class Source:
         self._sort = claim.sorts.get(queue)
         self._aged = self._sort is not None and self._sort.name == "ageing"
         self._keyed = keyed
-        plain = Line((_PLAIN, queue, runtime, "", "[]", _LOWEST, _LOWEST))
-        self._heap: list[tuple[int, int, int, Line]] = [(_LOWEST, _LOWEST, _PLAIN, plain)]
-        self._frontier: tuple[int, int, int] | None = (_LOWEST, _LOWEST, 0)
+        plain = Line((PLAIN, queue, runtime, "", "[]", LOWEST, LOWEST))
+        self._heap: list[tuple[int, int, int, Line]] = [(LOWEST, LOWEST, PLAIN, plain)]
+        self._frontier: tuple[int, int, int] | None = (LOWEST, LOWEST, 0)
         """Lines up to here are in memory; None when all are."""
 
     def add(self, line: Line) -> None:
@@ -123,6 +73,7 @@ class Source:
             heapq.heapify(self._heap)
 
     def took(self, line: Line) -> None:
+        """The first job of a line is taken."""
         line.step()
         if self._sort is not None and not self._aged:
             self._claim.turn_of(self.queue, line.group).advance(self._claim, self.queue)
@@ -138,6 +89,32 @@ class Source:
                     line = self._claim.lines[row[0]] = Line(row)
                     self.add(line)
             self._frontier = (rows[-1][5], rows[-1][6], rows[-1][0]) if len(rows) == _LOADED else None
+
+
+class FairSource:
+    """One queue whose groups take turns: the lines without limits, one a group, and those under limits by their fronts."""
+
+    def __init__(self, claim: "Turns", queue: str, runtime: Runtime, fronts: Fronts) -> None:
+        self.queue = queue
+        self._claim = claim
+        self._free = Source(claim, queue, runtime, keyed=False)
+        self._fronts = fronts
+
+    def add(self, line: Line) -> None:
+        self._of(line).add(line)
+
+    def best(self) -> tuple[Line, Head] | None:
+        found = [best for each in (self._free, self._fronts) if (best := each.best()) is not None]
+        return min(found, key=lambda best: self._claim.place_of(*best), default=None)
+
+    def drop(self, line: Line) -> None:
+        self._of(line).drop(line)
+
+    def took(self, line: Line) -> None:
+        self._of(line).took(line)
+
+    def _of(self, line: Line) -> Source | Fronts:
+        return self._fronts if line.keys else self._free
 
 
 class Turn:
@@ -169,12 +146,13 @@ class Turns:
         self._keys: dict[int, Key | None] = {}
         self._turns: dict[tuple[str, str], Turn] = {}
         self._awake: list[Key] | None = None
-        self._wakes = MOST_TOUCHED
+        self.wakes = MOST_TOUCHED
         self._moved: dict[tuple[int, Runtime], int] = {}
         """Lines that each awake key has moved to those that may be taken."""
         self._refused: dict[int, int] = {}
         """Lines that found each key without room."""
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, Source | FairSource] = {}
+        self._fronts: dict[tuple[str, Runtime, int | None], Fronts] = {}
         self._runtime: Runtime = "async"
 
     @property
@@ -185,7 +163,7 @@ class Turns:
     def take(self, runtime: Runtime, slots: int) -> list[int]:
         """Numbers of jobs whose turn it is, in their order."""
         idle = slots if self._idle is None else min(self._idle.get(runtime, 0), slots)
-        sources = [Source(self, queue, runtime, idle > 0) for queue in self._queues]
+        sources = [self._source(queue, runtime, idle > 0) for queue in self._queues]
         self._sources = {source.queue: source for source in sources}
         self._runtime = runtime
         if idle > 0:
@@ -209,9 +187,23 @@ class Turns:
                 sources[at].drop(line)
         return taken
 
+    def _source(self, queue: str, runtime: Runtime, keyed: bool) -> Source | FairSource:
+        if keyed and self._by_turns(queue):
+            return FairSource(self, queue, runtime, self._fronts_of(queue, runtime))
+        return Source(self, queue, runtime, keyed)
+
+    def _by_turns(self, queue: str) -> bool:
+        return queue in self.sorts and self.sorts[queue].name != "ageing"
+
+    def _fronts_of(self, queue: str, runtime: Runtime, key: int | None = None) -> Fronts:
+        found = self._fronts.get((queue, runtime, key))
+        if found is None:
+            found = self._fronts[queue, runtime, key] = Fronts(self, queue, runtime, key)
+        return found
+
     def touched(self, line: Line) -> None:
         """A line was looked at for nothing."""
-        if line.k != _PLAIN and not line.seen:
+        if line.k != PLAIN and not line.seen:
             self.patience -= 1
         line.seen = True
 
@@ -222,7 +214,11 @@ class Turns:
             return head.order, head.order
         if sort.name == "ageing":
             return head.run_at - priority_of(head.order) * sort.ageing, head.order
-        return max(self.turn_of(line.queue, line.group).passed, self.served[line.queue]), head.order
+        return self.pass_of(line.queue, line.group), head.order
+
+    def pass_of(self, queue: str, group: str) -> int:
+        """A group's place among those of its queue."""
+        return max(self.turn_of(queue, group).passed, self.served[queue])
 
     def turn_of(self, queue: str, group: str) -> Turn:
         turn = self._turns.get((queue, group))
@@ -279,15 +275,18 @@ class Turns:
             self._close(key)
             return False
         moved = self._moved.get((key.k, self._runtime), 0)
-        wanted = min(key.room - moved, self._wakes)
+        wanted = min(key.room - moved, self.wakes)
         if wanted <= 0:
             return False
         woken = [line for queue in self._queues_waiting(key) for line in self._best_waiting(key, queue, wanted)]
         if not woken:
             return False
         self._moved[key.k, self._runtime] = moved + min(len(woken), wanted)
-        self._wakes -= len(woken)
+        self.wakes -= len(woken)
         # At once, or the next look for lines that wait would find these again.
+        for line in woken:
+            line.woken_by = key
+            line.stored = (line.rank, line.head, None)
         self.tx.many("keep_line", [(line.k, *line.stored) for line in woken])
         for line in woken:
             self.lines[line.k] = line
@@ -302,15 +301,17 @@ class Turns:
 
     def _best_waiting(self, key: Key, queue: str, wanted: int) -> list[Line]:
         """Of the lines of a queue that wait for a key, those whose turn it is, each in the place where it truly is."""
+        if self._by_turns(queue):
+            return self._fronts_of(queue, self._runtime, key.k).take(wanted)
         while True:
             rows = self.tx.rows("best_waiting", (key.k, queue, self._runtime, wanted))
-            lines = [Line(row, key) for row in rows if row[0] not in self.lines]
+            lines = [Line(row) for row in rows if row[0] not in self.lines]
             wrong = [line for line in lines if self._set_right(line)]
             if not wrong:
                 return lines
             self.tx.many("keep_line", [(line.k, line.rank, line.head, key.k) for line in wrong])
-            self._wakes -= len(wrong)
-            if self._wakes <= 0:
+            self.wakes -= len(wrong)
+            if self.wakes <= 0:
                 return []
 
     def _set_right(self, line: Line) -> bool:
@@ -335,13 +336,20 @@ class Turns:
     def flush(self) -> bool:
         """Write what changed; whether another claim would look at lines that this one did not."""
         tx = self.tx
+        for line in self.lines.values():
+            if line.has_moved and line.head is not None:
+                self._set_behind(line)
+        for fronts in self._fronts.values():
+            fronts.raise_bounds()
         changed: list[tuple[Any, ...]] = []
         for line in self.lines.values():
-            if line.has_moved and line.head is not None and line.first(tx, aged=False) is None:
-                line.head = None
             if (line.rank, line.head, line.waits_for) != line.stored:
+                if self._by_turns(line.queue):
+                    line.rank = self.pass_of(line.queue, line.group)
                 changed.append((line.k, line.rank, line.head, line.waits_for))
         tx.many("keep_line", changed)
+        for fronts in self._fronts.values():
+            fronts.drop_empty()
         for key in self._keys.values():
             if key is not None:
                 self._let_sleep(key)
@@ -352,8 +360,16 @@ class Turns:
         for queue, served in self.served.items():
             if served != self.sorts[queue].served:
                 tx.run("put_served", (queue, served))
-        stopped = bool(self._moved) or self._wakes <= 0
+        stopped = bool(self._moved) or self.wakes <= 0
         return self.patience <= 0 or (stopped and bool(tx.rows("awake_limits", self._mine())))
+
+    def _set_behind(self, line: Line) -> None:
+        """A line of which jobs were taken stands where the next one says."""
+        head = line.first(self.tx, aged=False)
+        if head is None:
+            line.head = None
+        else:
+            line.rank, line.head = self.place_of(line, head)
 
     def _let_sleep(self, key: Key) -> None:
         """A key is awake as long as it has room and lines wait for it that were not looked at."""
@@ -361,7 +377,7 @@ class Turns:
             return
         if key.room <= 0:
             self._close(key)
-        elif key.k in self._refused and min(self.patience, self._wakes) <= 0:
+        elif key.k in self._refused and min(self.patience, self.wakes) <= 0:
             key.sleep()  # the next claim would look at the same; a timer knows when their cost fits
         elif key.k in self._refused:
             waiting = self.tx.value("count_waiting", (key.k, *self._mine()[:2], self._refused[key.k] + 1))

@@ -105,6 +105,16 @@ where l.waits_for is not null and l.head is not null and (
 -- name: line_waits_elsewhere
 select 'line ' || k || ' waits for a limit that it is not under' from {line}
 where waits_for is not null and not exists (select 1 from {tie} where lim = waits_for and line = {line}.k)
+-- name: front_missing
+select 'line ' || l.k || ' is not behind the front of its group' from {line} as l where l.head is not null and l.grp <> '' and l.keys <> '[]'
+and not exists (
+  select 1 from {front} as f where f.queue = l.queue and f.runtime = l.runtime and f.grp = l.grp
+  and f.key = coalesce(l.waits_for, 0) and f.head <= l.head
+)
+-- name: front_wrong
+select 'front of ' || f.grp || ' in ' || f.queue || ' is placed behind its turn' from {front} as f
+join {queue} as q on q.name = f.queue left join {turn} as t on t.queue = f.queue and t.grp = f.grp
+where q.sort in ('fair', 'weighted') and f.rank > max(coalesce(t.pass, 0), q.served)
 -- name: ties_differ
 select 'ties of line ' || k || ' are not its keys' from {line}
 where keys <> (select json_group_array(lim) from (select lim from {tie} where line = {line}.k order by lim))

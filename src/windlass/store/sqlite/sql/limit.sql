@@ -139,6 +139,31 @@ select k, queue, runtime, grp, keys, rank, head from {line}
 where queue = ?1 || '' and runtime = ?2 || '' and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
   and keys = '[]'
 order by rank, head, k limit ?6 + 0
+-- name: fronts
+select grp, rank, head from {front}
+where key = ?1 + 0 and queue = ?2 || '' and runtime = ?3 || '' and (rank, head, grp) > (?4, ?5, ?6)
+order by rank, head, grp limit ?7 + 0
+-- name: group_lines
+select k, queue, runtime, grp, keys, rank, head from {line}
+where queue = ?1 || '' and runtime = ?2 || '' and grp = ?3 || '' and waits_for is ?4 + 0 and head is not null and keys <> '[]'
+  and (head, k) > (?5, ?6)
+order by head, k limit ?7 + 0
+-- name: keep_front
+update {front} set rank = ?5, head = ?6 where queue = ?1 and runtime = ?2 and grp = ?3 and key = ?4
+-- name: drop_front
+delete from {front} where queue = ?1 and runtime = ?2 and grp = ?3 and key = ?4 and not exists (
+  select 1 from {line} where queue = ?1 and runtime = ?2 and grp = ?3 and waits_for is nullif(?4, 0) and head is not null
+  and keys <> '[]'
+)
+-- name: fronts_afresh
+update {front} set rank = 0 where queue = ?
+-- name: groups_of_lines
+select distinct queue, runtime, grp from {line} where grp <> '' and k in (select value from json_each(?))
+-- name: drop_fronts
+delete from {front} where queue = ?1 and runtime = ?2 and grp = ?3 and not exists (
+  select 1 from {line} where queue = ?1 and runtime = ?2 and grp = ?3 and waits_for is nullif(key, 0) and head is not null
+  and keys <> '[]'
+)
 -- name: heads
 select ord, n, run_at, bounds from {job}
 where state = {state:waiting} and parked is null and line = ?1 + 0 and line is not null and (expires_at is null or expires_at > ?2 or attempt > 0)
