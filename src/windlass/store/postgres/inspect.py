@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from windlass.errors import InvalidOption
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.filters import Pager, Terms, split
@@ -126,8 +127,15 @@ class Reader:
 
 
 def _number(id: str | None) -> int | None:
-    """The place of an audit entry; of an id that no store of this kind has given, one before all."""
-    return None if id is None else int(id) if id.isdecimal() and len(id) < 19 else 0
+    if id is not None and not (id.isascii() and id.isdecimal() and len(id) < 19):
+        raise InvalidOption(
+            f"{id!r} is not the id of an act",
+            field="before",
+            value=id,
+            limit="the `id` of an entry that this store gave",
+            mend="go on from the last entry of the page before",
+        )
+    return None if id is None else int(id)
 
 
 def _warnings(facts: Any, *, pooler: bool) -> list[str]:

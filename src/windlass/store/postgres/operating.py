@@ -76,6 +76,8 @@ class _Act:
     async def _chosen(self, limit: int, start: str | None) -> tuple[list[tuple[str, State]], bool]:
         """The jobs to act on, locked in the order of their ids. By name: whatever their state, so that a refusal can say why."""
         where, allowed = self._where, actionable(self._command.action)
+        if self._command.action is Action.EDIT and self._command.run_at is not None:
+            allowed = (State.DELAYED, State.RETRYING)
         more = False
         if where.ids:
             ids = list(where.ids)
@@ -143,11 +145,10 @@ class _Act:
                 )
             case Action.EDIT:
                 # A time that has passed is as good as any other that has.
-                later = f"run_at > {{}} OR run_at <> {{}} AND {{}} > {self._db.table('clock()')}"
-                moved = f"state IN ({literal(State.DELAYED)}, {literal(State.RETRYING)}) AND ({later})"
+                now, at = self._db.table("clock()"), self._command.run_at
+                moved = f"run_at <> {{}} AND ({{}} > {now} OR run_at > {now})"
                 edited = "args <> {} OR max_attempts <> {}"
-                at = self._command.run_at
-                return f"({edited} OR {moved})", (self._command.args, self._command.max_attempts, at, at, at)
+                return f"({edited} OR {moved})", (self._command.args, self._command.max_attempts, at, at)
             case _:
                 return None
 

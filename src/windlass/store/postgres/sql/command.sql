@@ -39,11 +39,11 @@ SELECT {schema}.run_now($1::text[])
 SELECT {schema}.reprioritise($1::text[], $2::integer)
 
 -- name: edit
--- The place in line stays: its time is that of delayed and retrying jobs alone.
+WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now)
 UPDATE {schema}.job SET
     args = coalesce($2::text, args), max_attempts = coalesce($3::integer, max_attempts),
-    run_at = CASE WHEN state IN ({from:promote}) THEN coalesce($4::bigint, run_at) ELSE run_at END
-WHERE id = ANY($1::text[])
+    run_at = CASE WHEN $4::bigint IS NULL THEN run_at ELSE greatest($4::bigint, t.now) END
+FROM t WHERE id = ANY($1::text[])
 
 -- name: settle
 SELECT readied FROM {schema}.settle({inline_edges}, $1::text[], {schema}.clock(), false)
