@@ -96,13 +96,11 @@ function BoxLink({ box, at, flow }: { box: Box; at: Point; flow: string }): JSX.
   const state = loudest(box.jobs);
   const many = box.jobs.length > 1;
   const address = many ? hrefWith("/jobs", { q: `workflow:${flow} kind:${quoted(box.title)}` }) : href("/jobs", box.id);
-  const words = many ? `${box.jobs.length} ${box.title} jobs` : `${box.title}, ${state}`;
   return (
     <a
       class="graph-node"
       data-state={state}
       href={address}
-      aria-label={words}
       style={{ left: `${at.x - BOX.width / 2}px`, top: `${at.y - BOX.height / 2}px`, width: `${BOX.width}px`, height: `${BOX.height}px` }}
       draggable={false}
     >
