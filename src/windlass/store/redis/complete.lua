@@ -59,7 +59,7 @@ local function complete(id, m, took, queue, result)
   if result then fields[n + 3], fields[n + 4] = id .. 'r', result end
   home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
   leased[#leased + 1] = id
-  ended[#ended + 1] = { id = id, state = COMPLETED }
+  ended[#ended + 1] = { id = id, state = COMPLETED, queue = queue }
   if News then News.add(COMPLETED, id) end
   return true
 end

@@ -138,54 +138,80 @@ local function settle_child(job, policy, parent, state)
   end
 end
 
--- The common case without a job table: a child that was never claimed, of a strict queue without limits, that waited for this
--- parent alone. All but its flags and times is the same bytes then; the offsets are those of STATE in prelude.lua.
+-- The common cases without a job table: children that were never claimed, of strict queues without limits, that waited for this
+-- parent alone. All but flags and times is the same bytes then; the offsets are those of STATE in prelude.lua.
 local UNCLAIMED, LAST_WAIT = string.rep('\0', 15), string.rep('\0', 20) .. '\1' .. string.rep('\0', 6)
-local lanes, after_order = {}, pack('>I7', now) .. string.rep('\0', 27)
-local function lane_of(name, c)
-  local flags, queue = byte(c, 9), sub(name, 5)
-  local like = { queue = queue, runtime = band(flags, 3), line = '', park = '', run_at = 0, flags = flags, n = 0, runs = 0 }
-  if band(flags, BOUNDS) == 0 and queue_settings(queue).order == 's' and not global_keys() then
-    local key = place(WAITING, like)
-    like.from, like.to, like.head = list_of(removed, place(BLOCKED, like)), list_of(added, key), char(WAITING, flags) .. UNCLAIMED
-    touched[key] = touched[key] or { ready = like }
-  end
-  lanes[name] = like
+local after_order = pack('>I7', now) .. string.rep('\0', 27)
+local function is_simple_child(m)
+  return byte(m) == BLOCKED and sub(m, 3, 17) == UNCLAIMED and sub(m, 32) == LAST_WAIT and band(byte(m, 2), BOUNDS) == 0
+end
+local function plain_lane(queue, flags)
+  local like = { queue = queue, runtime = band(flags, 3), line = '', park = '', run_at = 0, flags = flags, n = 0 }
+  local key = place(WAITING, like)
+  like.to, like.head = list_of(added, key), char(WAITING, flags) .. UNCLAIMED
+  touched[key] = touched[key] or { ready = like }
   return like
 end
-local function unblock_simple(id, c, m, run)
-  if byte(m) ~= BLOCKED or sub(m, 3, 17) ~= UNCLAIMED or sub(m, 32) ~= LAST_WAIT or parse('>I7', m, 25) > now then return false end
-  local name = sub(c, 9, 12 + byte(c, 12)) -- flags, attempts, queue: what is the same for many
-  local lane = lanes[name] or lane_of(name, c)
-  if not lane.to or byte(m, 2) ~= lane.flags then return false end
-  local ord, from, to, fields = order(byte(c, 8) - 100), lane.from, lane.to, list_of(fields_set, segment(id))
+local function release(id, lane, ord)
+  local to, fields = lane.to, list_of(fields_set, segment(id))
   local n, f = #to, #fields
-  from[#from + 1], to[n + 1], to[n + 2] = id, ord, id
+  to[n + 1], to[n + 2] = ord, id
   fields[f + 1], fields[f + 2] = id .. 'm', lane.head .. pack('>I7', ord) .. after_order
   lane.n = lane.n + 1
-  if lane.run ~= run then lane.run, lane.runs = run, lane.runs + 1 end
   if News then News.add(WAITING, id) end
-  return true
 end
--- Children of one parent and policy come in the order of their ids, as they stand in `blocked`: often they are neighbours there, and
--- a range is removed in a fraction of the time.
-local function leave_blocked(lane)
-  local from = lane.from
-  local first, last = '[' .. from[1], '[' .. from[#from]
-  local key = blocked_key(lane.queue)
-  if lane.runs == 1 and #from == lane.n and lane.n > 4 and call('ZLEXCOUNT', key, first, last) == lane.n then
-    call('ZREMRANGEBYLEX', key, first, last)
-    for i = 1, #from do from[i] = nil end
-  end
-end
-local function count_unblocked()
+local function count_released(lanes)
   for _, lane in pairs(lanes) do
-    if lane.n > 0 then leave_blocked(lane) end
-    lane.run, lane.runs = nil, 0
-    count(lane.queue, BLOCKED, -lane.n)
-    count(lane.queue, WAITING, lane.n)
-    lane.n = 0
+    if lane then
+      count(lane.queue, BLOCKED, -lane.n)
+      count(lane.queue, WAITING, lane.n)
+      lane.n = 0
+    end
   end
+end
+
+-- Whether an edge does nothing but count when its parent ends so.
+local function counts_down(policy, state) return policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER end
+
+-- Many children of one parent come in the order of their ids, as they stand in `blocked`. If they are neighbours there, they are of
+-- that queue, and their records need not be read (nor their payloads be made strings of Lua). Those that were released.
+local RUN = 8
+local function release_run(ids, queue)
+  local key, first, last = blocked_key(queue), '[' .. ids[1], '[' .. ids[#ids]
+  if queue_settings(queue).order ~= 's' or global_keys() or call('ZLEXCOUNT', key, first, last) ~= #ids then return {} end
+  local ms, lanes, done, all = fetch(ids, 'm'), {}, {}, true
+  for i = 1, #ids do
+    local id, m, ord, run_at = ids[i], ms[i], nil, nil
+    if m and not jobs[id] and is_simple_child(m) then ord, run_at = parse('>I7I7', m, 18) end
+    if ord and ord > 0 and run_at <= now then
+      local flags = byte(m, 2)
+      lanes[flags] = lanes[flags] or plain_lane(queue, flags)
+      release(id, lanes[flags], order(100 - floor(ord / PRIORITY)))
+      done[id] = true
+    else
+      all = false
+    end
+  end
+  if all then call('ZREMRANGEBYLEX', key, first, last) end
+  for id in pairs(all and {} or done) do put(removed, key, id) end
+  count_released(lanes)
+  return done
+end
+
+local lanes = {} -- by flags, attempts and queue; false where children have no short form
+local function unblock_simple(id, c, m)
+  if not is_simple_child(m) or parse('>I7', m, 25) > now then return false end
+  local name = sub(c, 9, 12 + byte(c, 12))
+  local lane = lanes[name]
+  if lane == nil then
+    local queue = sub(name, 5)
+    lane = queue_settings(queue).order == 's' and not global_keys() and plain_lane(queue, byte(c, 9))
+    lanes[name] = lane
+  end
+  if not lane or byte(m, 2) ~= lane.flags then return false end
+  put(removed, blocked_key(lane.queue), id)
+  release(id, lane, order(byte(c, 8) - 100))
+  return true
 end
 
 -- Settles edges that are deleted already: {child, policy, parent, its state, ...}, all children read at once.
@@ -205,8 +231,7 @@ local function settle_edges(edges)
     local job = jobs[id]
     if not job then
       local n = at[id]
-      local plain = n and (policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER)
-      if n and cs[n] and not (plain and ms[n] and unblock_simple(id, cs[n], ms[n], parent .. policy)) then job = open_job(id, cs[n], ms[n]) end
+      if n and cs[n] and not (counts_down(policy, state) and ms[n] and unblock_simple(id, cs[n], ms[n])) then job = open_job(id, cs[n], ms[n]) end
       at[id] = nil
     end
     if job then
@@ -217,11 +242,12 @@ local function settle_edges(edges)
       end
     end
   end
-  count_unblocked()
+  count_released(lanes)
 end
 
 -- Takes the edges of one ended parent that are to be settled, within the budget; what is left goes into the durable `settle`
 -- set. True when none is.
+local queue_of = {} -- of ended parents
 local function take_edges(parent, state, edges, emptied)
   local key, last, n = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_TRIGGER, #edges -- failed: all but held ones
   local page, taken = budget > 0 and call('ZRANGE', key, 0, budget, 'WITHSCORES') or {}, {}
@@ -232,11 +258,16 @@ local function take_edges(parent, state, edges, emptied)
     return true
   end
   for i = 1, min(#page, 2 * budget), 2 do
-    local policy = tonumber(page[i + 1])
-    if policy > last then break end
+    if tonumber(page[i + 1]) > last then break end
     taken[#taken + 1] = page[i]
-    edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = page[i], policy, parent, state
-    n = n + 4
+  end
+  local run = #taken >= RUN and page[2] == page[2 * #taken] and counts_down(tonumber(page[2]), state) and queue_of[parent]
+  local done = run and release_run(taken, run) or {}
+  for i = 1, #taken do
+    if not done[taken[i]] then
+      edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = taken[i], tonumber(page[2 * i]), parent, state
+      n = n + 4
+    end
   end
   local whole_set = #page > 0 and #page <= 2 * budget
   budget = budget - #taken
@@ -264,6 +295,8 @@ local function settle_left(most)
   local left = call('HGETALL', KEY.settle)
   for i = 1, #left, 2 do
     if budget <= 0 then break end
+    local parent = get(left[i])
+    queue_of[left[i]] = parent and parent.queue
     if settle_parent(left[i], tonumber(left[i + 1])) then call('HDEL', KEY.settle, left[i]) end
   end
   return most - budget
@@ -286,6 +319,7 @@ local function settle_ended()
     local upto, edges, emptied = #ended, {}, {}
     if has_children(from) then
       for i = from, upto do
+        queue_of[ended[i].id] = ended[i].queue
         if not ended[i].gone then take_edges(ended[i].id, ended[i].state, edges, emptied) end
       end
       if #emptied > 0 then spread('UNLINK', emptied[1], emptied) end
