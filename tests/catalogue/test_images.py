@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -113,3 +114,25 @@ async def test_what_hides_in_a_picture_does_not_come_along(tmp_path: Path) -> No
     file.write_bytes(kept.getvalue() + b"<?php trailing ?>")
     found = await process(file, [Wanted(path=tmp_path / "o.jpg", format="jpeg", box=(64, 64))])
     assert b"<?php" not in found.made[0].path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
+async def test_damaged_pictures_end_nothing_but_their_job(kind: str, tmp_path: Path) -> None:
+    """Ten of each kind with bytes changed, lost or added: made smaller or refused, and never anything else."""
+    chance = random.Random(kind)
+    whole = io.BytesIO()
+    Image.effect_noise((120, 90), 50).convert("RGB").save(whole, kind)
+    refused = 0
+    for number in range(10):
+        content = bytearray(whole.getvalue())
+        for _ in range(chance.choice((1, 3, 20))):
+            at = chance.randrange(len(content))
+            content[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+        file = tmp_path / f"{number}"
+        file.write_bytes(content)
+        try:
+            found = await process(file, [Wanted(path=tmp_path / "o.webp", format="webp", box=(64, 64))])
+            assert found.made[0].bytes > 0
+        except FileRefused:
+            refused += 1
+    assert refused, "the damage was too small to show anything"
