@@ -148,6 +148,13 @@ def test_a_wrong_search_says_what_is_wrong(browser: Any, stage: Stage) -> None:
         browsing.complaints.clear()  # the browser reports the refused requests
 
 
+def test_a_span_of_time(page: Open) -> None:
+    found = page("/jobs?q=kind:refund")
+    found.get_by_label("Created").select_option("last hour")
+    expect(found.get_by_role("combobox", name="Search jobs")).to_have_value("age:<1h kind:refund")
+    expect(row(found, "refund")).to_have_count(6)
+
+
 def test_states_filter_and_keep_the_rest(page: Open) -> None:
     found = page("/jobs?q=queue:billing")
     found.get_by_role("navigation", name="States").get_by_role("link", name="failed").click()
@@ -282,6 +289,26 @@ def test_editing_and_cloning(fresh_page: Open, fresh_stage: Stage) -> None:
     expect(found.get_by_text("/images/clone.png").first).to_be_visible()
     expect(found.get_by_text("9007199254740993777").first).to_be_visible()
     assert found.url != before
+
+
+def test_a_new_job(browser: Any, fresh_stage: Stage) -> None:
+    with Browsing(browser, fresh_stage.url, fresh_stage.keys) as browsing:
+        page = browsing.open("/jobs")
+        button(page, "New job").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Kind").select_option("send_email")
+        box = dialog.get_by_role("textbox", name="Arguments")
+        expect(box).to_have_value('{\n  "to": ""\n}')
+        assert_accessible(page)
+        box.fill('{"nobody": "new@example.com"}')
+        button(page, "Make the job").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("missing a required argument: 'to'")
+        browsing.complaints.clear()  # the browser reports the refused request
+        box.fill('{"to": "new@example.com"}')
+        dialog.get_by_label("Delay").fill("2h")
+        button(page, "Make the job").click()
+        expect(page.locator("main .page-head .state")).to_have_text("delayed")
+        expect(page.get_by_text("new@example.com").first).to_be_visible()
 
 
 def test_many_with_undo(fresh_page: Open, fresh_stage: Stage) -> None:

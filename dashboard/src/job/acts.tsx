@@ -10,6 +10,7 @@ import { dig, pretty, readJson, textOf } from "../text/json";
 import { Button, Failure } from "../ui/basics";
 import { attempt, confirm, Dialog, Menu, type MenuItem, toast } from "../ui/overlay";
 import { isTyping } from "../ui/table";
+import { wrongObject } from "./new-job";
 
 const ENDED: readonly State[] = ["completed", "failed", "cancelled"];
 
@@ -91,7 +92,7 @@ function CloneDialog({ job, text, onClose }: { job: JobView; text: string; onClo
   const [queue, setQueue] = useState(job.queue);
   const [delay, setDelay] = useState("");
   const [error, setError] = useState<Error | null>(null);
-  const wrong = wrongJson(args);
+  const wrong = wrongObject(args);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     const members = [`"args": ${args}`, `"queue": ${JSON.stringify(queue)}`];
@@ -148,14 +149,6 @@ function CloneDialog({ job, text, onClose }: { job: JobView; text: string; onClo
       </form>
     </Dialog>
   );
-}
-
-function wrongJson(text: string): string {
-  try {
-    return readJson(text).kind === "object" ? "" : "arguments are a JSON object";
-  } catch (error) {
-    return (error as Error).message;
-  }
 }
 
 function PriorityDialog({ job, onClose, done }: { job: JobView; onClose: () => void; done: () => void }): JSX.Element {

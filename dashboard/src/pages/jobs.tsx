@@ -5,6 +5,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, Problem } from "../api/client";
 import { type JobView, type KindView, type Listing, STATES } from "../api/types";
 import { href, hrefWith } from "../config";
+import { NewJobDialog } from "../job/new-job";
 import { useLoad } from "../state/load";
 import { searches } from "../state/prefs";
 import { readQueues } from "../state/queues";
@@ -33,6 +34,7 @@ export default function Jobs(): JSX.Element {
   const list = useRows(q, query.after, LIMIT, held);
   const before = useRef<(string | undefined)[]>([]);
   const [wide, setWide] = useState(false);
+  const [making, setMaking] = useState(false);
   const values = useValues(list.rows);
 
   useEffect(() => {
@@ -52,7 +54,17 @@ export default function Jobs(): JSX.Element {
   const picked = list.rows?.filter((row) => chosen.value.has(row.id)) ?? [];
   return (
     <>
-      <PageHead title="Jobs">
+      <PageHead
+        title="Jobs"
+        acts={
+          can("jobs:create") &&
+          can("kinds:read") && (
+            <Button icon="plus" onClick={() => setMaking(true)}>
+              New job
+            </Button>
+          )
+        }
+      >
         <Matching q={q} />
       </PageHead>
       <div class="row wrap">
@@ -64,6 +76,7 @@ export default function Jobs(): JSX.Element {
           wrong={wrong}
           placeholder="state:failed kind:send_* user:42 age:<1h"
         />
+        <Since q={q} search={search} />
         <Kept q={q} search={search} />
         <ColumnChooser name="jobs" columns={COLUMNS} />
         {can("jobs:change") && q && (
@@ -117,6 +130,7 @@ export default function Jobs(): JSX.Element {
           />
         )}
       </section>
+      {making && <NewJobDialog onClose={() => setMaking(false)} />}
       {wide && <WholeQuery q={q} onClose={() => setWide(false)} />}
     </>
   );
@@ -232,6 +246,32 @@ function Matching({ q }: { q: string }): JSX.Element | null {
   );
   if (!data || !q || (data.total.relation === "gte" && !data.total.value)) return null;
   return <span class="soft">{total(data.total)} match</span>;
+}
+
+const AGES: Record<string, string> = {
+  "<10m": "last 10 minutes",
+  "<1h": "last hour",
+  "<1d": "last 24 hours",
+  "<7d": "last 7 days",
+};
+
+function Since({ q, search }: { q: string; search: (text: string) => void }): JSX.Element {
+  const at = valuesOf(q, "age").join(",");
+  return (
+    <select
+      aria-label="Created"
+      value={at}
+      onChange={(event) => search(withField(q, "age", event.currentTarget.value || null))}
+    >
+      <option value="">any time</option>
+      {Object.entries(AGES).map(([age, words]) => (
+        <option key={age} value={age}>
+          {words}
+        </option>
+      ))}
+      {at && !(at in AGES) && <option value={at}>age {at}</option>}
+    </select>
+  );
 }
 
 function Kept({ q, search }: { q: string; search: (text: string) => void }): JSX.Element {
