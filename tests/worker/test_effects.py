@@ -1,6 +1,7 @@
 """Effects in real workers: once for each key, fenced, held where nobody knows; by both doors and in every runtime."""
 
 import asyncio
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from tests.secrecy.kit import FIRST
 from tests.waiting import until
 from tests.worker.kit import ended, lines, working
 from windlass.app import Windlass
-from windlass.errors import EffectNotFound, InvalidOption
+from windlass.errors import EffectNotFound, InvalidOption, StoreUnavailable
 from windlass.running.chunk import Chunk
 from windlass.running.context import Context
 from windlass.running.effects import OPEN, SPACE, digest
@@ -485,3 +486,56 @@ async def test_a_stop_on_the_way_to_sending_leaves_no_doubt(app: Windlass) -> No
         await app.jobs.requeue(ids=[ref])
         await app.drain()
         assert await ref.result("10s") == "a number 1"
+
+
+async def test_trouble_of_the_store_is_waited_out(app: Windlass, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that are lost after the store has taken the record, and calls that it refuses for a while."""
+    world = World()
+
+    @app.job(kind="troubled", max_attempts=1)
+    async def troubled(ctx: Context, n: int) -> Any:
+        async with ctx.effect("troubled", n) as effect:
+            await effect.prepare({"n": n})
+            await effect.sending()
+            return await effect.finish(await world.act(str(n)))
+
+    async with app:
+        store = await app.store()
+        exchange, lost = store.exchange, itertools.cycle([True, False, False, True, True])
+
+        async def unreliable(swaps: Any) -> Any:
+            answer = await exchange(swaps)
+            if any(swap.space == SPACE for swap in swaps) and next(lost):
+                raise StoreUnavailable("the answer was lost")
+            return answer
+
+        monkeypatch.setattr(store, "exchange", unreliable)
+        async with working(app):
+            refs = await app.enqueue_many([troubled.job(n) for n in range(20)])
+            assert [await ref.result("30s") for ref in refs] == [f"{n} number 1" for n in range(20)]
+        assert await app.effects.list(running=True) == []
+        assert set(world.done.values()) == {1}
+
+
+async def test_what_one_effect_cannot_store_is_no_other_ones_fault(
+    app: Windlass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @app.job(kind="odd-one", max_attempts=1)
+    async def odd_one(ctx: Context, n: int) -> Any:
+        async with ctx.effect("odd", n) as effect:
+            return await effect.finish(n)
+
+    async with app:
+        store = await app.store()
+        exchange = store.exchange
+
+        async def picky(swaps: Any) -> Any:
+            if any(swap.key == "odd/3" for swap in swaps):
+                raise ValueError("an engine's defect")
+            return await exchange(swaps)
+
+        monkeypatch.setattr(store, "exchange", picky)
+        async with working(app):
+            refs = await app.enqueue_many([odd_one.job(n) for n in range(10)])
+            jobs = [await ended(app, ref.id) for ref in refs]
+        assert [job.state for job in jobs] == ["failed" if n == 3 else "completed" for n in range(10)]

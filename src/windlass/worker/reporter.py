@@ -16,7 +16,7 @@ from windlass.values.job import Claim
 from windlass.values.lease import LogLine, Note, Noted, Progress, Step
 from windlass.worker.books import LoopBook, ThreadBook
 from windlass.worker.every import Backoff
-from windlass.worker.ledgers import LoopLedger, ThreadLedger
+from windlass.worker.ledgers import LoopLedger, Registry, ThreadLedger
 
 log = logging.getLogger("windlass.worker")
 
@@ -48,6 +48,7 @@ class Reporter:
         self._recording: asyncio.Task[None] | None = None
         self._backoff = Backoff("recording steps")
         self._ack = Ack(self.flush)
+        self._registry = Registry(store)
 
     def progress(self, claim: Claim, percent: float, note: str | None) -> Ack:
         self._add((claim, monotonic(), None, percent, note or ""))
@@ -62,7 +63,7 @@ class Reporter:
         return ThreadBook(own, self._loop) if blocking else own
 
     def ledger(self, claim: Claim, limit: int, *, blocking: bool) -> Ledger:
-        own = LoopLedger(self.store, claim, limit)
+        own = LoopLedger(self._registry, claim, limit)
         return ThreadLedger(own, self._loop) if blocking else own
 
     def begin(self, step: Step) -> None:
