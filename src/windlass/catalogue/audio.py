@@ -11,7 +11,7 @@ from windlass.catalogue.files_kept import keep, recall
 from windlass.catalogue.files_source import folder_of, owner_for
 from windlass.catalogue.inputs import Artifact, JobInput, Output, Part
 from windlass.catalogue.installing import Kit, kit_of
-from windlass.catalogue.speech import Sound, Wish, join, mouth_of
+from windlass.catalogue.speech import Mouth, Sound, Wish, join
 from windlass.catalogue.storage import NoSuchFile, prefix_of
 from windlass.catalogue.video import tools_of
 
@@ -65,7 +65,7 @@ async def speak(ctx: Context, given: SpeechInput) -> SpeechOutput:
     """Speak a text. The key comes from the text and how it is said: what was said before is not paid for again."""
     kit = kit_of(ctx)
     owner = owner_for(ctx, given.tenant, given.user_id)
-    mouth = mouth_of(kit)
+    mouth = kit.part(Mouth)
     wish = Wish(
         text=given.text.strip(),
         sound=given.format,

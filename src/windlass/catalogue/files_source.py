@@ -10,9 +10,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from windlass import Context
-from windlass.catalogue.fetch import Fetch
 from windlass.catalogue.installing import Kit
-from windlass.catalogue.storage import FileTooLarge, KeyRefused, NotOwner, check_key, owner_of
+from windlass.catalogue.storage import FileTooLarge, KeyRefused, NotOwner, Room, check_key, owner_of
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -42,9 +41,11 @@ def owner_for(ctx: Context, tenant: str, user: str | None) -> Owner:
 async def bring(ctx: Context, kit: Kit, place: str, name: str, *, owner: Owner, most: int) -> Brought:
     """Copy what `place` names, a key of the storage or an http(s) URL, to `name` in the attempt's folder. Raises `NotOwner`,
     `NoSuchFile`, `FileTooLarge`, `KeyRefused`, and what `Fetch` raises."""
-    path = folder_of(ctx) / name
+    folder = folder_of(ctx)
+    path = folder / name
+    most = min(most, await asyncio.to_thread(Room(folder, kit.settings.storage.work_bytes).left))
     if place.startswith(("http://", "https://")):
-        await Fetch(kit.settings.fetch).save(place, path, most=most)
+        await kit.fetch.save(place, path, most=most)
     else:
         key = key_of(place, kit.settings.storage.url)
         owned = owner_of(key)

@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
-from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec.structs import replace
@@ -244,14 +243,3 @@ class Price(msgspec.Struct, frozen=True):
 
     def __call__(self, spoken: Spoken) -> float:
         return self.each * spoken.characters
-
-
-_MOUTHS: "WeakKeyDictionary[Kit, Mouth]" = WeakKeyDictionary()
-
-
-def mouth_of(kit: Kit) -> Mouth:
-    """The chain of an app, made once."""
-    found = _MOUTHS.get(kit)
-    if found is None:
-        found = _MOUTHS[kit] = Mouth(kit)
-    return found

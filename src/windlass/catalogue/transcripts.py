@@ -15,7 +15,7 @@ from windlass.catalogue.inputs import Artifact, JobInput, Output
 from windlass.catalogue.installing import kit_of
 from windlass.catalogue.storage import prefix_of
 from windlass.catalogue.subtitles import MEDIA_TYPES, Format, Transcript, read, written
-from windlass.catalogue.transcripts_engines import Hearing, ear_of
+from windlass.catalogue.transcripts_engines import Ear, Hearing
 from windlass.catalogue.video import telling, tools_of
 
 Phrase = Annotated[str, Field(min_length=1, max_length=500)]
@@ -86,7 +86,7 @@ async def transcribe(ctx: Context, given: TranscriptInput) -> TranscriptOutput:
         transcript = await embedded(tools, file.path, found, given.language, folder)
         if transcript is None and given.provider == "embedded":
             raise BadMedia("the file holds no subtitles in text form")
-    chain = ear_of(kit).chain(given.provider, given.language) if transcript is None else None
+    chain = kit.part(Ear).chain(given.provider, given.language) if transcript is None else None
     first = "embedded" if chain is None else chain.providers[0].name
     where = f"{prefix_of(owner.tenant, owner.user)}transcripts/{file.sha256[:32]}/{_identity(given)}/"
     known = await recall(kit, where, TranscriptOutput, lambda made: made.artifacts.values())
@@ -95,7 +95,7 @@ async def transcribe(ctx: Context, given: TranscriptInput) -> TranscriptOutput:
         return known.model_copy(update={"content_id": given.content_id, "reused": True, "cost": 0.0})
     if transcript is None and chain is not None:
         hearing = await _heard(tools, given, file.path, found, folder)
-        answer = await chain.call(ear_of(kit).write, hearing, telling(ctx, 20, 70, "listening"))
+        answer = await chain.call(kit.part(Ear).write, hearing, telling(ctx, 20, 70, "listening"))
         transcript = answer.transcript
     assert transcript is not None
     ctx.progress(95, "writing")

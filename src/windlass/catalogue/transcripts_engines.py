@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -225,14 +224,3 @@ class Price(msgspec.Struct, frozen=True):
 
 def _price(each: float, name: str) -> Price:
     return Price(each if name == "openai" else 0.0)
-
-
-_EARS: "WeakKeyDictionary[Kit, Ear]" = WeakKeyDictionary()
-
-
-def ear_of(kit: Kit) -> Ear:
-    """The chain of an app, made once."""
-    found = _EARS.get(kit)
-    if found is None:
-        found = _EARS[kit] = Ear(kit)
-    return found

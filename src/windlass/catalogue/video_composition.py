@@ -125,12 +125,9 @@ async def _gather(ctx: Context, kit: Kit, owner: Owner, given: CompositionInput,
     tools = tools_of(kit)
     scenes: list[Scene] = []
     seen = hashlib.sha256()
-    room = kit.settings.storage.work_bytes
     for number, place in enumerate(given.scenes):
         ctx.progress(25 * number / len(given.scenes), f"scene {number + 1}")
-        most = min(media.max_size, room)
-        file = await bring(ctx, kit, place, f"scene{number}", owner=owner, most=most)
-        room -= file.bytes
+        file = await bring(ctx, kit, place, f"scene{number}", owner=owner, most=media.max_size)
         probe = await tools.probe(file.path)
         try:
             check_video(probe, media.max_seconds)
@@ -142,7 +139,7 @@ async def _gather(ctx: Context, kit: Kit, owner: Owner, given: CompositionInput,
         raise BadMedia(f"the scenes together are longer than {media.max_seconds:.0f} s")
     track = text = None
     if given.audio_track is not None:
-        file = await bring(ctx, kit, given.audio_track, "track", owner=owner, most=min(media.max_size, room))
+        file = await bring(ctx, kit, given.audio_track, "track", owner=owner, most=media.max_size)
         if (await tools.probe(file.path)).first("audio") is None:
             raise BadMedia("the audio track holds no sound")
         track = file.path
