@@ -119,6 +119,18 @@ async def test_e13_statistics_of_a_queue(memory: Place) -> None:
         problem(await admin.get("/api/jobs/stats/nowhere"), 404, "queue-not-found")
 
 
+async def test_c15_the_queue_dead_letter(memory: Place) -> None:
+    async with founded(memory) as door:
+        admin = await door.as_("admin")
+        await two_failures(door, admin)
+        every = (await admin.get("/api/jobs/queues/stats")).json()
+        assert (every["dead-letter"]["failed"], every["deploy-contract"]["failed"]) == (2, 2)
+        one = (await admin.get("/api/jobs/stats/dead-letter")).json()
+        assert (one["queueName"], one["failed"], one["waiting"]) == ("dead-letter", 2, 0)
+        totals = (await admin.get("/api/jobs/stats")).json()["totals"]
+        assert totals["failed"] == 2, "a job counts once"
+
+
 async def test_e26_statistics(place: Place) -> None:
     async with founded(place) as door:
         admin = await door.as_("admin")

@@ -9,6 +9,7 @@ from tests.store.kit import HOUR, Place
 from tests.waiting import until
 from windlass import Fail, InvalidArgs, InvalidOption, JobNotFound, Windlass, exponential, fixed
 from windlass.operate.retention import prune_all, retention_of
+from windlass.secrecy import Keys, Secret, generate_key
 from windlass.values.clock import SECOND, moment
 from windlass.values.metrics import MINUTE
 from windlass.values.states import State
@@ -299,3 +300,23 @@ def test_odd_options_are_refused() -> None:
             app.job(dead_retries=wrong)(lambda: None)  # type: ignore[arg-type]
         with pytest.raises(InvalidOption):
             app.queue("q", dead_retries=wrong)  # type: ignore[arg-type]
+
+
+async def test_edited_arguments_of_an_encrypted_kind_are_sealed(place: Place) -> None:
+    app = Windlass(place.url, namespace=place.namespace, encryption=Keys({"k": generate_key()}))
+
+    @app.job(max_attempts=1)
+    async def charge(card: Secret[str], amount: int) -> str:
+        if amount < 0:
+            raise ValueError("negative")
+        return f"{card[-4:]} {amount}"
+
+    async with app:
+        ref = await charge.enqueue("4111-2222", -1)
+        await app.drain()
+        letter = await app.dead_letters.get(ref)
+        assert "4111" not in repr(letter)
+        assert await app.dead_letters.requeue(ref, args={"card": "5555-7777", "amount": 5}) == 1
+        assert "5555" not in repr((await ref.job()).args)
+        await app.drain()
+        assert await ref.result() == "7777 5"
