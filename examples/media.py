@@ -9,7 +9,7 @@ from windlass import JobFailed, Windlass
 
 app = Windlass("sqlite://:memory:")
 KINDS = ("audio-synthesis", "process-video", "generate-transcript")
-TEXT = "A job queue runs work in the background. Every job is kept until it is done."
+TEXT = "A job queue runs work in the background."
 
 
 def film(sound: Path, path: Path) -> None:
@@ -48,7 +48,7 @@ async def main() -> None:
 
         source = {"contentId": "film", "videoPath": "t/default/u/ada/film.mp4", "userId": "ada"}
         small = await jobs["process-video"].enqueue(**source)
-        text = await jobs["generate-transcript"].enqueue(**source, vocabulary=TEXT.split(". "), formats=["txt", "vtt"])
+        text = await jobs["generate-transcript"].enqueue(**source, vocabulary=[TEXT], formats=["txt", "vtt"])
         await app.drain()
         print("made:", ", ".join((await small.result()).artifacts))
         try:
