@@ -130,6 +130,9 @@ async def _fill(shop: Windlass, found: dict[str, str]) -> None:
 
 async def _tell(shop: Windlass) -> None:
     """An alert that fires, and an endpoint where nobody listens."""
+    await shop.limits.put("queue:email", rate="100/m", concurrency=10)
+    await shop.limits.put("provider:maps", concurrency=2)
+    await shop.breakers.open("openai", "1h", actor="user:ann")
     await shop.alerts.put_channel("ops", "slack", url="http://127.0.0.1:9/services/T000")
     await shop.alerts.put_standard("log", actor="user:ann")
     await shop.alerts.put_rule("late-mail", "queue-age", threshold=300, queues=["email"], channels=["ops"])
