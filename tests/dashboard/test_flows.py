@@ -141,7 +141,7 @@ def test_searching_with_completion(page: Open) -> None:
 def test_a_wrong_search_says_what_is_wrong(browser: Any, stage: Stage) -> None:
     with Browsing(browser, stage.url, stage.keys) as browsing:
         page = browsing.open("/jobs")
-        box = page.get_by_role("combobox")
+        box = page.get_by_role("combobox", name="Search jobs")
         box.fill("stat:failed")
         box.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text("did you mean")
@@ -159,7 +159,7 @@ def test_states_filter_and_keep_the_rest(page: Open) -> None:
     found = page("/jobs?q=queue:billing")
     found.get_by_role("navigation", name="States").get_by_role("link", name="failed").click()
     expect(row(found, "failed")).to_have_count(11)
-    expect(found.get_by_role("combobox")).to_have_value("state:failed queue:billing")
+    expect(found.get_by_role("combobox", name="Search jobs")).to_have_value("state:failed queue:billing")
 
 
 def test_pages_of_a_list(page: Open) -> None:

@@ -24,19 +24,19 @@ export function templateOf(schema: Schema | null): string {
   const properties = (whole.properties ?? {}) as Record<string, Schema>;
   const required = (whole.required ?? []) as string[];
   const members = required.map(
-    (name) => `  ${JSON.stringify(name)}: ${JSON.stringify(valueOf(properties[name] ?? {}, schema))}`,
+    (name) => `  ${JSON.stringify(name)}: ${JSON.stringify(startOf(properties[name] ?? {}, schema))}`,
   );
   return members.length ? `{\n${members.join(",\n")}\n}` : "{}";
 }
 
-function valueOf(given: Schema, root: Schema): unknown {
+function startOf(given: Schema, root: Schema): unknown {
   const schema = followed(given, root);
   if ("default" in schema) return schema.default;
   if (Array.isArray(schema.examples) && schema.examples.length) return schema.examples[0];
   if (Array.isArray(schema.enum) && schema.enum.length) return schema.enum[0];
   if ("const" in schema) return schema.const;
   const choices = (schema.anyOf ?? schema.oneOf) as Schema[] | undefined;
-  if (choices?.length) return valueOf(choices.find((each) => each.type !== "null") ?? {}, root);
+  if (choices?.length) return startOf(choices.find((each) => each.type !== "null") ?? {}, root);
   switch (Array.isArray(schema.type) ? schema.type[0] : schema.type) {
     case "string":
       return "";
