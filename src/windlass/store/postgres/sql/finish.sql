@@ -48,7 +48,7 @@ BEGIN
         PERFORM {schema}.happen({to:complete}, ids, at);
     END IF;
     IF parents IS NOT NULL THEN
-        SELECT s.readied OR complete.readied IS TRUE INTO readied FROM {schema}.settle({inline_edges}, parents, at, true) s;
+        SELECT s.readied OR complete.readied IS TRUE INTO readied FROM {schema}.settle({settled}, parents, at, true) s;
     END IF;
 END $$;
 
@@ -138,7 +138,7 @@ BEGIN
         PERFORM {schema}.free_keys(freeing);
     END IF;
     IF parents IS NOT NULL AND NOT follows THEN
-        SELECT s.readied INTO readied FROM {schema}.settle({inline_edges}, parents, at, false) s;
+        SELECT s.readied INTO readied FROM {schema}.settle({settled}, parents, at, false) s;
     END IF;
     readied := coalesce(readied, false) OR coalesce(back, false);
 END $$;
