@@ -8,15 +8,19 @@ from windlass import (
     Cache,
     Chunk,
     Context,
+    DeadLetter,
     Delivery,
     FlowGraph,
     Handler,
     Job,
+    JobEvent,
     JobRef,
+    Keep,
     KeyLimit,
     Limit,
     NewJob,
     Page,
+    Price,
     Priority,
     PriorityRule,
     Provider,
@@ -38,6 +42,14 @@ from windlass import (
     testing,
     throttle,
 )
+from windlass.observe.costs import Estimate
+from windlass.observe.figures import Metrics
+from windlass.observe.users import UserMetrics
+from windlass.operate.audit import Act
+from windlass.operate.errors import ErrorFacts
+from windlass.operate.history import Happened
+from windlass.operate.letter_stats import LetterStats
+from windlass.operate.views import Acted
 from windlass.providers.breakers import BreakerInfo
 
 app = Windlass()
@@ -310,6 +322,36 @@ async def plan(at: datetime) -> None:
     assert_type(await app.schedules.history("nightly"), Page[Job])
     assert_type((await app.schedules.preview("nightly", 3))[0].at, datetime)
     assert_type(await app.schedules.trigger("nightly"), JobRef[Any])
+
+
+app.queue("kept", keep=Keep(completed="1h", keep_failed=50), price=Price(second="0.1"), dead_retries=("15m", 3_600))
+
+
+@app.on("failed", "completed", queue="mail", kind=["a", "b"])
+async def hear(event: JobEvent) -> None:
+    assert_type(event.error is None, bool)
+
+
+@app.job(price=Price(base="0.001", gb_second=0.1), dead_retries=("15m",))
+async def priced(ctx: Context, n: int) -> int:
+    ctx.cost("0.5")
+    return n
+
+
+async def mend(ref: JobRef[int]) -> None:
+    assert_type(await app.dead_letters.list(queue="mail", archived=False), Page[DeadLetter])
+    assert_type(await app.dead_letters.get(ref), DeadLetter)
+    assert_type(await app.dead_letters.stats(), LetterStats)
+    assert_type(await app.dead_letters.requeue(ref, args={"n": 1}), Acted)
+    assert_type(await app.dead_letters.replay(kind="mail.*", per_second=5), JobRef[None])
+    assert_type(await app.errors.list(new=True), list[ErrorFacts])
+    assert_type(await app.audit(actor="ada"), Page[Act])
+    assert_type(await app.jobs.history(ref), list[Happened])
+    assert_type(await app.metrics(last="30d"), Metrics)
+    assert_type(await app.metrics(user="42"), UserMetrics)
+    assert_type(await priced.estimate(), Estimate)
+    assert_type(await priced(Context.detached(), 1), int)
+    await hear(JobEvent(event="failed", at=datetime.now(UTC), worker="w"))
 
 
 def block(ref: JobRef[int]) -> None:

@@ -99,7 +99,13 @@ def _attempts(cells: Cells) -> Iterator[Metric]:
     wait = HistogramMetricFamily(
         "windlass_wait_seconds", "How long attempts waited from when they could run.", labels=("queue", "kind")
     )
+    cost = CounterMetricFamily("windlass_cost", "What attempts cost, in the app's currency.", labels=("queue", "kind"))
+    cpu = CounterMetricFamily("windlass_cpu_seconds", "CPU time of attempts that tell it.", labels=("queue", "kind"))
     for (queue, kind), sums in sorted(cells.items()):
+        if sums.cost:
+            cost.add_metric((queue, kind), sums.cost / 1e6)
+        if sums.cpu:
+            cpu.add_metric((queue, kind), sums.cpu / SECOND)
         for name, outcome in _OUTCOMES.items():
             if n := sums.ends.get(name):
                 ends.add_metric((queue, kind, outcome), n)
@@ -107,7 +113,7 @@ def _attempts(cells: Cells) -> Iterator[Metric]:
             run.add_metric((queue, kind), _buckets(sums.took), sums.took_sum / SECOND)
         if sums.waited:
             wait.add_metric((queue, kind), _buckets(sums.waited), sums.waited_sum / SECOND)
-    yield from (ends, run, wait)
+    yield from (ends, run, wait, cost, cpu)
 
 
 def _buckets(histogram: Mapping[int, int]) -> list[tuple[str, float]]:

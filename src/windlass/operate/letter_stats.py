@@ -59,8 +59,8 @@ async def read_stats(store: Store, queue: str | None, archived_before: Micros | 
     where = Where(states=(State.FAILED,), queues=own)
     newest = await _newest(store, where)
     if total <= EXACT:
-        retryable = sum(may_help(job.error) for job in newest)
-        total, exact = (len(newest), True) if total != len(newest) else (total, True)
+        total = len(newest)  # some may have come or gone since they were counted
+        retryable, exact = sum(may_help(job.error) for job in newest), True
     elif own:
         retryable, exact = round(total * sum(may_help(job.error) for job in newest) / max(len(newest), 1)), False
     else:
