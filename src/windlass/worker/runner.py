@@ -171,7 +171,7 @@ class Runner:
         run = self._drop(finish.id, finish.lease)
         if run is not None and run.rules.watched and verdict is Verdict.ACCEPTED and self._aftermath is not None:
             self._aftermath.saw(run, finish)
-        if verdict is Verdict.ACCEPTED:
+        if verdict is Verdict.ACCEPTED or verdict is Verdict.REPEAT:  # accepted, and the answer came now or got lost
             if finish.fingerprint and self._witness is not None:
                 self._witness.saw(finish)
             if self._announcer is not None:
