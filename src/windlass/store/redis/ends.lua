@@ -245,46 +245,49 @@ local function settle_edges(edges)
   count_released(lanes)
 end
 
--- Takes the edges of one ended parent that are to be settled, within the budget; what is left goes into the durable `settle`
--- set. True when none is.
+-- Children whose edges were taken, {child, policy, ...}, for `settle_edges`; those that are released at once are left out.
 local queue_of = {} -- of ended parents
-local function take_edges(parent, state, edges, emptied)
-  local key, last, n = edges_key(parent), state == COMPLETED and EDGE_HOLD or EDGE_TRIGGER, #edges -- failed: all but held ones
-  local page, taken = budget > 0 and call('ZRANGE', key, 0, budget, 'WITHSCORES') or {}, {}
-  if budget > 0 and #page == 0 then return true end
-  if #page == 2 and tonumber(page[2]) <= last then -- one, as each job of a fan-in has
-    edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = page[1], tonumber(page[2]), parent, state
-    emptied[#emptied + 1], budget = key, budget - 1
-    return true
+local function put_edges(edges, page, parent, state)
+  local n, taken = #edges, #page / 2
+  local run = taken >= RUN and page[2] == page[2 * taken] and counts_down(tonumber(page[2]), state) and queue_of[parent]
+  local done = {}
+  if run then
+    local ids = {}
+    for i = 1, taken do ids[i] = page[2 * i - 1] end
+    done = release_run(ids, run)
   end
-  for i = 1, min(#page, 2 * budget), 2 do
-    if tonumber(page[i + 1]) > last then break end
-    taken[#taken + 1] = page[i]
-  end
-  local run = #taken >= RUN and page[2] == page[2 * #taken] and counts_down(tonumber(page[2]), state) and queue_of[parent]
-  local done = run and release_run(taken, run) or {}
-  for i = 1, #taken do
-    if not done[taken[i]] then
-      edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = taken[i], tonumber(page[2 * i]), parent, state
+  for i = 1, 2 * taken, 2 do
+    if not done[page[i]] then
+      edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = page[i], tonumber(page[i + 1]), parent, state
       n = n + 4
     end
   end
-  local whole_set = #page > 0 and #page <= 2 * budget
-  budget = budget - #taken
-  if whole_set and 2 * #taken == #page then
-    emptied[#emptied + 1] = key
-    return true
+end
+
+-- Takes the edges of one ended parent that are to be settled, within the budget; what is left goes into the durable `settle`
+-- set. True when none is.
+local function take_edges(parent, state, edges)
+  local key = edges_key(parent)
+  local page, more = {}, nil
+  if state == COMPLETED then
+    page = budget > 0 and call('ZPOPMIN', key, budget) or {}
+    more = #page >= 2 * budget and call('EXISTS', key) == 1
+  else -- all but held ones
+    page = budget > 0 and call('ZRANGEBYSCORE', key, 1, EDGE_TRIGGER, 'WITHSCORES', 'LIMIT', 0, budget) or {}
+    if #page > 0 then call('ZREMRANGEBYRANK', key, 0, #page / 2 - 1) end
+    more = #page >= 2 * budget and call('ZCOUNT', key, 1, EDGE_TRIGGER) > 0
   end
-  if #taken > 0 then call('ZREMRANGEBYRANK', key, 0, #taken - 1) end
-  if whole_set or call('ZCOUNT', key, 1, last) == 0 then return true end
-  call('HSET', KEY.settle, parent, state)
-  wake('left')
-  return false
+  budget = budget - #page / 2
+  if #page > 0 then put_edges(edges, page, parent, state) end
+  if more then
+    call('HSET', KEY.settle, parent, state)
+    wake('left')
+  end
+  return not more
 end
 local function settle_parent(parent, state)
-  local edges, emptied = {}, {}
-  local done = take_edges(parent, state, edges, emptied)
-  if #emptied > 0 then call('UNLINK', emptied[1]) end
+  local edges = {}
+  local done = take_edges(parent, state, edges)
   settle_edges(edges)
   return done
 end
@@ -316,13 +319,12 @@ end
 local function settle_ended()
   local from = 1
   while from <= #ended do
-    local upto, edges, emptied = #ended, {}, {}
+    local upto, edges = #ended, {}
     if has_children(from) then
       for i = from, upto do
         queue_of[ended[i].id] = ended[i].queue
-        if not ended[i].gone then take_edges(ended[i].id, ended[i].state, edges, emptied) end
+        if not ended[i].gone then take_edges(ended[i].id, ended[i].state, edges) end
       end
-      if #emptied > 0 then spread('UNLINK', emptied[1], emptied) end
       settle_edges(edges)
     end
     from = upto + 1
