@@ -22,7 +22,10 @@ _LOOK = 0.25
 _LONGEST_LINE = 64 * 1024
 _TAIL = 16 * 1024
 _MOST_OUTPUT = 16 * 1024 * 1024
-_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_KEPT_ENVIRONMENT = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
+    *("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
+)
 """A decoder of untrusted files needs none of the worker's keys and passwords."""
 
 
@@ -110,7 +113,7 @@ class _Program:
         self._limits = limits
         self._folder = folder
         self._on_line = on_line
-        self._is_ours = command[0] == sys.executable and command[1].endswith(".py")
+        self._is_ours = command[0] == sys.executable and command[1:2] != [] and command[1].endswith(".py")
         self._name = Path(command[self._is_ours]).stem
         self._out = bytearray()
         self._said = bytearray()
