@@ -20,7 +20,7 @@ from windlass.values.clock import SECOND
 
 IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
 MINUTES = 62
-WIDTH, HEIGHT = 1280, 800
+WIDTH, HEIGHT = 1280, 740
 
 
 class Shot:
@@ -34,12 +34,14 @@ PAGES = (
     ("overview", "/"),
     ("jobs", "/jobs"),
     ("job", "/jobs/{planted}"),
-    ("why", "/jobs/{waiting}"),
     ("queues", "/queues"),
     ("queue", "/queues/email"),
+    ("errors", "/errors"),
+    ("workflow", "/workflows/{workflow}"),
 )
 SHOTS: Sequence[Shot] = (
     *(Shot(f"{name}-{theme}", path, theme) for name, path in PAGES for theme in ("light", "dark")),
+    Shot("why-light", "/jobs/{waiting}", "light"),
     Shot("phone-jobs", "/jobs?q=state:failed", "dark", 390, 780),
     Shot("phone-job", "/jobs/{planted}", "light", 390, 780),
 )
