@@ -275,7 +275,14 @@ async def test_one_mail_for_one_business_key(app: Windlass) -> None:
             results = [await ref.result("20s") for ref in refs]
             assert results[0] == results[1] == results[2]
             await (await app.enqueue("send-email", to="a@b.org", **HELLO)).result("20s")
-        assert office.reached == ["a@b.org"] * 2
+            other = await app.enqueue("send-email", to="a@b.org", idempotencyKey="order-7", tenant="other", **HELLO)
+            assert (await other.result("20s")).message_id != results[0].message_id
+            changed = {**HELLO, "data": {"never": "used"}}
+            job = await ended(
+                app, (await app.enqueue("send-email", to="a@b.org", idempotencyKey="order-7", **changed)).id
+            )
+            assert job.error is not None and job.error.type == "EffectMismatch"
+        assert office.reached == ["a@b.org"] * 3
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -321,13 +328,14 @@ async def test_a_bulk_is_a_mail_each_and_a_report(app: Windlass) -> None:
         install(app, families=["mail"], settings=mail_settings(office))
         await Suppressions(app).add("p0@b.org", "unsubscribed")
         office.refuse = {"p1@b.org": "550 5.1.1 no such user"}
-
+        office.answers["DATA"].append("cut")  # somebody's answer is lost
         async with working(app):
             ref = await quick(app).enqueue(to=[*people, "P7@b.org"], campaignId="spring", **HELLO)
             spread = await ref.result("20s")
             assert spread.spread == 8 and spread.report is not None
             told = await app.ref(spread.report).result("30s")
-        assert sorted(told.accepted) == sorted([*people[2:7], "P7@b.org"])
+        assert len(told.held) == 1
+        assert sorted([*told.accepted, *told.held]) == sorted([*people[2:7], "P7@b.org"])
         assert sorted(office.reached) == sorted([*people[2:7], "P7@b.org"])
         report = await app.jobs.get(spread.report)
         assert report.result["suppressed"] == ["p0@b.org"] and "550" in report.result["failed"]["p1@b.org"]

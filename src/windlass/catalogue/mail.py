@@ -124,7 +124,8 @@ def effect_key(ctx: Context, job: EmailInput) -> str:
     """What names the mail: what it says, to whom, and for which business operation. Without an idempotency key or a campaign the
     operation is this job: then only the job's own repetitions are one mail."""
     body = job.template or hashlib.sha256(f"{job.subject}\0{job.text}\0{job.html}".encode()).hexdigest()[:16]
-    key = f"{body}:{bare(job.to[0])}:{_business(ctx, job)}"
+    whose = "" if job.tenant == "default" else f"{job.tenant}/"  # tenants do not know each other's keys
+    key = f"{whose}{body}:{bare(job.to[0])}:{_business(ctx, job)}"
     return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
 
 
