@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from windlass.errors import InvalidOption, WindlassError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -132,7 +134,7 @@ class Outbound:
             raise NameNotFound(f"{host} has no address", host=host)
         return addresses
 
-    def transport(self, *, verify: bool = True) -> "httpx2.AsyncBaseTransport":
+    def transport(self, *, verify: "bool | ssl.SSLContext" = True) -> "httpx2.AsyncBaseTransport":
         """What an `httpx2.AsyncClient` sends by: each request goes to an address that was checked, and to none that the name
         leads to a moment later. Proxies of the environment are not asked: they would resolve the name themselves."""
         from windlass.outbound_http import PinnedTransport

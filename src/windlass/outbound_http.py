@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 import httpx2
 
 if TYPE_CHECKING:
+    import ssl
+
     from windlass.outbound import Outbound
 
 
 class PinnedTransport(httpx2.AsyncBaseTransport):
     """Each request is sent to one of the addresses that its host had when it was checked."""
 
-    def __init__(self, outbound: "Outbound", *, verify: bool = True) -> None:
+    def __init__(self, outbound: "Outbound", *, verify: "bool | ssl.SSLContext" = True) -> None:
         self._outbound = outbound
         # Connections are kept by address, and a name's certificate was checked for that name alone: none is used twice.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)

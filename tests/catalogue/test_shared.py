@@ -315,6 +315,32 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(monkeypatc
             await fetch.read(f"http://rebind.example:{site.port}/")
 
 
+async def test_the_certificate_is_the_names_although_an_address_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ssl
+
+    import httpx2
+    import trustme
+
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("good.example").configure_cert(server)
+    authority.configure_trust(client)
+    site = Web()
+    listening = await asyncio.start_server(site.answer, "127.0.0.1", 0, ssl=server)
+    port = listening.sockets[0].getsockname()[1]
+
+    async def getaddrinfo(host: Any, port: int, **_: Any) -> list[Any]:
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    outbound = Outbound(["127.0.0.0/8"])
+    async with listening, httpx2.AsyncClient(transport=outbound.transport(verify=client)) as asking:
+        answer = await asking.get(f"https://good.example:{port}/")
+        assert (answer.text, site.hosts) == ("plain text", [f"good.example:{port}"])
+        with pytest.raises(httpx2.ConnectError, match="certificate"):
+            await asking.get(f"https://other.example:{port}/")
+
+
 async def test_a_name_that_leads_outside_and_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def getaddrinfo(host: Any, port: int, **_: Any) -> list[Any]:
         return [(2, 1, 6, "", (address, port)) for address in ("93.184.216.34", "10.0.0.1")]
