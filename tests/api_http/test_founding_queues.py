@@ -322,7 +322,9 @@ async def test_e42_purge(place: Place) -> None:
         await hold(door, id, timedelta(days=31))
         assert (await client.delete(f"{ENHANCED}/process-tts/dlq/purge")).json()["deleted"] == 0
         assert (await client.delete(f"{ENHANCED}/deploy-contract/dlq/purge?olderThanDays=32")).json()["deleted"] == 0
-        assert (await client.delete(f"{ENHANCED}/deploy-contract/dlq/purge")).json()["deleted"] == 2
+        kept = (await client.delete(f"{ENHANCED}/deploy-contract/dlq/purge")).json()
+        assert kept == {"success": True, "deleted": 0, "olderThanDays": 90}, "at 30 days they are archived"
+        assert (await client.delete(f"{ENHANCED}/deploy-contract/dlq/purge?olderThanDays=30")).json()["deleted"] == 2
 
 
 async def test_e44_priorities(place: Place) -> None:

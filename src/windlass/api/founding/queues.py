@@ -49,13 +49,13 @@ class LimitQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Age(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """How old dead letters are that may go."""
+    """How old dead letters are that may go; left out, those that retention no longer keeps (90 days; at 30 they are archived)."""
 
-    older_than_days: Annotated[float, Meta(ge=0, le=36_500)] = 30
+    older_than_days: Annotated[float, Meta(ge=0, le=36_500)] | None = None
     days: Annotated[float, Meta(ge=0, le=36_500)] | None = None
 
     @property
-    def age(self) -> float:
+    def age(self) -> float | None:
         """In days, in either spelling."""
         return self.older_than_days if self.days is None else self.days
 
@@ -286,6 +286,11 @@ async def _retry_letter(call: Call, queue: str | None, id: str, body: Again) -> 
     return {**await retry_failed(call, id, body), "_id": id}
 
 
-async def _purge(call: Call, queue: str | None, days: float) -> Body:
+async def _purge(call: Call, queue: str | None, days: float | None) -> Body:
+    if days is None:
+        kept = call.app.settings.keep_failed
+        if kept is None:
+            return {"success": True, "deleted": 0, "olderThanDays": None}
+        days = kept / 86_400
     acted = await letters.purge_dead_letters(call.app, days, queue, _reach(call), call.caller.actor)
     return {"success": True, "deleted": int(acted), "olderThanDays": days}
