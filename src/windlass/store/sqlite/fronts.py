@@ -1,8 +1,8 @@
-"""Claiming from fair and weighted queues where limits split a group into many lines: the groups by their pass, and in each its
-lines by the age of their jobs.
+"""Claiming the lines of crowded groups: in a fair or weighted queue, where limits split a group into many lines.
 
-A front is the lines of a group under limits that may be taken, or that wait for the same limit. Its stored place is a lower
-bound, like that of a line; when the group's pass grows, one front is set right instead of each line of the group.
+All lines of a group move when its pass grows. So those of a group of which many were looked at in vain are crowded: they are
+looked for by fronts. A front is the crowded lines of a group that may be taken, or that wait for the same limit; its stored place
+is a lower bound, like that of a line, and one front is set right instead of each line.
 """
 
 import heapq
@@ -94,7 +94,6 @@ class Fronts:
         self._groups: dict[str, Group] = {}
         self._heap: list[tuple[int, int, str]] = []
         self._frontier: tuple[int, int, str] | None = (LOWEST, LOWEST, "")
-        self._group("", LOWEST, LOWEST)  # has no row: strict queues have such lines as well
 
     def _group(self, name: str, rank: int, head: int) -> Group:
         group = self._groups[name] = Group(self, name, rank, head)
@@ -104,7 +103,7 @@ class Fronts:
     # what it has in common with a source of single lines
 
     def add(self, line: Line) -> None:
-        group = self._groups.get(line.group) or self._group(line.group, line.rank, line.head)
+        group = self._groups.get(line.group) or self._group(line.group, LOWEST, line.head)
         group.add(line)
         heapq.heappush(self._heap, (group.rank, group.head, group.name))
 
@@ -144,15 +143,11 @@ class Fronts:
         group.seen = True  # to look at it again is no look in vain
         self._place(group, self.claim.pass_of(self.queue, line.group), group.head)
 
-    def take(self, most: int) -> list[Line]:
-        """The best lines, each in the place where it truly is."""
-        found: list[Line] = []
-        while len(found) < most and (best := self.best()) is not None:
-            line, head = best
-            line.rank, line.head, line.waits_for = self.claim.pass_of(self.queue, line.group), head.order, None
-            self.drop(line)
-            found.append(line)
-        return found
+    def take(self, line: Line, head: Head) -> Line:
+        """The best line waits no more."""
+        line.head, line.waits_for = head.order, None
+        self.drop(line)
+        return line
 
     # looking
 
@@ -167,7 +162,7 @@ class Fronts:
         line.seen = True
 
     def _looked(self, group: Group) -> None:
-        if group.name and not group.seen:
+        if not group.seen:
             self._spend()
         group.seen = True
 
@@ -207,7 +202,7 @@ class Fronts:
         rows: list[tuple[object, ...]] = []
         for group in self._groups.values():
             head = group.bound
-            if group.name and head is not None and head != LOWEST:
+            if head is not None and head != LOWEST:
                 place = (self.claim.pass_of(self.queue, group.name), head)
                 if place != group.stored:
                     rows.append((self.queue, self.runtime, group.name, self.key or 0, *place))
@@ -216,5 +211,5 @@ class Fronts:
     def drop_empty(self) -> None:
         """After lines were written: fronts without lines."""
         for group in self._groups.values():
-            if group.name and group.bound is None:
+            if group.bound is None:
                 self.claim.tx.run("drop_front", (self.queue, self.runtime, group.name, self.key or 0))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from windlass.errors import SchemaMismatch
 from windlass.store.sqlite.address import TABLES, names
 from windlass.store.sqlite.connection import Connection
-from windlass.store.sqlite.statements import ERROR_FINGERPRINT, PACKAGE
+from windlass.store.sqlite.statements import CROWDED, ERROR_FINGERPRINT, PACKAGE
 from windlass.store.statement import fill, load
 from windlass.values.clock import host_now
 
@@ -79,7 +79,7 @@ def migrate(connection: Connection, namespace: str) -> list[str]:
         version = found(connection, namespace)
         missing = [step for step in steps() if step.version > version]
         for step in missing:
-            connection.execute(fill(step.text, error_fingerprint=ERROR_FINGERPRINT, **tables))
+            connection.execute(fill(step.text, error_fingerprint=ERROR_FINGERPRINT, crowded=str(CROWDED), **tables))
             connection.execute(
                 f"insert into {tables['migration']} (version, name, breaking, applied_at) values (?, ?, ?, ?)",
                 (step.version, step.name, step.breaking, host_now()),

@@ -52,9 +52,12 @@ _LEDGER = {
 FIELDS = (*RECORD, *LEDGER)
 """The names of a raw record's columns, in their order."""
 ERROR_FINGERPRINT = "iif(json_valid(error), nullif(error ->> '$.fingerprint', ''), null)"
+CROWDED = 1 << 62
+"""The rank of lines that are looked for by their group; behind every other."""
 LIMIT_COLUMNS = "k, key, concurrency, rate_n, rate_window, rate_burst, shut_until, trial, pinned, held, awake, timer"
 _TEXTS = {
     "error_fingerprint": ERROR_FINGERPRINT,
+    "crowded": str(CROWDED),
     "claimed": CLAIMED,
     "record_columns": ", ".join([_RENAMED.get(name, name) for name in RECORD] + [_LEDGER[name] for name in LEDGER]),
     "end_of_time": str(END_OF_TIME),

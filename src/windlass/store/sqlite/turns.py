@@ -13,6 +13,7 @@ from windlass.store.sqlite.fronts import Fronts
 from windlass.store.sqlite.heads import LOWEST, PLAIN, Head, Line
 from windlass.store.sqlite.keys import Key
 from windlass.store.sqlite.lines import BOUNDS, FULL_TURN, Sort
+from windlass.store.sqlite.statements import CROWDED
 from windlass.store.sqlite.transaction import Tx, packed
 from windlass.values.job import Runtime
 from windlass.values.lease import ClaimRequest
@@ -20,6 +21,9 @@ from windlass.values.priority import HIGHEST
 
 MOST_TOUCHED = 64
 """Lines that one claim looks at for nothing, and lines that it wakes."""
+FEW_LINES = 8
+"""A group of no more lines is not crowded."""
+CROWDED_AT_ONCE = 200
 _LOADED = 16
 _FEW_QUEUES = 8
 
@@ -60,6 +64,7 @@ class Source:
                 line.rank, line.head = place
                 heapq.heapreplace(self._heap, (*place, line.k, line))
                 self._claim.touched(line)
+                self._claim.misplaced(line)
                 continue
             return line, head
         return None
@@ -92,20 +97,23 @@ class Source:
 
 
 class FairSource:
-    """One queue whose groups take turns: the lines without limits, one a group, and those under limits by their fronts."""
+    """One queue whose groups take turns: single lines, and crowded groups by their fronts."""
 
     def __init__(self, claim: "Turns", queue: str, runtime: Runtime, fronts: Fronts) -> None:
         self.queue = queue
         self._claim = claim
-        self._free = Source(claim, queue, runtime, keyed=False)
+        self._single = Source(claim, queue, runtime, keyed=True)
         self._fronts = fronts
 
     def add(self, line: Line) -> None:
         self._of(line).add(line)
 
     def best(self) -> tuple[Line, Head] | None:
-        found = [best for each in (self._free, self._fronts) if (best := each.best()) is not None]
-        return min(found, key=lambda best: self._claim.place_of(*best), default=None)
+        crowded = self._fronts.best()
+        if crowded is None:
+            return self._single.best()
+        single = self._single.best()
+        return crowded if single is None else min(crowded, single, key=lambda best: self._claim.place_of(*best))
 
     def drop(self, line: Line) -> None:
         self._of(line).drop(line)
@@ -114,7 +122,7 @@ class FairSource:
         self._of(line).took(line)
 
     def _of(self, line: Line) -> Source | Fronts:
-        return self._fronts if line.keys else self._free
+        return self._fronts if line.rank == CROWDED else self._single
 
 
 class Turn:
@@ -152,6 +160,8 @@ class Turns:
         self._refused: dict[int, int] = {}
         """Lines that found each key without room."""
         self._sources: dict[str, Source | FairSource] = {}
+        self._misplaced: dict[tuple[str, str, str], None] = {}
+        """The groups with lines whose stored places were too good, in the order in which they were met."""
         self._fronts: dict[tuple[str, Runtime, int | None], Fronts] = {}
         self._runtime: Runtime = "async"
 
@@ -188,12 +198,16 @@ class Turns:
         return taken
 
     def _source(self, queue: str, runtime: Runtime, keyed: bool) -> Source | FairSource:
-        if keyed and self._by_turns(queue):
+        if keyed and self._is_crowded(queue, runtime):
             return FairSource(self, queue, runtime, self._fronts_of(queue, runtime))
         return Source(self, queue, runtime, keyed)
 
     def _by_turns(self, queue: str) -> bool:
         return queue in self.sorts and self.sorts[queue].name != "ageing"
+
+    def _is_crowded(self, queue: str, runtime: Runtime) -> bool:
+        """Whether there may be crowded groups."""
+        return self._by_turns(queue) and bool(self.tx.value("any_front", (queue, runtime)))
 
     def _fronts_of(self, queue: str, runtime: Runtime, key: int | None = None) -> Fronts:
         found = self._fronts.get((queue, runtime, key))
@@ -206,6 +220,11 @@ class Turns:
         if line.k != PLAIN and not line.seen:
             self.patience -= 1
         line.seen = True
+
+    def misplaced(self, line: Line) -> None:
+        """A line was found to stand behind its stored place, as the others of its group may do."""
+        if self._by_turns(line.queue):
+            self._misplaced[line.queue, line.runtime, line.group] = None
 
     def place_of(self, line: Line, head: Head) -> tuple[int, int]:
         """Where a line with this head stands among those of its queue."""
@@ -301,8 +320,22 @@ class Turns:
 
     def _best_waiting(self, key: Key, queue: str, wanted: int) -> list[Line]:
         """Of the lines of a queue that wait for a key, those whose turn it is, each in the place where it truly is."""
-        if self._by_turns(queue):
-            return self._fronts_of(queue, self._runtime, key.k).take(wanted)
+        single = self._single_waiting(key, queue, wanted)
+        if not isinstance(self._sources[queue], FairSource):
+            return single
+        fronts = self._fronts_of(queue, self._runtime, key.k)
+        found: list[Line] = []
+        while len(found) < wanted:
+            crowded = fronts.best()
+            if single and (crowded is None or (single[0].rank, single[0].head) <= self.place_of(*crowded)):
+                found.append(single.pop(0))
+            elif crowded is not None:
+                found.append(fronts.take(*crowded))
+            else:
+                break
+        return found
+
+    def _single_waiting(self, key: Key, queue: str, wanted: int) -> list[Line]:
         while True:
             rows = self.tx.rows("best_waiting", (key.k, queue, self._runtime, wanted))
             lines = [Line(row) for row in rows if row[0] not in self.lines]
@@ -324,6 +357,7 @@ class Turns:
         if place <= (line.rank, line.head):
             return False
         line.rank, line.head = place
+        self.misplaced(line)
         return True
 
     def _close(self, key: Key) -> None:
@@ -336,6 +370,12 @@ class Turns:
     def flush(self) -> bool:
         """Write what changed; whether another claim would look at lines that this one did not."""
         tx = self.tx
+        for (queue, group), turn in self._turns.items():
+            if turn.has_advanced:
+                tx.run("put_turn", (queue, group, turn.passed, turn.weight))
+        for queue, served in self.served.items():
+            if served != self.sorts[queue].served:
+                tx.run("put_served", (queue, served))
         for line in self.lines.values():
             if line.has_moved and line.head is not None:
                 self._set_behind(line)
@@ -344,24 +384,26 @@ class Turns:
         changed: list[tuple[Any, ...]] = []
         for line in self.lines.values():
             if (line.rank, line.head, line.waits_for) != line.stored:
-                if self._by_turns(line.queue):
-                    line.rank = self.pass_of(line.queue, line.group)
                 changed.append((line.k, line.rank, line.head, line.waits_for))
         tx.many("keep_line", changed)
+        if self._misplaced and min(self.patience, self.wakes) <= 0:
+            self._crowd()
         for fronts in self._fronts.values():
             fronts.drop_empty()
         for key in self._keys.values():
             if key is not None:
                 self._let_sleep(key)
                 key.flush(tx)
-        for (queue, group), turn in self._turns.items():
-            if turn.has_advanced:
-                tx.run("put_turn", (queue, group, turn.passed, turn.weight))
-        for queue, served in self.served.items():
-            if served != self.sorts[queue].served:
-                tx.run("put_served", (queue, served))
         stopped = bool(self._moved) or self.wakes <= 0
         return self.patience <= 0 or (stopped and bool(tx.rows("awake_limits", self._mine())))
+
+    def _crowd(self) -> None:
+        """The claim has looked at enough in vain. From groups of many lines it takes some out of the way of the next."""
+        left = CROWDED_AT_ONCE
+        for group in self._misplaced:
+            left -= self.tx.changed("crowd", (*group, left, FEW_LINES))
+            if left <= 0:
+                break
 
     def _set_behind(self, line: Line) -> None:
         """A line of which jobs were taken stands where the next one says."""
@@ -369,7 +411,8 @@ class Turns:
         if head is None:
             line.head = None
         else:
-            line.rank, line.head = self.place_of(line, head)
+            rank, line.head = self.place_of(line, head)
+            line.rank = CROWDED if line.rank == CROWDED else rank
 
     def _let_sleep(self, key: Key) -> None:
         """A key is awake as long as it has room and lines wait for it that were not looked at."""

@@ -106,7 +106,7 @@ where l.waits_for is not null and l.head is not null and (
 select 'line ' || k || ' waits for a limit that it is not under' from {line}
 where waits_for is not null and not exists (select 1 from {tie} where lim = waits_for and line = {line}.k)
 -- name: front_missing
-select 'line ' || l.k || ' is not behind the front of its group' from {line} as l where l.head is not null and l.grp <> '' and l.keys <> '[]'
+select 'line ' || l.k || ' is not behind the front of its group' from {line} as l where l.head is not null and l.rank = {crowded}
 and not exists (
   select 1 from {front} as f where f.queue = l.queue and f.runtime = l.runtime and f.grp = l.grp
   and f.key = coalesce(l.waits_for, 0) and f.head <= l.head

@@ -68,7 +68,7 @@ insert into {line} (queue, runtime, grp, keys, rank) values (?, ?, ?, ?, 0) retu
 -- name: tie_line
 insert into {tie} (lim, line) values (?, ?)
 -- name: lower
-update {line} set rank = iif(head is null, ?2, min(rank, ?2)), head = iif(head is null, ?3, min(head, ?3)),
+update {line} set rank = iif(head is null, ?2, iif(rank = {crowded}, rank, min(rank, ?2))), head = iif(head is null, ?3, min(head, ?3)),
   waits_for = iif(head is null, null, waits_for)
 where k = ?1
 -- name: entering
@@ -120,7 +120,7 @@ select k from {limit} where awake = 1 and exists (
 ) order by k limit ?3 + 0
 -- name: best_waiting
 select k, queue, runtime, grp, keys, rank, head from {line}
-where waits_for = ?1 + 0 and head is not null and queue = ?2 || '' and runtime = ?3 || ''
+where waits_for = ?1 + 0 and head is not null and queue = ?2 || '' and runtime = ?3 || '' and rank < {crowded}
 order by rank, head limit ?4 + 0
 -- name: waiting_queues
 with recursive q (name) as (
@@ -133,36 +133,47 @@ select name from q where name is not null
 -- name: eligible
 select k, queue, runtime, grp, keys, rank, head from {line}
 where queue = ?1 || '' and runtime = ?2 || '' and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
+  and rank < {crowded}
 order by rank, head, k limit ?6 + 0
 -- name: eligible_unkeyed
 select k, queue, runtime, grp, keys, rank, head from {line}
 where queue = ?1 || '' and runtime = ?2 || '' and waits_for is null and head is not null and (rank, head, k) > (?3, ?4, ?5)
+  and rank < {crowded}
   and keys = '[]'
 order by rank, head, k limit ?6 + 0
 -- name: fronts
 select grp, rank, head from {front}
 where key = ?1 + 0 and queue = ?2 || '' and runtime = ?3 || '' and (rank, head, grp) > (?4, ?5, ?6)
 order by rank, head, grp limit ?7 + 0
+-- name: any_front
+select exists (select 1 from {front} where queue = ?1 and runtime = ?2)
 -- name: group_lines
 select k, queue, runtime, grp, keys, rank, head from {line}
-where queue = ?1 || '' and runtime = ?2 || '' and grp = ?3 || '' and waits_for is ?4 + 0 and head is not null and keys <> '[]'
+where queue = ?1 || '' and runtime = ?2 || '' and grp = ?3 || '' and waits_for is ?4 + 0 and head is not null and rank = {crowded}
   and (head, k) > (?5, ?6)
 order by head, k limit ?7 + 0
+-- name: crowd
+update {line} set rank = {crowded} where k in (
+  select k from {line} where queue = ?1 and runtime = ?2 and grp = ?3 and head is not null and rank < {crowded}
+    and keys <> '[]' and (
+      select count(*) from (select 1 from {line} where queue = ?1 and runtime = ?2 and grp = ?3 and head is not null limit ?5 + 1)
+    ) > ?5 limit ?4 + 0
+)
 -- name: keep_front
 update {front} set rank = ?5, head = ?6 where queue = ?1 and runtime = ?2 and grp = ?3 and key = ?4
 -- name: drop_front
 delete from {front} where queue = ?1 and runtime = ?2 and grp = ?3 and key = ?4 and not exists (
   select 1 from {line} where queue = ?1 and runtime = ?2 and grp = ?3 and waits_for is nullif(?4, 0) and head is not null
-  and keys <> '[]'
+  and rank = {crowded}
 )
 -- name: fronts_afresh
 update {front} set rank = 0 where queue = ?
 -- name: groups_of_lines
-select distinct queue, runtime, grp from {line} where grp <> '' and k in (select value from json_each(?))
+select distinct queue, runtime, grp from {line} where rank = {crowded} and k in (select value from json_each(?))
 -- name: drop_fronts
 delete from {front} where queue = ?1 and runtime = ?2 and grp = ?3 and not exists (
   select 1 from {line} where queue = ?1 and runtime = ?2 and grp = ?3 and waits_for is nullif(key, 0) and head is not null
-  and keys <> '[]'
+  and rank = {crowded}
 )
 -- name: heads
 select ord, n, run_at, bounds from {job}
