@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.waiting import until
 from tests.worker.kit import ended, working
 from windlass.app import Windlass
 from windlass.catalogue import CatalogueSettings, KindNotReady, Storage, install, readiness_of, survey
@@ -497,6 +498,16 @@ async def test_a_kind_that_is_not_ready_is_refused_or_parked(app: Windlass) -> N
         ref = await producer.enqueue("send-email", **mail)
         async with working(producer):
             assert (await producer.jobs.get(ref)).state == "waiting"
+        # A worker that has the kind and lacks what it needs puts it off, and says why.
+        async with app, working(app):
+
+            async def is_put_off() -> bool:
+                return (await app.jobs.get(ref.id)).state == "delayed"
+
+            await until(is_put_off, "the job to be put off")
+            told = (await app.jobs.get(ref.id)).attempts[-1].reason
+            assert told is not None and "WINDLASS_EMAIL_FROM" in told
+        await producer.jobs.run_now(ref.id)
         ready = Windlass(app.url, namespace=app.namespace)
         file = MailSettings(sender="a@b.org", provider="file")
         settings = CatalogueSettings(mail=file, storage=StorageSettings(url="memory://"))
