@@ -4,7 +4,9 @@
 
 Each checkout runs in a process of its own, with the packages of this Python and a namespace of its own on the same server. They
 take turns at each measure, and who begins changes each round, so that the machine's moods meet both alike; told is the median
-over the rounds of after to before, in jobs a second: one enqueue at a time, a hundred at once, calls of a thousand, and a drain.
+over the rounds of after to before (above 1 is faster): one enqueue at a time, a hundred at once, calls of a thousand, and a
+drain. By the clock, in jobs a second; and by processor time a job of the caller and, where the server is our own, of the server,
+which says more on a machine that others use too. The latter needs Linux.
 """
 
 import argparse
@@ -64,9 +66,10 @@ async def serve(url: str, namespace: str, jobs: int) -> None:
             await run[warm]()
         print("ready", flush=True)
         for line in sys.stdin:
-            begin = time.perf_counter()
+            begin, used = time.perf_counter(), time.process_time()
             done = await run[line.strip()]()
-            print(done / (time.perf_counter() - begin), flush=True)
+            took, used = time.perf_counter() - begin, time.process_time() - used
+            print(done, took, used, flush=True)
         await (await app.store()).erase(force=True)
 
 
@@ -83,11 +86,14 @@ class Checkout:
         )
         self._answer()
 
-    def measure(self, what: str) -> float:
+    def measure(self, what: str, server: int | None) -> tuple[float, float]:
+        """Jobs a second, and jobs a second of processor time. `server`: whose time counts too."""
         assert self._process.stdin is not None
+        before = used_by(server)
         self._process.stdin.write(what + "\n")
         self._process.stdin.flush()
-        return float(self._answer())
+        done, took, used = map(float, self._answer().split())
+        return done / took, done / (used + used_by(server) - before)
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -102,37 +108,50 @@ class Checkout:
         return line
 
 
+def used_by(server: int | None) -> float:
+    """Seconds of processor time that a server and its children have taken."""
+    spent = 0.0
+    for folder in Path("/proc").glob("[0-9]*") if server is not None else ():
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if server in (int(folder.name), parent):
+                spent += int((folder / "schedstat").read_text().split()[0]) / 1e9
+        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            continue
+    return spent
+
+
 @contextmanager
-def two_places(engine: str, url: str | None) -> Iterator[tuple[str, str]]:
-    """Addresses for both; a server of our own unless one is given."""
+def two_places(engine: str, url: str | None) -> Iterator[tuple[str, str, int | None]]:
+    """Addresses for both, and the id of the server's process: one of our own unless an address is given."""
     if engine == "sqlite":
         with tempfile.TemporaryDirectory(prefix="windlass-pair-") as folder:
-            yield f"sqlite:///{folder}/before.db", f"sqlite:///{folder}/after.db"
+            yield f"sqlite:///{folder}/before.db", f"sqlite:///{folder}/after.db", None
     elif url is not None:
-        yield url, url
+        yield url, url, None
     else:
         sys.path.insert(0, str(ROOT))
         from tests.servers import PostgresServer, RedisServer
 
-        server = (RedisServer if engine == "redis" else PostgresServer)().start()
-        try:
-            yield server.url, server.url
-        finally:
-            server.stop()
+        with (RedisServer if engine == "redis" else PostgresServer)() as server:
+            yield server.url, server.url, server.process.pid if server.process is not None else None
 
 
 def compare(before: Path, after: Path, engine: str, url: str | None, rounds: int, jobs: int) -> dict[str, Any]:
     ratios: dict[str, list[float]] = {measure: [] for measure in MEASURES}
+    shares: dict[str, list[float]] = {measure: [] for measure in MEASURES}
     speeds: dict[str, list[float]] = {measure: [] for measure in MEASURES}
     mark = f"pair{os.getpid()}"
-    with two_places(engine, url) as (first, second):
+    with two_places(engine, url) as (first, second, server):
         pair = [Checkout(before, first, f"{mark}b", jobs), Checkout(after, second, f"{mark}a", jobs)]
         for number in range(rounds):
             for measure in MEASURES:
                 order = pair if number % 2 else pair[::-1]
-                told = {checkout: checkout.measure(measure) for checkout in order}
-                ratios[measure].append(told[pair[1]] / told[pair[0]])
-                speeds[measure].append(told[pair[1]])
+                told = {checkout: checkout.measure(measure, server) for checkout in order}
+                (old, old_used), (fresh, fresh_used) = told[pair[0]], told[pair[1]]
+                ratios[measure].append(fresh / old)
+                shares[measure].append(fresh_used / old_used)
+                speeds[measure].append(fresh)
         for checkout in pair:
             checkout.close()
     return {
@@ -142,6 +161,7 @@ def compare(before: Path, after: Path, engine: str, url: str | None, rounds: int
         "quartiles": {
             measure: [round(cut, 3) for cut in statistics.quantiles(ratios[measure], n=4)[::2]] for measure in MEASURES
         },
+        "by_processor_time": {measure: round(statistics.median(shares[measure]), 3) for measure in MEASURES},
         "after_per_s": {measure: round(statistics.median(speeds[measure])) for measure in MEASURES},
     }
 

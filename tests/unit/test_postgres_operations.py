@@ -161,3 +161,17 @@ async def _entries_read(store: PostgresStore, table: str) -> int:
         await connection.execute("SELECT pg_stat_force_next_flush()")
         text = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE schemaname = $1 AND relname = $2"
         return await connection.fetchval(text, store._namespace, table)
+
+
+async def test_a_finish_reads_its_own_jobs_when_the_table_was_small_at_first() -> None:
+    """Its plan is made while there are hardly any: a join that begins at all jobs would look as good then."""
+    async with opened("small") as store:
+        hand = Hand(store)
+        for _ in range(7):
+            await put(store, new())
+            await hand.complete(await hand.one())
+        await put(store, *(new() for _ in range(2_000)))
+        claims = await hand.take(200)
+        before = await _entries_read(store, "job")
+        await hand.complete(*claims)
+        assert await _entries_read(store, "job") - before < 5 * 200
