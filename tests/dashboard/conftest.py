@@ -1,17 +1,20 @@
 """One server on a seeded store per process of tests, one browser per module; `page(path, theme, width)` is signed in."""
 
 import asyncio
+import atexit
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +43,17 @@ def _need(found: bool, what: str) -> None:
     pytest.skip(what)
 
 
+@cache
+def _filled() -> tuple[Path, dict[str, str]]:
+    """A store that was filled once, and what is in it; each stage has a copy."""
+    folder = Path(tempfile.mkdtemp(prefix="windlass-stage-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with ThreadPoolExecutor(1) as thread:  # this one may have Playwright's loop
+        found = thread.submit(asyncio.run, seed(f"sqlite:///{folder / 'stage.db'}")).result()
+    assert [path.name for path in folder.iterdir()] == ["stage.db"], "a closed store is one file"
+    return folder / "stage.db", found
+
+
 def needs_build() -> None:
     """Skip, or on CI fail, where there is no built client."""
     _need((STATIC / "index.html").is_file(), "the dashboard is not built; build it by: make dashboard")
@@ -51,8 +65,8 @@ def served(
 ) -> Iterator[Stage]:
     """`windlass serve` on a store of its own, which has been filled; or `command`, which gets the port."""
     store = f"sqlite:///{folder / 'stage.db'}"
-    with ThreadPoolExecutor(1) as thread:  # this one may have Playwright's loop
-        found = thread.submit(asyncio.run, seed(store)).result()
+    filled, found = _filled()
+    shutil.copyfile(filled, folder / "stage.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
