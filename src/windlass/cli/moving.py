@@ -10,17 +10,22 @@ import typer
 from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Chosen, Plain
 from windlass.cli.show import emit_facts, emit_json, note
+from windlass.declare.keeping import KEEPS
 from windlass.errors import InvalidOption
 from windlass.flowcontrol.capacity import DECLARED, PINNED
+from windlass.operate.dead_letters import ARCHIVED
+from windlass.operate.errors import MARKS
+from windlass.operate.facts import FACTS
 from windlass.running.effects import OPEN, SPACE
 from windlass.store import open_store
 from windlass.store.moving import Moved, Plan, move, plan
 from windlass.store.protocol import Store
 
 _EACH = 5_000
-_SPACES = (PINNED, DECLARED, SPACE, OPEN, "app.mail.suppressed")
+_SPACES = (PINNED, DECLARED, SPACE, OPEN, KEEPS, ARCHIVED, FACTS, MARKS, "app.mail.suppressed")
 """Without the first two a deploy at the target would undo an operator's order of a queue, and not know which limits to take
-away; without the next two a charge that was made would be made again; without the last, mail goes to who wants none."""
+away; without the next two a charge that was made would be made again; then come retention of queues, what was archived, and what is
+known and said of error groups; without the last, mail goes to who wants none."""
 
 
 class End(NamedTuple):
