@@ -9,6 +9,7 @@ import pytest
 from tests.observe.truth import START, Truth, at, live, rank
 from tests.store.kit import HOUR
 from windlass import InvalidOption, Windlass, fixed
+from windlass.observe import windows
 from windlass.observe.figures import Figures, Times
 from windlass.observe.frames import DAY, DAYS, HOURS, fold
 from windlass.operate.retention import prune_all
@@ -197,3 +198,23 @@ async def test_what_cannot_be_asked(asked: dict[str, object]) -> None:
     async with Windlass("sqlite://:memory:") as app:
         with pytest.raises(InvalidOption):
             await app.metrics(**asked)  # type: ignore[arg-type]
+
+
+async def test_windows_move_along_and_stay_exact(app: Windlass) -> None:
+    """What is kept between questions is added to and taken from: every answer is what a fresh process says."""
+    truth, rng = Truth(), random.Random(12)
+    async with app:
+        store = await app.store()
+        for day in range(6):
+            for hour in (1, 9):
+                await live(store, START + day * DAY + hour * HOUR, 25, truth, rng)
+            await at(app, START + day * DAY + 12 * HOUR)
+            for last in ("2d", "4d", "30d", "5h"):
+                found = await app.metrics(last=last)
+                kept = windows._KEPT.pop(store)  # pyright: ignore[reportPrivateUsage]
+                assert await app.metrics(last=last) == found, (day, last)
+                windows._KEPT[store] = kept  # pyright: ignore[reportPrivateUsage]
+        check_counts((await app.metrics(last="30d")).total, truth)
+        one = await app.metrics(last="30d", queue="q0")
+        check_counts(one.total, truth)
+        check_times(one.total.run, [x for (queue, _), each in truth.took.items() if queue == "q0" for x in each])

@@ -24,8 +24,8 @@ from windlass.store.protocol import Store
 _EACH = 5_000
 _SPACES = (PINNED, DECLARED, SPACE, OPEN, KEEPS, ARCHIVED, FACTS, MARKS, "app.mail.suppressed")
 """Without the first two a deploy at the target would undo an operator's order of a queue, and not know which limits to take
-away; without the next two a charge that was made would be made again; then come retention of queues, what was archived, and what is
-known and said of error groups; without the last, mail goes to who wants none."""
+away; without the next two a charge that was made would be made again; then come retention of queues, what was archived, and
+what is known and said of error groups; without the last, mail goes to who wants none."""
 
 
 class End(NamedTuple):
