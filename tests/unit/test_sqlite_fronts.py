@@ -9,6 +9,7 @@ from windlass.store.sqlite import migrate
 from windlass.store.sqlite.engine import SqliteStore
 from windlass.values.job import NewJob
 from windlass.values.limit import Bound
+from windlass.values.query import Retention
 from windlass.values.queue import QueueChange
 
 GROUPS, ROOM = 4, 4
@@ -78,8 +79,7 @@ async def test_lines_of_the_version_before_are_found(tmp_path: Path) -> None:
     held = await Hand(store).up_to(ROOM)
     await store.close()
     connection = apsw.Connection(str(tmp_path / "jobs.db"))
-    for what in ("trigger windlass_line_moves", "index windlass_line_crowded"):
-        connection.execute(f"drop {what}")
+    connection.execute("drop index windlass_line_crowded")
     connection.execute("drop table windlass_front; delete from windlass_migration where version = 3")
     assert migrate.found(connection, "windlass") == 2  # type: ignore[arg-type]
     connection.close()
@@ -100,7 +100,7 @@ async def test_lines_of_the_version_before_are_found(tmp_path: Path) -> None:
 
 
 async def test_lines_that_another_version_moves_are_found(tmp_path: Path) -> None:
-    """It knows the table of lines only; the trigger does the rest."""
+    """It knows the table of lines only; upkeep does the rest."""
     store = await opened(f"sqlite:///{tmp_path / 'jobs.db'}")
     other = apsw.Connection(str(tmp_path / "jobs.db"))
     try:
@@ -113,6 +113,7 @@ async def test_lines_that_another_version_moves_are_found(tmp_path: Path) -> Non
         assert await hand.up_to(ROOM) == []
         other.execute("update windlass_line set waits_for = null where waits_for is not null and rank = 1 << 62")
         assert other.changes() > 50
+        await store.prune(Retention(), 100)
         assert await store.audit_counts() == []
         await hand.complete(*held)
         assert len(await hand.up_to(ROOM)) == ROOM

@@ -187,6 +187,7 @@ def _drop(tx: Tx, k: int) -> None:
     """Lines keep its number, which means nothing from now on."""
     tx.run("drop_limit", (k,))
     tx.run("release_lines", (k,))
+    tx.run("release_fronts", (k,))
     forget(tx, k)
     tx.topics.add("ready")
 

@@ -18,6 +18,8 @@ from windlass.values.queue import AGEING, CLASS_WEIGHTS
 
 FULL_TURN = 1_000_000
 """What one job of a group of weight 1 adds to its pass."""
+TURNS = ("fair", "weighted")
+"""The orders in which groups take turns."""
 _EARLIEST = -(1 << 61)
 _limits_of = attrgetter("limits")
 BOUNDS = msgspec.json.Decoder(tuple[Bound, ...])
@@ -93,6 +95,8 @@ class Lines:
         """Write what entering has lowered."""
         if self._lowest:
             self._tx.many("lower", [(line, rank, head) for line, (rank, head) in self._lowest.items()])
+            if any(sort.name in TURNS for sort in self._sorts.values()):
+                self._tx.run("front_lines", (packed(list(self._lowest)),))
             self._lowest.clear()
 
     def _line(self, queue: str, runtime: str, group: str, keys: str) -> int:

@@ -30,5 +30,6 @@ def _mark_empty(tx: Tx) -> None:
     last = tx.value("counter", ("swept",)) or 0
     rows = tx.rows("stale_lines", (last, MOST_SWEPT))
     tx.many("empty_line", [(k,) for k, has_jobs in rows if not has_jobs])
+    tx.run("front_lines", (packed([k for k, has_jobs in rows if has_jobs]),))  # of lines that an older version moved
     if rows or last:
         tx.run("set_counter", ("swept", rows[-1][0] if len(rows) == MOST_SWEPT else 0))

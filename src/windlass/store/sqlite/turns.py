@@ -6,13 +6,13 @@ one on top is where it belongs.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from windlass.store.sqlite.fronts import Fronts
 from windlass.store.sqlite.heads import LOWEST, PLAIN, Head, Line
 from windlass.store.sqlite.keys import Key
-from windlass.store.sqlite.lines import BOUNDS, FULL_TURN, Sort
+from windlass.store.sqlite.lines import BOUNDS, FULL_TURN, TURNS, Sort
 from windlass.store.sqlite.statements import CROWDED
 from windlass.store.sqlite.transaction import Tx, packed
 from windlass.values.job import Runtime
@@ -203,7 +203,7 @@ class Turns:
         return Source(self, queue, runtime, keyed)
 
     def _by_turns(self, queue: str) -> bool:
-        return queue in self.sorts and self.sorts[queue].name != "ageing"
+        return queue in self.sorts and self.sorts[queue].name in TURNS
 
     def _is_crowded(self, queue: str, runtime: Runtime) -> bool:
         """Whether there may be crowded groups."""
@@ -223,7 +223,7 @@ class Turns:
 
     def misplaced(self, line: Line) -> None:
         """A line was found to stand behind its stored place, as the others of its group may do."""
-        if self._by_turns(line.queue):
+        if line.keys and self._by_turns(line.queue):
             self._misplaced[line.queue, line.runtime, line.group] = None
 
     def place_of(self, line: Line, head: Head) -> tuple[int, int]:
@@ -307,6 +307,7 @@ class Turns:
             line.woken_by = key
             line.stored = (line.rank, line.head, None)
         self.tx.many("keep_line", [(line.k, *line.stored) for line in woken])
+        self._front(woken)
         for line in woken:
             self.lines[line.k] = line
             self._sources[line.queue].add(line)
@@ -386,7 +387,9 @@ class Turns:
             if (line.rank, line.head, line.waits_for) != line.stored:
                 changed.append((line.k, line.rank, line.head, line.waits_for))
         tx.many("keep_line", changed)
-        if self._misplaced and min(self.patience, self.wakes) <= 0:
+        self._front(self.lines.values())
+        taken = sum(line.has_moved for line in self.lines.values())
+        if self._misplaced and min(self.patience, self.wakes) <= 0 and taken < MOST_TOUCHED // 4:
             self._crowd()
         for fronts in self._fronts.values():
             fronts.drop_empty()
@@ -397,13 +400,20 @@ class Turns:
         stopped = bool(self._moved) or self.wakes <= 0
         return self.patience <= 0 or (stopped and bool(tx.rows("awake_limits", self._mine())))
 
+    def _front(self, lines: Iterable[Line]) -> None:
+        """Crowded lines that were written stand behind a front."""
+        crowded = [line.k for line in lines if line.rank == CROWDED]
+        if crowded:
+            self.tx.run("front_lines", (packed(crowded),))
+
     def _crowd(self) -> None:
         """The claim has looked at enough in vain. From groups of many lines it takes some out of the way of the next."""
-        left = CROWDED_AT_ONCE
+        moved: list[int] = []
         for group in self._misplaced:
-            left -= self.tx.changed("crowd", (*group, left, FEW_LINES))
-            if left <= 0:
+            moved += [k for (k,) in self.tx.rows("crowd", (*group, CROWDED_AT_ONCE - len(moved), FEW_LINES))]
+            if len(moved) >= CROWDED_AT_ONCE:
                 break
+        self.tx.run("front_lines", (packed(moved),))
 
     def _set_behind(self, line: Line) -> None:
         """A line of which jobs were taken stands where the next one says."""

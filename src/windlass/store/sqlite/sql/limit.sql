@@ -145,6 +145,19 @@ order by rank, head, k limit ?6 + 0
 select grp, rank, head from {front}
 where key = ?1 + 0 and queue = ?2 || '' and runtime = ?3 || '' and (rank, head, grp) > (?4, ?5, ?6)
 order by rank, head, grp limit ?7 + 0
+-- name: front_lines
+insert into {front} (queue, runtime, grp, key, rank, head)
+select queue, runtime, grp, coalesce(waits_for, 0), max(
+  coalesce((select pass from {turn} as t where t.queue = l.queue and t.grp = l.grp), 0),
+  coalesce((select served from {queue} where name = l.queue), 0)
+), min(head) from {line} as l
+where k in (select value from json_each(?)) and rank = {crowded} and head is not null group by 1, 2, 3, 4
+on conflict (queue, runtime, grp, key) do update set rank = min(rank, excluded.rank), head = min(head, excluded.head)
+where excluded.rank < rank or excluded.head < head
+-- name: release_fronts
+insert into {front} (queue, runtime, grp, key, rank, head)
+select queue, runtime, grp, 0, rank, head from {front} where key = ?
+on conflict (queue, runtime, grp, key) do update set rank = min(rank, excluded.rank), head = min(head, excluded.head)
 -- name: any_front
 select exists (select 1 from {front} where queue = ?1 and runtime = ?2)
 -- name: group_lines
@@ -158,7 +171,7 @@ update {line} set rank = {crowded} where k in (
     and keys <> '[]' and (
       select count(*) from (select 1 from {line} where queue = ?1 and runtime = ?2 and grp = ?3 and head is not null limit ?5 + 1)
     ) > ?5 limit ?4 + 0
-)
+) returning k
 -- name: keep_front
 update {front} set rank = ?5, head = ?6 where queue = ?1 and runtime = ?2 and grp = ?3 and key = ?4
 -- name: drop_front
