@@ -169,6 +169,15 @@ class AiSettings(Family):
         default="https://api.anthropic.com", validation_alias=env("ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL")
     )
     anthropic_model: str = Field(default="", validation_alias=env("ANTHROPIC_MODEL", "ANTHROPIC_MODEL"))
+    content_providers: Texts = Field(
+        default=("anthropic", "openai", "extractive"), validation_alias=env("CONTENT_PROVIDERS")
+    )
+    """Who writes posts, in the order in which they are asked; those that are not set up are passed over."""
+    openai_price_input: float = Field(default=0.0, ge=0, validation_alias=env("OPENAI_PRICE_INPUT"))
+    """Dollars for a million tokens that are read; the others for those that are written."""
+    openai_price_output: float = Field(default=0.0, ge=0, validation_alias=env("OPENAI_PRICE_OUTPUT"))
+    anthropic_price_input: float = Field(default=0.0, ge=0, validation_alias=env("ANTHROPIC_PRICE_INPUT"))
+    anthropic_price_output: float = Field(default=0.0, ge=0, validation_alias=env("ANTHROPIC_PRICE_OUTPUT"))
 
 
 class SocialSettings(Family):
@@ -179,6 +188,13 @@ class SocialSettings(Family):
     linkedin_base_url: str = Field(default="https://api.linkedin.com", validation_alias=env("LINKEDIN_BASE_URL"))
     linkedin_token: SecretStr = Field(default=SecretStr(""), validation_alias=env("LINKEDIN_TOKEN"))
     linkedin_version: str = Field(default="202509", pattern=r"^\d{6}$", validation_alias=env("LINKEDIN_VERSION"))
+
+
+class ReportSettings(Family):
+    """`daily-reports`, `weekly-reports`."""
+
+    fonts: Path | None = Field(default=None, validation_alias=env("REPORT_FONTS"))
+    """A folder of fonts for scripts that the built-in ones do not know, as Chinese, Japanese and Korean."""
 
 
 class StorageSettings(Family):
@@ -216,6 +232,7 @@ class CatalogueSettings(Family):
     media: MediaSettings = Field(default_factory=MediaSettings)
     ai: AiSettings = Field(default_factory=AiSettings)
     social: SocialSettings = Field(default_factory=SocialSettings)
+    reports: ReportSettings = Field(default_factory=ReportSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
 
@@ -243,6 +260,7 @@ __all__ = [
     "FileSettings",
     "MailSettings",
     "MediaSettings",
+    "ReportSettings",
     "SocialSettings",
     "StorageSettings",
     "current",
