@@ -176,5 +176,5 @@ async def _leave(shop: Windlass, found: dict[str, str]) -> None:
     found["batch"] = many.id
     found["report"] = (await shop.submit(build_report.job(month="2030-01"))).id
     await shop.schedules.put("night/clean", nightly.job(), cron="0 3 * * *", timezone="Europe/Berlin")
-    await shop.schedules.put("images/often", resize.job(path="/tmp/x.png"), every="15m", paused=True)
+    await shop.schedules.put("images/often", resize.job(path="/images/x.png"), every="15m", paused=True)
     await shop.publish_kinds()
