@@ -15,10 +15,10 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
-from windlass.alerts.view import Alerts
 from windlass.declare.handler import (
     AsyncCtxHandler,
     AsyncHandler,
@@ -61,7 +61,6 @@ from windlass.sync import Sync
 from windlass.values.clock import Duration, seconds
 from windlass.values.job import Enqueued, Job, NewJob
 from windlass.values.lease import WorkerInfo
-from windlass.webhooks.view import Webhooks
 from windlass.workflows.flow import WorkflowRef
 from windlass.workflows.view import Workflows
 from windlass.workflows.workflow import Node, parents_first
@@ -69,10 +68,12 @@ from windlass.workflows.workflow import Node, parents_first
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from windlass.alerts.view import Alerts
     from windlass.api.authentication import HostCallback
     from windlass.api.settings import ApiFlags
     from windlass.declare.shapes import AsyncIterHandler, IterHandler
     from windlass.running.context import Context
+    from windlass.webhooks.view import Webhooks
     from windlass.worker.worker import Worker
 
 P = ParamSpec("P")
@@ -130,8 +131,6 @@ class Windlass(Watching):
         self.capacity = Capacity(lambda: self.timetable.owner)
         self.quotas = Quotas()
         self.limits = Limits(self)
-        self.webhooks = Webhooks(self)
-        self.alerts = Alerts(self)
         self.hooks = Hooks()
         self.dead_letters = DeadLetters(self)
         self.errors = Errors(self)
@@ -139,6 +138,20 @@ class Windlass(Watching):
         self.secrecy = Secrecy(self.store, encryption or self.settings.encryption_keys, self._veil_of)
         self.args_limit: int = self.settings.args_limit
         self.result_limit: int = self.settings.result_limit
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        """Endpoints that are told what happens."""
+        from windlass.webhooks.view import Webhooks  # a producer never needs it
+
+        return Webhooks(self)
+
+    @cached_property
+    def alerts(self) -> "Alerts":
+        """Rules that watch, channels that are told."""
+        from windlass.alerts.view import Alerts  # mail and TLS come with it
+
+        return Alerts(self)
 
     @property
     def url(self) -> str:
