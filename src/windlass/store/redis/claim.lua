@@ -63,10 +63,10 @@ else
 end
 tell_hunger()
 if #rows == 0 then
-  local due, opens = first_due(), stirred and Turns.first_timer()
+  local due, opens = soonest_due(asked), stirred and Turns.first_timer()
   if due or opens then wait = max(min(due or math.huge, opens or math.huge) - now, 0) end
 end
 if opened then Limit.settle(KEY.limits) end
-leave_heads()
+for key, n in pairs(heads) do call('ZREMRANGEBYRANK', key, 0, n - 1) end
 flush()
 return { wait, more, token or before, token and now or 0, rows, table.concat(rated) }

@@ -9,6 +9,7 @@ import msgspec
 
 from windlass.errors import InvalidOption
 from windlass.store.redis.ledger import Ledger
+from windlass.store.redis.payload import RICH, payload
 from windlass.values.clock import Micros
 from windlass.values.job import LEDGER, RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
 from windlass.values.limit import Bound, Rate
@@ -20,7 +21,7 @@ NUMBER = {state: number for number, state in enumerate(STATES, 1)}
 POLICIES: tuple[OnFailure, ...] = ("cancel", "run", "fail", "trigger", "hold")
 MODES = ("finished", "started", "period")
 
-UNIQUE, EXPIRES, CHILD, WHO, RICH, BOUNDS = 4, 8, 16, 32, 64, 128
+UNIQUE, EXPIRES, CHILD, WHO, BOUNDS = 4, 8, 16, 32, 128
 CANCELLING, LINED = 1, 4
 _CONFLICT = {"existing": 0, "skip": 0, "replace": 1, "rerun": 2}
 _RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
@@ -107,13 +108,6 @@ def _read_names(data: bytes) -> tuple[str, str]:
     return data[1 : 1 + n].decode(), data[2 + n :].decode()
 
 
-def _payload(job: NewJob[Any]) -> tuple[int, bytes]:
-    """(flag, bytes): plain arguments as they are, anything more as msgpack."""
-    if job.options or job.tags:
-        return RICH, _encode((job.args, job.options, job.tags))
-    return 0, job.args.encode()
-
-
 def _who(job: NewJob[Any]) -> tuple[int, bytes]:
     who = (job.user, job.project, job.group, job.workflow, job.name)
     if who == (None, None, None, None, None):
@@ -158,27 +152,28 @@ def plain_batch(jobs: Sequence[NewJob[Any]]) -> tuple[bytes, bool]:
     specials: dict[int, Any] = {}
     for number, job in enumerate(jobs, 1):
         lane = lanes.setdefault((_RUNTIME[job.runtime], job.queue, job.kind), len(lanes) + 1)
-        rich, payload = _payload(job)
+        id = need_id(job.id)
+        rich, body = payload(job, id)
         has_who, who = _who(job)
         if _plain(job):
-            record = _head(job, rich | has_who) + who + payload
+            record = _head(job, rich | has_who) + who + body
         else:
             record = _head(job, rich | has_who | _special_flags(job))
             specials[number] = (
                 *_special(job),
                 binary(who),
-                binary(payload),
+                binary(body),
                 _before(job),
                 binary(bounds) if (bounds := _bounds(job)) else False,
                 _or_false(job.answer),
             )
-        items += (binary(need_id(job.id)), binary(record), lane, job.priority)
+        items += (binary(id), binary(record), lane, job.priority)
     return _encode((list(lanes), items, specials)), not specials
 
 
 def whole_record(job: NewJob[Any], created: Micros, parents: Sequence[str], mode: int) -> bytes:
     """The immutable record of a job that another engine stored; scripts make those of new jobs."""
-    rich, payload = _payload(job)
+    rich, body = payload(job, need_id(job.id))
     has_who, who = _who(job)
     flags = rich | has_who | (CHILD if parents else 0) | (EXPIRES if job.expires_at is not None else 0)
     data = created.to_bytes(7, "big")
@@ -196,7 +191,7 @@ def whole_record(job: NewJob[Any], created: Micros, parents: Sequence[str], mode
     if bounds:
         flags |= BOUNDS
         middle += struct.pack(">I", len(bounds)) + bounds
-    return data + _head(job, flags) + middle + who + payload
+    return data + _head(job, flags) + middle + who + body
 
 
 def _special_flags(job: NewJob[Any]) -> int:

@@ -6,14 +6,13 @@
 
 local LIFE, OFTEN = 300000000, 60000000
 
-local function stay_awake(trimmed) call('SET', KEY.journal, text(now + LIFE) .. ' ' .. trimmed) end
+local function stay_awake(trimmed) put_clock(held or '', text(now + LIFE) .. ' ' .. trimmed) end
 
 if not News or call('EXISTS', KEY.news) == 0 then
   call('UNLINK', KEY.news)
   stay_awake(text(now))
   return { call('XADD', KEY.news, '*', '', pack('>I7I4', now, 0)), 1, {} }
 end
-local till, trimmed = journal:match('^(%d+) (%d+)$')
 if math.abs(now + LIFE - till) >= OFTEN then stay_awake(trimmed) end
 local cursor, reset = ARGV[1], 0
 if cursor ~= '' and #call('XRANGE', KEY.news, cursor, cursor) == 0 then cursor, reset = '', 1 end

@@ -3,9 +3,5 @@
 -- Output: the store's clock.
 -- Relies: prelude.lua.
 
-if ARGV[1] == '' then
-  call('DEL', KEY.clock)
-  return server_time()
-end
-call('SET', KEY.clock, ARGV[1])
-return tonumber(ARGV[1])
+put_clock(ARGV[1], till and till ~= '' and till .. ' ' .. trimmed or '')
+return tonumber(ARGV[1]) or server_time()

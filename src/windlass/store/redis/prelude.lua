@@ -46,8 +46,13 @@ local function server_time()
   local t = call('TIME')
   return t[1] * 1000000 + t[2]
 end
-local held, journal = unpack(call('MGET', KEY.clock, KEY.journal), 1, 2)
-local now = held and tonumber(held) or server_time()
+-- What every script looks at first, nearly always absent: `<instant that a test holds>|<journal awake until> <last trimmed>`.
+local first, held, till, trimmed = call('GET', KEY.clock), nil, nil, nil
+if first then held, till, trimmed = first:match('^(%d*)|?(%d*) ?(%d*)$') end
+local now = tonumber(held) or server_time()
+local function put_clock(at, mark)
+  if at ~= '' or mark ~= '' then call('SET', KEY.clock, at .. (mark ~= '' and '|' .. mark or '')) else call('DEL', KEY.clock) end
+end
 
 -- A number as the text that keeps all its digits.
 local function text(number) return format('%.0f', number) end
@@ -60,12 +65,10 @@ local function spread(command, key, values, width)
   for i = 1, n, step do call(command, key, unpack(values, i, min(i + step - 1, n))) end
 end
 
--- The journal, false while nobody listens: `journal` is `<awake until> <last trimmed>`. An entry of the stream `news` has one field,
--- the event, and as its value `at, n` and up to 100 ids, of what is no job the packed names. The newest entry that is too old
+-- The journal, false while nobody listens. An entry of the stream `news` has one field, the event, and as its value `at, n` and up to 100 ids, of what is no job the packed names. The newest entry that is too old
 -- stays as well: a cursor that stands on it has missed nothing.
-local News = journal and (function()
+local News = till and till ~= '' and (function()
   local MOST_IDS, MOST, LIFE = 100, 20000, 600000000
-  local till, trimmed = journal:match('^(%d+) (%d+)$')
   if tonumber(till) <= now then return false end
   local EVENTS, NAMED = { {any:all} }, { queue = true, schedule = true, limit = true }
   local events, told, It = {}, {}, {}
@@ -82,7 +85,7 @@ local News = journal and (function()
   end
 
   function It.trim()
-    call('SET', KEY.journal, till .. ' ' .. text(now))
+    put_clock(held, till .. ' ' .. text(now))
     call('XTRIM', KEY.news, 'MAXLEN', MOST + 1)
     local last
     repeat
@@ -396,7 +399,15 @@ local function enter(job, state, key, at)
 end
 
 -- When the next job is due. `due` holds lower bounds: the first one is made exact until it is the answer.
-local function soonest_due()
+local function soonest_due(names) -- of some queues, or of all
+  local soonest
+  for i = 1, names and #names or 0 do
+    for _, state in ipairs({ BLOCKED, DELAYED, RETRYING }) do
+      local head = call('ZRANGE', due_key(due_member(state, names[i])), 0, 0, 'WITHSCORES')
+      if head[2] then soonest = min(soonest or tonumber(head[2]), tonumber(head[2])) end
+    end
+  end
+  if names then return soonest end
   while true do
     local first = call('ZRANGE', KEY.due, 0, 0, 'WITHSCORES')
     if not first[1] then return nil end

@@ -64,7 +64,12 @@ flush()
 drop_keys()
 close_slots(emptied)
 
-if News then News.trim() elseif journal then call('UNLINK', KEY.journal, KEY.news) end
+if News then
+  News.trim()
+elseif till and till ~= '' then
+  put_clock(held, '')
+  call('UNLINK', KEY.news)
+end
 if ARGV[3] ~= '' then
   local oldest = floor((now - tonumber(ARGV[3])) / 60000000)
   local minutes = call('ZRANGEBYSCORE', KEY.minutes, '-inf', '(' .. text(oldest), 'LIMIT', 0, BATCH)

@@ -1,7 +1,7 @@
 -- What it does: a claim from plain lines, page by page; used by claim.lua and claim_plain.lua.
 -- Input:  see lease.lua.
 -- Output: `take(lines, want, other)` from `lines_of(...)` of `open_queues(runtime)`, `serve(take)`, `remember()`,
---         `tell_hunger()`, `first_due()`, `leave_heads()` before the lists are written; `more`.
+--         `tell_hunger()`; `heads`, `more`.
 -- Relies: lease.lua.
 
 local SCAN = 1000
@@ -67,11 +67,8 @@ local function pick(lines, want)
   return ids, orders, from
 end
 
--- Lines of which all was taken from the head on, so many each: a range goes in half the time.
+-- Lines of which all was taken from the head on, so many each: a range is removed in half the time, before the lists are written.
 local heads = {}
-local function leave_heads()
-  for key, n in pairs(heads) do call('ZREMRANGEBYRANK', key, 0, n - 1) end
-end
 
 -- How many were taken. `other` takes those that have no short form; without it nothing is written once one is met: nil.
 local function take(lines, want, other)
@@ -111,20 +108,6 @@ local function take(lines, want, other)
   end
   if given < want and scanned >= SCAN then more = 1 end
   return given
-end
-
-local function first_due()
-  local names, soonest = asked, nil
-  if names then
-    for i = 1, #names do
-      for _, state in ipairs({ BLOCKED, DELAYED, RETRYING }) do
-        local head = call('ZRANGE', due_key(due_member(state, names[i])), 0, 0, 'WITHSCORES')
-        if head[2] then soonest = min(soonest or tonumber(head[2]), tonumber(head[2])) end
-      end
-    end
-    return soonest
-  end
-  return soonest_due()
 end
 
 -- Fills the free slots of each runtime in turn by `take(runtime, want)`; false if that gave up.
