@@ -175,3 +175,23 @@ async def test_what_a_command_looked_for_is_looked_at_again_when_it_acts() -> No
         assert not (await get(store, claimed)).cancelling
     finally:
         await store.close()
+
+
+async def test_what_a_version_without_the_ledger_failed_and_requeued_is_mended(tmp_path: Path) -> None:
+    store = SqliteStore(f"sqlite:///{tmp_path / 'jobs.db'}")
+    await store.open()
+    other = apsw.Connection(str(tmp_path / "jobs.db"))
+    try:
+        failed, requeued = await bury(store, new(), new(), fingerprint="f")
+        other.execute("delete from windlass_ledger where id = ?", (failed,))
+        await store.prune(KEEP, 100)
+        assert await store.audit_counts() == []
+        assert [(group.fingerprint, group.n) for group in await store.error_groups()] == [("f", 2)]
+        other.execute("update windlass_job set state = 'waiting', finished_at = null where id = ?", (requeued,))
+        other.execute("update windlass_count set n = 1 where state in ('failed', 'waiting')")
+        await store.prune(KEEP, 100)
+        assert await store.audit_counts() == []
+        assert [(group.fingerprint, group.n) for group in await store.error_groups()] == [("f", 1)]
+    finally:
+        other.close()
+        await store.close()

@@ -374,6 +374,8 @@ class SqliteStore:
         return await self._look(lambda view: operating.records(view, space, keys))
 
     async def prune(self, retention: Retention, limit: int) -> int:
+        if await self._scan(retaining.ledger_differs):
+            await self._write(retaining.mend_ledger)
         return await self._write(lambda tx: retaining.prune(tx, retention, limit))
 
     async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:

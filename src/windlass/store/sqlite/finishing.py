@@ -150,6 +150,8 @@ class _OneByOne:
         elif job.cancelling is not None:
             target = State.CANCELLED
             self._end(job, end, target, job.cancelling)
+            minute = self._tx.now - self._tx.now % MINUTE
+            self._tx.run("add_tally", (minute, end.queue, end.kind, Event.CANCEL.value, 0, 1))
         else:
             target = self._give_back(job, end)
         self._tx.moved(job.queue, State.ACTIVE, target)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from windlass.store.sqlite import journal
 from windlass.store.sqlite.settle import remove
 from windlass.store.sqlite.sweeping import sweep
-from windlass.store.sqlite.transaction import Row, Tx, packed
+from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.values.clock import Micros
 from windlass.values.metrics import MINUTE
 from windlass.values.query import Keep, Retention
@@ -44,6 +44,17 @@ def prune(tx: Tx, retention: Retention, limit: int) -> int:
     journal.trim(tx)
     sweep(tx)
     return limit - left
+
+
+def ledger_differs(view: View) -> bool:
+    """Whether a version that does not know the ledger has failed or requeued jobs."""
+    return bool(view.value("ledger_differs"))
+
+
+def mend_ledger(tx: Tx) -> None:
+    """Dead letters join their groups, and what is none any more leaves them."""
+    tx.run("exhume_forgotten")
+    tx.run("bury_forgotten", (LOOKED,))
 
 
 def _old(tx: Tx, retention: Retention, limit: int) -> Iterator[list[Row]]:

@@ -48,6 +48,19 @@ delete from {audit} where at < ?
 delete from {record} where until is not null and until <= ?
 -- name: prune_worker
 delete from {worker} where coalesce(gone_at, claimed_at) < ?
+-- name: ledger_differs
+select coalesce((select sum(n) from {count} where state = {state:failed}), 0)
+  <> (select count(*) from {ledger} where failed_at is not null)
+-- name: bury_forgotten
+insert into {ledger} (job, failed_at, fingerprint, id)
+select n, finished_at, {error_fingerprint}, id from {job}
+where state in ({state:failed}, {state:cancelled}) and state = {state:failed}
+  and not exists (select 1 from {ledger} where job = n and failed_at is not null) limit ? + 0
+on conflict (job) do update set failed_at = excluded.failed_at, fingerprint = excluded.fingerprint, next_retry_at = null,
+  id = excluded.id
+-- name: exhume_forgotten
+update {ledger} set failed_at = null, fingerprint = null, next_retry_at = null, id = null
+where failed_at is not null and not exists (select 1 from {job} where n = {ledger}.job and state = {state:failed})
 -- name: walked
 select at, job from {walk} where name = ?
 -- name: walk_on
