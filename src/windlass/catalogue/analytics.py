@@ -74,7 +74,7 @@ class Written(Output):
     label: str
     since: str
     until: str
-    values: dict[str, float | None]
+    values: dict[str, int | float | None]
     complete: bool
 
 

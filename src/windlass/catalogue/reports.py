@@ -93,7 +93,7 @@ class ReportOutput(Output):
     since: str
     until: str
     compared: str | None
-    figures: dict[str, float | None]
+    figures: dict[str, int | float | None]
     artifacts: dict[str, Artifact]
     mailed: str | None = None
     reused: bool = False

@@ -169,6 +169,10 @@ class AiSettings(Family):
         default="https://api.anthropic.com", validation_alias=env("ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL")
     )
     anthropic_model: str = Field(default="", validation_alias=env("ANTHROPIC_MODEL", "ANTHROPIC_MODEL"))
+    anthropic_version: str = Field(
+        default="2026-10-21", pattern=r"^\d{4}-\d{2}-\d{2}$", validation_alias=env("ANTHROPIC_VERSION")
+    )
+    """Of the API, as the header `anthropic-version` names it."""
     content_providers: Texts = Field(
         default=("anthropic", "openai", "extractive"), validation_alias=env("CONTENT_PROVIDERS")
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _CONNECT = 10.0
 _LARGEST = 100 << 20
-_QUOTA = ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached")
+_QUOTA = ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "credit balance is too low")
 """Words for: no money left. Waiting does not help; another provider does."""
 
 
@@ -65,8 +65,21 @@ class Service(msgspec.Struct, frozen=True):
                     await self._check(response)
                 except _transport_errors() as error:
                     raise self._unreachable(error) from error
+        return self._object(response.content)
+
+    async def answer(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST JSON; the JSON that comes back."""
+        async with _client(self) as client:
+            try:
+                response = await client.post(path, json=dict(body))
+                await self._check(response)
+            except _transport_errors() as error:
+                raise self._unreachable(error) from error
+        return self._object(response.content)
+
+    def _object(self, content: bytes) -> dict[str, Any]:
         try:
-            return msgspec.json.decode(response.content, type=dict[str, Any])
+            return msgspec.json.decode(content, type=dict[str, Any])
         except msgspec.DecodeError as error:
             raise BadAnswer(f"{self.name} answered no JSON object", provider=self.name) from error
 
