@@ -60,7 +60,36 @@ Python's releases; 6to4, NAT64 and Teredo are refused whole, since they carry an
 
 _SCHEMES = ("http", "https")
 _LONGEST_URL = 8_192
-_QUAD = re.compile(r"[0-9]+(\.[0-9]+){3}")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
+_NOT_WEB = frozenset(
+    {
+        21,
+        22,
+        23,
+        25,
+        53,
+        110,
+        111,
+        119,
+        135,
+        139,
+        143,
+        389,
+        445,
+        465,
+        514,
+        587,
+        636,
+        993,
+        995,
+        2049,
+        3306,
+        5432,
+        6379,
+        11211,
+    }
+)
+"""Ports of protocols that would take a request's lines for their own. Addresses of networks in `allow` may use them."""
 
 
 class AddressRefused(WindlassError, ValueError):
@@ -95,19 +124,34 @@ class Outbound:
             raise AddressRefused(f"{url[:200]!r} is no http or https URL with a host", url=url[:200])
         if "@" in parts.netloc:
             raise AddressRefused("the URL holds a user name or a password", url=f"{parts.scheme}://{parts.hostname}")
-        literal = _literal(parts.hostname)
-        if literal is None and _QUAD.fullmatch(parts.hostname):
-            raise AddressRefused(f"{parts.hostname} is no IPv4 address", url=url[:200])
-        if literal is not None:
-            self.check_address(literal, parts.hostname)
+        if port in _NOT_WEB and not self.allow:
+            raise AddressRefused(f"port {port} is not one of the web", url=url[:200])
+        self._check_name(parts.hostname)
         return url
 
-    def check_address(self, address: Address, host: str) -> None:
-        """Raises `AddressRefused` for an address inside."""
+    def _check_name(self, host: str) -> None:
+        """What a name leads to is seen when it is called; these are known to lead inside, or to mean another thing to whoever
+        reads them next: `127.1`, `0x7f.1`, `2130706433`, `localhost`, each also with a dot at its end or in other digits."""
+        try:
+            plain = (host if host.isascii() else host.encode("idna").decode()).rstrip(".").lower()
+        except UnicodeError:
+            raise AddressRefused(f"{host[:200]!r} is no name of a host", host=host[:200]) from None
+        literal = _literal(plain)
+        if plain == "localhost" or plain.endswith(".localhost"):
+            literal = ipaddress.ip_address("127.0.0.1")
+        if literal is None and _NUMBER.fullmatch(plain.rpartition(".")[2]):
+            raise AddressRefused(f"{host} is no IPv4 address as such are written", host=host)
+        if literal is not None:
+            self.check_address(literal, host)
+
+    def check_address(self, address: Address, host: str, port: int | None = None) -> None:
+        """Raises `AddressRefused` for an address inside, and for a port that is none of the web."""
         inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         asked = inner or address
         if any(asked in network for network in self.allow if network.version == asked.version):
             return
+        if port in _NOT_WEB:
+            raise AddressRefused(f"port {port} is not one of the web", host=host)
         if any(asked in network for network in _INSIDE if network.version == asked.version):
             raise AddressRefused(
                 f"{host} leads to {address}, which is not a public address",
@@ -120,7 +164,7 @@ class Outbound:
         """The addresses of a host, every one of them checked: a name that leads outside and inside is refused."""
         literal = _literal(host)
         if literal is not None:
-            self.check_address(literal, host)
+            self.check_address(literal, host, port)
             return [str(literal)]
         loop = asyncio.get_running_loop()
         try:
@@ -129,7 +173,7 @@ class Outbound:
             raise NameNotFound(f"{host} cannot be resolved: {error}", host=host) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for text in addresses:
-            self.check_address(ipaddress.ip_address(text.partition("%")[0]), host)
+            self.check_address(ipaddress.ip_address(text.partition("%")[0]), host, port)
         if not addresses:
             raise NameNotFound(f"{host} has no address", host=host)
         return addresses

@@ -1,5 +1,9 @@
 """The httpx transport of `Outbound`: connects to the address that was checked, with the name's own TLS certificate."""
 
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -8,6 +12,26 @@ if TYPE_CHECKING:
     import ssl
 
     from windlass.outbound import Outbound
+
+_SECRET_URL: ContextVar[bool] = ContextVar("windlass-secret-url", default=False)
+_CLIENT_LOG = logging.getLogger("httpx2")
+
+
+@asynccontextmanager
+async def unlogged() -> AsyncGenerator[None]:
+    """Within, the client's own log does not name the URLs that are asked for: those of webhooks and chats are secrets."""
+    token = _SECRET_URL.set(True)
+    try:
+        yield
+    finally:
+        _SECRET_URL.reset(token)
+
+
+def _may_be_logged(record: logging.LogRecord) -> bool:
+    return not _SECRET_URL.get()
+
+
+_CLIENT_LOG.addFilter(_may_be_logged)
 
 
 class PinnedTransport(httpx2.AsyncBaseTransport):

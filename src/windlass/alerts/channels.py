@@ -129,18 +129,30 @@ async def tell(channel: Channel, notice: Notice, post: Post | None, client: Any)
                 raise NotTold("smtp_url is not set, so no alert can be mailed", channel=channel.name, status=None)
             await asyncio.to_thread(_mail, channel, notice, post)
         case "slack":
-            await _send(client, channel, msgspec.json.encode({"text": f"{_title(notice)}\n{_told(notice)}"}), {})
+            await _send(client, channel, msgspec.json.encode({"text": _for_chats(notice)}), {})
         case "webhook":
             body = msgspec.json.encode({"type": f"alert.{notice.event}", "timestamp": notice.at, "data": notice})
             await _send(client, channel, body, signing.headers([channel.secret], notice.id, int(time.time()), body))
 
 
 async def _send(client: Any, channel: Channel, body: bytes, headers: dict[str, str]) -> None:
-    response = await client.post(channel.url, content=body, headers={"content-type": "application/json", **headers})
-    if not response.is_success:
+    """Only the status of the answer is read: the rest may be without end."""
+    from windlass.outbound_http import unlogged  # the extra `webhooks`
+
+    headers = {"content-type": "application/json", **headers}
+    try:
+        async with (
+            unlogged(),
+            asyncio.timeout(_TIMEOUT),
+            client.stream("POST", channel.url, content=body, headers=headers) as response,
+        ):
+            status = response.status_code
+    except TimeoutError:
         raise NotTold(
-            f"{channel.name} answered {response.status_code}", channel=channel.name, status=response.status_code
-        )
+            f"{channel.name} did not answer within {_TIMEOUT:g} s", channel=channel.name, status=None
+        ) from None
+    if not 200 <= status < 300:
+        raise NotTold(f"{channel.name} answered {status}", channel=channel.name, status=status)
 
 
 def _mail(channel: Channel, notice: Notice, post: Post) -> None:
@@ -174,6 +186,12 @@ def _title(notice: Notice) -> str:
 def _told(notice: Notice) -> str:
     lines = [notice.text, "", f"rule: {notice.rule}", f"about: {notice.group}", f"since: {notice.since}"]
     return "\n".join([*lines, f"look: {notice.command}"] if notice.command else lines) + "\n"
+
+
+def _for_chats(notice: Notice) -> str:
+    """Names are text here too: they mention nobody and link to nothing."""
+    text = f"{_title(notice)}\n{_told(notice)}"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _recipients(given: Any) -> tuple[str, ...]:

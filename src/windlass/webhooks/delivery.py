@@ -15,7 +15,7 @@ from windlass.declare.handler import Handler
 from windlass.declare.unique import Unique
 from windlass.errors import JobNotFound, WindlassError
 from windlass.operate.shelf import Shelf
-from windlass.outbound import Outbound
+from windlass.outbound import AddressRefused, NameNotFound, Outbound
 from windlass.running.context import Context
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros, instant, moment
@@ -104,8 +104,9 @@ class Install:
         text = body(ctx.job.id, event, job, found, closed=closed)
         try:
             answer = await self._post(found, ctx.job.id, text)
-        except DeliveryFailed as error:
-            await self._failing(found, last=ctx.attempt >= ctx.job.max_attempts, gone=error.facts.get("status") == 410)
+        except (DeliveryFailed, AddressRefused, NameNotFound, Retry) as error:
+            gone = isinstance(error, DeliveryFailed) and error.facts.get("status") == 410
+            await self._failing(found, last=ctx.attempt >= ctx.job.max_attempts, gone=gone)
             raise
         if found.failing_since is not None:
             await self._shelf.change(found.id, lambda known: replace(known, failing_since=None))
@@ -124,22 +125,32 @@ class Install:
     async def _post(self, endpoint: Endpoint, id: str, text: bytes) -> dict[str, Any]:
         import httpx2  # the extra `webhooks`
 
+        from windlass.outbound_http import unlogged
+
         now = moment(await (await self._app.store()).now())
         signed = signing.headers(endpoint.secrets_at(now), id, int(now.timestamp()), text)
         headers = {"content-type": "application/json", "user-agent": "Windlass-Webhooks/1", **signed}
         began = time.monotonic()
         try:
-            async with self._client().stream("POST", endpoint.url, content=text, headers=headers) as response:
+            async with (
+                unlogged(),
+                asyncio.timeout(_TIMEOUT),  # the client's own are for each read: a receiver could drip for hours
+                self._client().stream("POST", endpoint.url, content=text, headers=headers) as response,
+            ):
                 reply = await _beginning(response)
         except httpx2.HTTPError as error:
             raise DeliveryFailed(
-                f"{endpoint.url} cannot be reached: {type(error).__name__}: {error}", status=None, reply=""
+                f"{endpoint.host} cannot be reached: {type(error).__name__}: {error}", status=None, reply=""
+            ) from None
+        except TimeoutError:
+            raise DeliveryFailed(
+                f"{endpoint.host} did not answer within {_TIMEOUT:g} s", status=None, reply=""
             ) from None
         took = round((time.monotonic() - began) * 1_000, 1)
         if response.is_success:
             return {"status": response.status_code, "ms": took, "reply": reply}
         failed = DeliveryFailed(
-            f"{endpoint.url} answered {response.status_code}", status=response.status_code, ms=took, reply=reply
+            f"{endpoint.host} answered {response.status_code}", status=response.status_code, ms=took, reply=reply
         )
         wait = retry_after(httpx2.HTTPStatusError("", request=response.request, response=response))
         if wait is not None and response.status_code in (429, 503):
@@ -268,9 +279,9 @@ async def _mark(store: Store, now: Micros) -> Micros:
 
 
 async def _beginning(response: "httpx2.Response") -> str:
-    """The first characters of an answer; the rest is not even read."""
+    """The first characters of an answer; the rest is not even read, nor unpacked: a few bytes may be packed gigabytes."""
     read = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         read += chunk
         if len(read) >= _LONGEST_REPLY:
             break

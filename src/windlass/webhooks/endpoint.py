@@ -3,6 +3,7 @@
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -49,7 +50,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     failing_since: datetime | None = None
 
     def __repr__(self) -> str:
-        return f"Endpoint(id={self.id!r}, url={self.url!r}, events={self.events!r}, active={self.active!r})"
+        return f"Endpoint(id={self.id!r}, host={self.host!r}, events={self.events!r}, active={self.active!r})"
+
+    @property
+    def host(self) -> str:
+        """Where it is, without the rest of the URL, which often is a secret: for logs and errors, that more people read."""
+        return urlsplit(self.url).netloc
 
     def wants(self, event: str, queue: str = "", kind: str = "") -> bool:
         """Whether an event is for it."""

@@ -1,0 +1,1 @@
+"""Attacks: on addresses, streams, sessions, pages and receivers. Each case is one of a list that peers were bitten by."""
