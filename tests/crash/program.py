@@ -38,7 +38,12 @@ BACKOFF = 0.2
 ATTEMPTS = 4
 PID = os.getpid()
 
-app = Windlass(os.environ.get("WINDLASS_URL", "sqlite://:memory:"), namespace=os.environ.get("WINDLASS_NAMESPACE"))
+# The built-in schedules would add jobs at every full minute, of which the history knows nothing.
+app = Windlass(
+    os.environ.get("WINDLASS_URL", "sqlite://:memory:"),
+    namespace=os.environ.get("WINDLASS_NAMESPACE"),
+    maintenance=False,
+)
 record: Any = None
 
 

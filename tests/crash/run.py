@@ -71,9 +71,13 @@ async def scene_for(engine: str, folder: Path, lease: float) -> AsyncIterator[Sc
             wire = await stack.enter_async_context(proxy_to(ground.server.port))
         record = Recorder(folder / "history.jsonl")
         stack.callback(record.close)
-        app = Windlass(ground.url if door is None else ground.url_through(door.port), namespace="crash")
+        app = Windlass(
+            ground.url if door is None else ground.url_through(door.port), namespace="crash", maintenance=False
+        )
         await stack.enter_async_context(app)
-        workers = Windlass(ground.url if wire is None else ground.url_through(wire.port), namespace="crash")
+        workers = Windlass(
+            ground.url if wire is None else ground.url_through(wire.port), namespace="crash", maintenance=False
+        )
         team = Team(workers, folder, record, lease)
         stack.push_async_callback(_end, team)
         yield Scene(ground, Front(ground, team, door, wire, record, lease), app, record)
