@@ -249,9 +249,14 @@ async def test_changes_are_checked_and_audited(memory_app: Windlass) -> None:
         assert made.secret not in repr(acts) + repr(made)
 
 
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the other side leaves
+    writer.close()
+
+
 async def test_a_slow_receiver_holds_up_only_itself(memory_app: Windlass, receiver: Receiver) -> None:
     async with asyncio.timeout(30), memory_app as app:
-        silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(60), "127.0.0.1", 0)
+        silent = await asyncio.start_server(_silent, "127.0.0.1", 0)
         port = silent.sockets[0].getsockname()[1]
         await app.webhooks.add(f"http://127.0.0.1:{port}/", events="job.completed")
         await app.webhooks.add(receiver.url, events="job.completed")
