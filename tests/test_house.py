@@ -26,7 +26,7 @@ def room(path: Path) -> str:
         return "values"
     if parts[0] == "worker":
         return "worker"
-    if parts[0] in {"__main__", "demo"}:  # the command itself, and the program that `windlass demo` plays
+    if parts[0] in {"__main__", "demo", "showcase"}:  # the command itself, and the programs that it plays
         return "door:cli"
     if parts[0] in DOORS:
         return f"door:{parts[0]}"

@@ -64,3 +64,35 @@ def test_a_change_starts_it_anew(shell: Shell) -> None:
 def test_a_wrong_app_is_said_once(shell: Shell) -> None:
     answer = shell.run("dev", "-A", "shop:nothing")
     assert answer.code == 2 and "nothing" in answer.err
+
+
+@pytest.mark.slow
+def test_the_showcase_is_busy(shell: Shell) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with shell.start("dev", "--showcase", "--port", str(port)) as process:
+        try:
+            wait(lambda: ask(port, "/readyz"), "the server")
+            wait(
+                lambda: ask(port, "/api/v1/jobs?q=state:completed%20kind:send_email")["items"], "letters that were sent"
+            )
+            refused = ask(port, "/api/v1/jobs?q=state:failed%20queue:traffic")["items"]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    assert refused == []
+    assert not list(Path(shell.folder).glob("*.db"))
+
+
+async def test_what_the_head_office_wants_is_possible() -> None:
+    from windlass import testing
+    from windlass.showcase import app, customers, head_office
+
+    async with testing.sandbox(app) as box:
+        await head_office.enqueue()
+        await customers.enqueue()
+        while not (await box.app.jobs.list(queue="traffic", state="completed")).items:
+            await box.drain()
+        failed = await box.app.jobs.list(queue="traffic", state="failed")
+        assert failed.items == []

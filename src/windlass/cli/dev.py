@@ -20,6 +20,10 @@ Watched = Annotated[
     ),
 ]
 NoReload = Annotated[bool, typer.Option("--no-reload", envvar="WINDLASS_NO_RELOAD", help="Leave changes alone.")]
+Showcase = Annotated[
+    bool,
+    typer.Option("--showcase", envvar="WINDLASS_SHOWCASE", help="A shop that is always busy, on a store of its own."),
+]
 Open = Annotated[bool, typer.Option("--open", envvar="WINDLASS_OPEN", help="Open the dashboard in a browser.")]
 
 
@@ -30,13 +34,15 @@ def dev(
     watch: Watched = None,
     no_reload: NoReload = False,
     open_browser: Open = False,
+    showcase: Showcase = False,
     url: options.Url = None,
     namespace: options.Namespace = None,
 ) -> None:
     """Develop: run jobs and schedules, serve the API and the dashboard on this machine, and start anew when the code
     changes. Running jobs are given back first, so none is lost by a restart."""
-    from windlass.cli.developing import Bench, develop
+    from windlass.cli.developing import Bench, develop, show
     from windlass.cli.target import Target
 
     folders = tuple(watch or (Path.cwd(),))
-    develop(Target(url, app_ref, namespace), Bench(port, folders, not no_reload, open_browser))
+    bench = Bench(port, folders, not no_reload and not showcase, open_browser)
+    (show if showcase else develop)(Target(url, app_ref, namespace), bench)

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -48,6 +49,13 @@ def develop(target: Target, bench: Bench) -> None:
         pass
     finally:
         server.stop()
+
+
+def show(target: Target, bench: Bench) -> None:
+    """Serve the showcase, on a store that goes when it ends unless one is named."""
+    with tempfile.TemporaryDirectory(prefix="windlass-showcase-") as folder:
+        url = target.url or f"sqlite:///{Path(folder) / 'shop.db'}"
+        develop(target._replace(app="windlass.showcase:app", url=url), bench)
 
 
 class Server:
