@@ -86,9 +86,9 @@ def make_asgi(
     """The REST API of an app. `authenticate`: the host application's own answer to who makes a request; `development`: requests
     straight from this machine need no credentials. Raises `SettingsError`."""
     settings = load_api_settings(flags)
-    rooms = Rooms(app, settings, ApiKeys(app.store), Handlers(), BulkRunner(app), Newsroom(app.store))
-    sessions = Sessions(app.store, rooms.keys)
-    authentication = Authentication(settings, rooms.keys, sessions, authenticate, development)
+    known = ApiKeys(app.store)
+    authentication = Authentication(settings, known, Sessions(app.store, known), authenticate, development)
+    rooms = Rooms(app, settings, known, Handlers(), BulkRunner(app), Newsroom(app.store), authentication)
     serving = Serving(rooms, authentication)
     api = make_fastapi(rooms, serving.endpoint)
     api.add_exception_handler(HTTPException, _refuse_http)

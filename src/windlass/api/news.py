@@ -16,7 +16,7 @@ import msgspec
 from windlass.api.caller import Reach
 from windlass.errors import StoreError
 from windlass.store.protocol import Store
-from windlass.values.query import Feed, Happening
+from windlass.values.query import Feed, Happening, Where
 
 log = logging.getLogger("windlass.api")
 
@@ -28,10 +28,16 @@ PING = 15.0
 """Seconds after which a listener that got nothing gets a sign of life."""
 LONGEST = 900.0
 """Seconds that one stream lasts: then the client comes again, and is asked again who it is."""
+RECHECK = 30.0
+"""Seconds after which it is asked again whether a listener may listen."""
+MOST_LISTENERS, MOST_OF_ONE = 5_000, 100
+"""Streams of one server, and of one caller."""
 MOST_IDS = 100
 _ROOM = 64
 """Ticks that a slow listener may be behind."""
 _PAGE = 500
+_LOOKED_UP = 500
+"""Ids of an event that are looked up for a listener who may see some jobs only: its own are among everybody's."""
 _SETTINGS = frozenset({"queue", "schedule", "limit"})
 TOPICS = ("jobs", "counts", "settings")
 
@@ -69,6 +75,10 @@ class Wanted(msgspec.Struct, frozen=True):
 _ROOMS: "WeakSet[Newsroom]" = WeakSet()
 
 
+async def _always() -> bool:
+    return True
+
+
 class Newsroom:
     """One per server. Reads the journal only while somebody listens, so the journal sleeps when nobody does."""
 
@@ -87,11 +97,14 @@ class Newsroom:
         for listener in self._listeners:
             listener.end()
 
-    async def listen(self, wanted: Wanted, cursor: str | None) -> AsyncGenerator[bytes, None]:
-        """The stream of one listener, from `cursor` on (None: from now)."""
-        listener = _Listener()
+    async def listen(
+        self, wanted: Wanted, cursor: str | None, may_stay: Callable[[], Awaitable[bool]] = _always, who: str = ""
+    ) -> AsyncGenerator[bytes, None]:
+        """The stream of one listener, from `cursor` on (None: from now). `may_stay` is asked again and again whether whoever
+        listens still may, so that it ends soon after a key is revoked."""
+        listener = _Listener(who)
         self._listeners.add(listener)
-        until = monotonic() + LONGEST
+        until, check = monotonic() + LONGEST, monotonic() + RECHECK
         try:
             start = await self._catch_up(cursor, listener)
             yield b"retry: 2000\n\n"
@@ -99,10 +112,14 @@ class Newsroom:
                 yield news.frame()
             if "counts" in wanted.topics and wanted.reach.everything:
                 yield News("counts", {"queues": await self._count()}).frame()
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._read(), name="windlass-news")
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read(start.cursor), name="windlass-news")
             while not self.closed.is_set() and (left := until - monotonic()) > 0:
                 tick = await listener.next(min(PING, left))
+                if monotonic() >= check:
+                    if not await may_stay():
+                        return
+                    check = monotonic() + RECHECK
                 if tick is None:
                     yield b": ping\n\n"
                     continue
@@ -115,6 +132,11 @@ class Newsroom:
             if not self._listeners and self._reading is not None:
                 self._reading.cancel()
                 self._reading = None
+
+    def has_room(self, who: str) -> bool:
+        """Whether another listener of this caller can be served."""
+        own = sum(listener.who == who for listener in self._listeners)
+        return len(self._listeners) < MOST_LISTENERS and own < MOST_OF_ONE
 
     async def poll(self, wanted: Wanted, cursor: str | None) -> tuple[list[News], str]:
         """What came since `cursor`, for clients that cannot hold a stream."""
@@ -135,13 +157,13 @@ class Newsroom:
             if len(feed.entries) < _PAGE or len(entries) > _ROOM * _PAGE:
                 return _Tick(entries, cursor, reset)
 
-    async def _read(self) -> None:
-        cursor: str | None = None
+    async def _read(self, cursor: str) -> None:
+        """Read on from where the first listener has caught up: what came since is news to it."""
         while True:
             began = monotonic()
             try:
                 feed = await (await self._store()).feed(cursor, _PAGE)
-                tick = _Tick(feed.entries, feed.cursor, feed.reset and cursor is not None, await self._new_counts(feed))
+                tick = _Tick(feed.entries, feed.cursor, feed.reset, await self._new_counts(feed))
                 cursor = feed.cursor
             except StoreError as error:
                 log.warning("live news: %s", type(error).__name__)
@@ -173,8 +195,10 @@ class Newsroom:
         if tick.reset:
             return [News("reset", {}, tick.cursor)]
         jobs = [each for each in tick.entries if each.event not in _SETTINGS]
+        if wanted.jobs:
+            jobs = await self._named(wanted, jobs)
         found: list[News] = []
-        if changes := await self._within(wanted, _merged(jobs)):
+        if changes := await self._within(wanted, _merged(jobs, MOST_IDS if wanted.reach.everything else _LOOKED_UP)):
             found.append(News("jobs", {"changes": changes}))
         topics = wanted.topics if wanted.reach.everything else frozenset[str]()
         settings = [each for each in tick.entries if each.event in _SETTINGS]
@@ -186,19 +210,28 @@ class Newsroom:
             found[-1] = News(found[-1].event, found[-1].data, tick.cursor)
         return found
 
+    async def _named(self, wanted: Wanted, entries: list[Happening]) -> list[Happening]:
+        """What concerns the jobs that a listener has named. An entry that does not name all of its jobs may be about one of
+        them: then it is told where they are now."""
+        own = [(each, tuple(id for id in each.ids if id in wanted.jobs)) for each in entries]
+        found = [Happening(each.at, each.event, ids, len(ids)) for each, ids in own if ids]
+        cut = [each for each in entries if each.n > len(each.ids)]
+        if cut:
+            where = Where(ids=tuple(wanted.jobs))
+            page = await (await self._store()).jobs(where, None, len(wanted.jobs))
+            found += [Happening(cut[-1].at, job.state, (job.id,), 1) for job in page.items]
+        return found
+
     async def _within(self, wanted: Wanted, changes: list[Change]) -> list[Change]:
         """The changes of jobs that a listener wants and may see."""
-        if wanted.jobs:
-            named = [Change(each.event, tuple(id for id in each.ids if id in wanted.jobs), 0) for each in changes]
-            changes = [Change(each.event, each.ids, len(each.ids)) for each in named if each.ids]
-        elif "jobs" not in wanted.topics:
+        if not wanted.jobs and "jobs" not in wanted.topics:
             return []
         if wanted.reach.everything or not changes:
             return changes
         ids = tuple({id for each in changes for id in each.ids if each.event != "deleted"})
         page = await (await self._store()).jobs(wanted.reach.of(ids), None, 1_000) if ids else None
         seen = {job.id for job in page.items} if page else set[str]()
-        own = [(each.event, tuple(id for id in each.ids if id in seen)) for each in changes]
+        own = [(each.event, tuple(id for id in each.ids if id in seen)[-MOST_IDS:]) for each in changes]
         return [Change(event, ids, len(ids)) for event, ids in own if ids]
 
 
@@ -216,7 +249,8 @@ class _Tick(msgspec.Struct, frozen=True):
 class _Listener:
     """The ticks that wait for one stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, who: str = "") -> None:
+        self.who = who
         self._ticks: asyncio.Queue[_Tick | None] = asyncio.Queue(_ROOM)
 
     def put(self, tick: _Tick) -> None:
@@ -240,14 +274,14 @@ class _Listener:
             return None
 
 
-def _merged(entries: Iterable[Happening]) -> list[Change]:
+def _merged(entries: Iterable[Happening], most: int = MOST_IDS) -> list[Change]:
     """Entries of a tick by event, in the order of their last ones: a job that went on is told last where it is now."""
     found: dict[str, tuple[dict[str, None], int]] = {}
     for each in entries:
         ids, count = found.pop(each.event, ({}, 0))
         ids.update(dict.fromkeys(each.ids))
         found[each.event] = (ids, count + each.n)
-    return [Change(event, tuple(ids)[-MOST_IDS:], count) for event, (ids, count) in found.items()]
+    return [Change(event, tuple(ids)[-most:], count) for event, (ids, count) in found.items()]
 
 
 def close_all() -> None:

@@ -20,6 +20,7 @@ from windlass.api.problems import Problem
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from windlass.api.authentication import Authentication
     from windlass.api.bulk import BulkRunner
     from windlass.api.keys import ApiKeys
     from windlass.api.news import Newsroom
@@ -51,6 +52,7 @@ class Rooms(msgspec.Struct, frozen=True):
     handlers: "Handlers"
     bulk: "BulkRunner"
     news: "Newsroom"
+    authentication: "Authentication"
 
 
 class Call(msgspec.Struct, frozen=True):

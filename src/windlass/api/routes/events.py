@@ -50,9 +50,12 @@ async def stream_events(call: Call, query: EventsQuery) -> Response:
     `event: settings` for queues, schedules and limits; `event: reset` when something may have been missed. A stream ends
     after a quarter of an hour: come again with `Last-Event-ID`, as browsers do by themselves.
     """
+    wanted, who = _wanted(query.topics, call.caller.reach), call.caller.identity
+    if not call.rooms.news.has_room(who):
+        raise Problem(429, "too-many-streams", "too many streams are open", headers={"Retry-After": "5"})
     cursor = call.request.headers.get("last-event-id") or query.after
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = call.rooms.news.listen(_wanted(query.topics, call.caller.reach), cursor)
+    stream = call.rooms.news.listen(wanted, cursor, lambda: _may_stay(call), who)
     return StreamingResponse(stream, 200, headers, "text/event-stream")
 
 
@@ -63,6 +66,14 @@ async def poll_events(call: Call, query: EventsQuery) -> EventsPage:
     reset = any(each.event == "reset" for each in news)
     events = [EventMessage(each.event, msgspec.to_builtins(each.data)) for each in news if each.event != "reset"]
     return EventsPage(cursor=cursor, events=events, reset=reset)
+
+
+async def _may_stay(call: Call) -> bool:
+    """Whether whoever opened a stream is still the same caller: not signed out, no key revoked, no token expired."""
+    try:
+        return await call.rooms.authentication.caller(call.request) == call.caller
+    except Problem:
+        return False
 
 
 def _wanted(text: str, reach: Reach) -> Wanted:
