@@ -197,10 +197,10 @@ def _add_metrics(api: FastAPI, app: "Windlass", serving: Serving) -> None:
 
 def _add_dashboard(api: FastAPI) -> None:
     """The dashboard's page and files. They hold nothing of the installation: what they show they ask this API for."""
-    from windlass.dashboard.serving import MOUNT, Dashboard
+    from windlass.dashboard.serving import MOUNT, Dashboard, root_of
 
     async def go(request: Request) -> Response:
-        return RedirectResponse(request.scope.get("root_path", "") + MOUNT)
+        return RedirectResponse(root_of(request) + MOUNT)
 
     events = any(getattr(route, "path", "") == f"{PREFIX}/events" for route in api.routes)
     dashboard = Dashboard(PREFIX, events=events)

@@ -61,8 +61,15 @@ class Dashboard:
         index = files.get("index.html")
         if index is None:
             return _page(_UNBUILT, 503)
-        root = request.scope.get("root_path", "")
+        root = root_of(request)
         return _page(_render(index.body.decode(), root, {"api": root + self._api, "live": self._live}))
+
+
+def root_of(request: Request) -> str:
+    """Where the API is mounted. Behind two slashes browsers read a host: a mount with a variable in its path could be called
+    so that the page loads, or is sent to, somebody else's."""
+    root: str = request.scope.get("root_path", "")
+    return "/" + root.lstrip("/\\") if root else ""
 
 
 @cache
