@@ -56,6 +56,9 @@ class WindlassError(Exception):
         super().__init__(message)
         self.message = message
         self.facts = facts
+        mend = facts.get("mend")
+        if mend and str(mend) not in message:  # a traceback shows notes, and whoever reads one wants to know what to do
+            self.add_note(f"mend: {mend}")
 
     def __getattr__(self, name: str) -> Any:
         facts = self.__dict__.get("facts", {})

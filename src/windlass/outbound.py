@@ -5,10 +5,11 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from windlass.errors import InvalidOption, WindlassError
+from windlass.errors import InvalidOption, SettingsError, WindlassError
 
 if TYPE_CHECKING:
     import ssl
@@ -184,6 +185,15 @@ class Outbound:
         from windlass.outbound_http import PinnedTransport
 
         return PinnedTransport(self, verify=verify)
+
+
+def require_client() -> None:
+    """Refuse where the HTTP client is not installed, naming the extra: a worker of webhooks and alerts may well lack it."""
+    if find_spec("httpx2") is None:
+        mend = "pip install 'windlass[webhooks]'"
+        raise SettingsError(
+            f"calling webhooks needs httpx2, which this worker has not installed: {mend}", field="webhooks", mend=mend
+        )
 
 
 def _literal(host: str) -> Address | None:

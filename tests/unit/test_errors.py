@@ -2,11 +2,12 @@
 
 import inspect
 import pickle
+import traceback
 
 import pytest
 
 from windlass import errors
-from windlass.errors import JobFailed, ResultTimeout, UnknownKind, WindlassError
+from windlass.errors import InvalidOption, JobFailed, ResultTimeout, UnknownKind, WindlassError
 
 TREE = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, WindlassError)]
 
@@ -19,6 +20,14 @@ def test_every_error_is_data(cls: type[WindlassError]) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is cls
     assert (again.message, again.facts) == (error.message, error.facts)
+
+
+def test_a_traceback_says_what_mends_it_once() -> None:
+    hidden = InvalidOption("there is no such option", mend="see the list")
+    assert traceback.format_exception_only(hidden)[-1] == "mend: see the list\n"
+    told = InvalidOption("there is no such option: see the list", mend="see the list")
+    assert len(traceback.format_exception_only(told)) == 1
+    assert traceback.format_exception_only(pickle.loads(pickle.dumps(hidden)))[1:] == ["mend: see the list\n"]
 
 
 def test_codes_tell_the_classes_apart() -> None:

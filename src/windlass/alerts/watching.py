@@ -18,7 +18,7 @@ from windlass.alerts.rule import AlertRule
 from windlass.declare.handler import Handler
 from windlass.observe.health import read_health
 from windlass.operate.shelf import Shelf
-from windlass.outbound import Outbound
+from windlass.outbound import Outbound, require_client
 from windlass.running.context import Context
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros, moment
@@ -154,6 +154,7 @@ class Install:
         await tell(found, msgspec.convert(notice, Notice), post, self._client() if found.url else None)
 
     def _client(self) -> "httpx2.AsyncClient":
+        require_client()
         import httpx2  # the extra `webhooks`
 
         loop = asyncio.get_running_loop()

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_type_hints
 
-from windlass import Context, Handler, InvalidOption, Snooze, Windlass
+from windlass import Context, Handler, InvalidOption, SettingsError, Snooze, Windlass
 from windlass.catalogue.kinds import Kind, Recur, all_kinds, families, load
-from windlass.catalogue.readiness import Readiness, readiness_of
+from windlass.catalogue.readiness import SHARED, Readiness, has_module, readiness_of
 from windlass.presets import ALL, Work
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ def install(
     a worker comes that can run them, or installing it `raise`s `KindNotReady`. `schedules`: also the recurring jobs that come
     with the kinds.
     """
+    chosen = _chosen(kinds, families)
+    _require(chosen)
     from windlass.catalogue.settings import current
 
-    chosen = _chosen(kinds, families)
     if RESOURCE not in app.resources or settings is not None or storage is not None:
         _share(app, Kit(app, settings or current(), storage))
     settings = settings or current()
@@ -107,6 +108,17 @@ def install(
             for each in kind.schedules:
                 _schedule(app, each, found[kind.name])
     return found
+
+
+def _require(chosen: Iterable[Kind]) -> None:
+    """Refuse where what all kinds need is not installed, naming the extras that these kinds want."""
+    absent = [name for name in SHARED if not has_module(name)]
+    if absent:
+        extras = ",".join(dict.fromkeys(kind.extra or "catalogue" for kind in chosen))
+        mend = f"pip install 'windlass[{extras}]'"
+        raise SettingsError(
+            f"the catalogue needs {' and '.join(absent)}, not installed here: {mend}", field="catalogue", mend=mend
+        )
 
 
 def _chosen(kinds: Iterable[str] | None, wanted: Iterable[str] | None) -> list[Kind]:

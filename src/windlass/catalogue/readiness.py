@@ -12,7 +12,7 @@ from windlass.catalogue.kinds import Kind, Lack, all_kinds
 if TYPE_CHECKING:
     from windlass.catalogue.settings import CatalogueSettings
 
-_SHARED = ("pydantic", "pydantic_settings")
+SHARED = ("pydantic", "pydantic_settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ def survey(settings: "CatalogueSettings | None" = None) -> list[Readiness]:
 
 
 def _lacks(kind: Kind, settings: "CatalogueSettings | None") -> Iterable[Lack]:
-    absent = [name for name in (*_SHARED, *kind.modules) if not has_module(name)]
+    absent = [name for name in (*SHARED, *kind.modules) if not has_module(name)]
     for name in absent:
         extra = kind.extra or "catalogue"
         yield Lack("extra", extra, f"pip install 'windlass[{extra}]' ({name} is missing)")
-    if kind.needs is None or any(name in absent for name in _SHARED):
+    if kind.needs is None or any(name in absent for name in SHARED):
         return
     if settings is None:
         from windlass.catalogue.settings import current

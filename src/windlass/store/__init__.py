@@ -36,7 +36,9 @@ def open_store(url: str, namespace: str = "windlass") -> Store:
         if missing.name and missing.name.startswith("windlass"):
             raise
         raise SettingsError(
-            f"the {scheme} store needs the package {missing.name!r}", field="url", mend=f"pip install '{extra}'"
+            f"the {scheme} store needs the package {missing.name!r}, which is not installed",
+            field="url",
+            mend=f"pip install '{extra}'",
         ) from missing
     return engine(url, namespace)
 

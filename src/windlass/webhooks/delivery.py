@@ -15,7 +15,7 @@ from windlass.declare.handler import Handler
 from windlass.declare.unique import Unique
 from windlass.errors import JobNotFound, WindlassError
 from windlass.operate.shelf import Shelf
-from windlass.outbound import AddressRefused, NameNotFound, Outbound
+from windlass.outbound import AddressRefused, NameNotFound, Outbound, require_client
 from windlass.running.context import Context
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros, instant, moment
@@ -123,6 +123,7 @@ class Install:
             return None, True
 
     async def _post(self, endpoint: Endpoint, id: str, text: bytes) -> dict[str, Any]:
+        require_client()
         import httpx2  # the extra `webhooks`
 
         from windlass.outbound_http import unlogged
