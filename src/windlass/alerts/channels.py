@@ -121,9 +121,8 @@ async def tell(channel: Channel, notice: Notice, post: Post | None, client: Any)
     """Tell one notice by one channel; raises `NotTold` and what connections raise."""
     match channel.way:
         case "log":
-            log.log(
-                _LEVEL[notice.event], "alert %s: %s (%s) %s", notice.event, notice.text, notice.rule, notice.command
-            )
+            line = _line(f"alert {notice.event}: {notice.text} ({notice.rule}) {notice.command}")
+            log.log(_LEVEL[notice.event], "%s", line)
         case "email":
             if post is None:
                 raise NotTold("smtp_url is not set, so no alert can be mailed", channel=channel.name, status=None)
@@ -180,12 +179,19 @@ def _mail(channel: Channel, notice: Notice, post: Post) -> None:
 
 def _title(notice: Notice) -> str:
     word = {"firing": "ALERT", "still-firing": "STILL", "resolved": "resolved"}[notice.event]
-    return " ".join(f"[windlass] {word} {notice.rule}: {notice.group}".split())
+    return _line(f"[windlass] {word} {notice.rule}: {notice.group}")
 
 
 def _told(notice: Notice) -> str:
     lines = [notice.text, "", f"rule: {notice.rule}", f"about: {notice.group}", f"since: {notice.since}"]
-    return "\n".join([*lines, f"look: {notice.command}"] if notice.command else lines) + "\n"
+    found = [*lines, f"look: {notice.command}"] if notice.command else lines
+    return "".join(f"{_line(line)}\n" for line in found)
+
+
+def _line(text: str) -> str:
+    """Names of hosts and providers, and what health says of them, may hold anything: here they are one line without control
+    characters, so that they make neither headers nor lines of a log."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _for_chats(notice: Notice) -> str:
