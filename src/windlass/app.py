@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from windlass.api.authentication import HostCallback
     from windlass.api.settings import ApiFlags
     from windlass.declare.shapes import AsyncIterHandler, IterHandler
+    from windlass.operate.templates import Templates
     from windlass.running.context import Context
     from windlass.webhooks.view import Webhooks
     from windlass.worker.worker import Worker
@@ -145,6 +146,13 @@ class Windlass(Watching):
         from windlass.webhooks.view import Webhooks  # a producer never needs it
 
         return Webhooks(self)
+
+    @cached_property
+    def templates(self) -> "Templates":
+        """Jobs by name, with arguments and options that are kept."""
+        from windlass.operate.templates import Templates
+
+        return Templates(self)
 
     @cached_property
     def alerts(self) -> "Alerts":

@@ -28,6 +28,7 @@ WindlassError
 ├── LeaseLost                this attempt no longer owns its job
 ├── EncryptionKeyMissing     a job is encrypted with a key that this process does not have (names it)
 ├── SealBroken               what is encrypted was changed, or belongs to another job or field
+├── TemplateNotFound         no job template has this name
 ├── WebhookNotFound          no webhook endpoint has this id
 ├── AlertRuleNotFound        no alert rule has this name
 ├── ChannelNotFound          no alert channel has this name
@@ -229,6 +230,12 @@ class EncryptionKeyMissing(WindlassError):
 class SealBroken(WindlassError, ValueError):
     code = "seal-broken"
     retryable = False
+
+
+class TemplateNotFound(WindlassError, LookupError):
+    """`name`: no template has it."""
+
+    code = "template-not-found"
 
 
 class WebhookNotFound(WindlassError, LookupError):

@@ -40,6 +40,7 @@ from windlass.api.routes import (
     limits,
     queues,
     schedules,
+    templates,
     webhooks,
     workflows,
 )
@@ -66,6 +67,7 @@ RESOURCES = (
     limits.routes,
     audit.routes,
     insight.routes,
+    templates.routes,
     webhooks.routes,
     alerts.routes,
     events.routes,

@@ -157,6 +157,7 @@ _STATUS: tuple[tuple[type[WindlassError], int], ...] = (
     (errors.ScheduleNotFound, 404),
     (errors.ErrorGroupNotFound, 404),
     (errors.WebhookNotFound, 404),
+    (errors.TemplateNotFound, 404),
     (errors.AlertRuleNotFound, 404),
     (errors.ChannelNotFound, 404),
     (errors.ScheduleError, 422),

@@ -17,6 +17,7 @@ from windlass.declare.kinds import BUILT_IN
 from windlass.declare.signature import REST
 from windlass.declare.unique import LONGEST_KEY, Unique
 from windlass.errors import InvalidArgs, UnknownKind, UnknownParent, WindlassError
+from windlass.operate.retention import HOUSE
 from windlass.produce.ref import JobRef
 from windlass.values.job import NewJob
 from windlass.values.retry import exponential, fixed, linear
@@ -204,6 +205,8 @@ def read_options(call: Call, spec: JobOptionsSpec) -> Any:
         options["backoff"] = _read_backoff(spec.backoff)
     if spec.unique is not None:
         options["unique"] = _read_unique(spec.unique)
+    if spec.queue == HOUSE:
+        raise _unfit("/queue", f"the queue {HOUSE!r} is Windlass's own: what fills it delays alerts and webhooks")
     for tag in spec.tags or ():
         if tag.startswith(_INTERNAL):
             raise _unfit("/tags", f"the tag {tag!r} is Windlass's own")
