@@ -81,6 +81,25 @@ async def test_nobody_makes_the_jobs_that_tell(memory: Place) -> None:
         problem(made, 422, "unknown-kind")
 
 
+async def test_the_queue_of_the_house_is_not_filled_by_others(memory: Place) -> None:
+    async with opened(memory) as door:
+        for role in ("user", "admin"):
+            client = await door.as_(role)
+            spec = {"kind": "add", "args": {"a": 1}, "queue": "windlass"}
+            problem(await client.post(f"{API}/jobs", json=spec), 422, "invalid-body")
+            problem(await client.post(f"{API}/batches", json={"jobs": [spec]}), 422, "invalid-body")
+            id = await enqueue(client)
+            problem(await client.post(f"{API}/jobs/{id}/clone", json={"queue": "windlass"}), 422, "invalid-body")
+
+
+async def test_endpoints_are_bounded(memory: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("windlass.webhooks.endpoint.MOST_ENDPOINTS", 2)
+    async with opened(memory) as door:
+        client = await door.as_("admin")
+        made = [await client.post(f"{API}/webhooks", json=HOOK) for _ in range(3)]
+        assert [answer.status_code for answer in made] == [201, 201, 422]
+
+
 async def test_bodies_have_an_end(memory: Place) -> None:
     async with opened(memory, rate="off", body_limit=20_000, batch_limit=40_000) as door:
         client = await door.as_("admin")

@@ -24,6 +24,8 @@ EVENTS = (
 )
 """What can be told. `job.retrying`: an attempt failed and another will be made."""
 MOST_EVENTS = 50
+MOST_ENDPOINTS = 1_000
+"""Of an installation: an end that all of them want stores a job for each, in its own transaction."""
 DETAILS = ("args", "result")
 
 

@@ -16,7 +16,7 @@ from windlass.values.clock import Micros, moment
 from windlass.values.job import Job
 from windlass.values.query import AuditEntry, Page
 from windlass.values.states import State
-from windlass.webhooks import signing
+from windlass.webhooks import endpoint, signing
 from windlass.webhooks.delivery import DELIVER, Install
 from windlass.webhooks.endpoint import DETAILS, SPACE, Endpoint, check_events, check_patterns
 from windlass.webhooks.messages import Message, encoded
@@ -101,6 +101,13 @@ class Webhooks:
     ) -> Endpoint:
         """A new endpoint. Its `secret` is made unless one is given; receivers check signatures with it. Raises `InvalidOption`
         for a URL that is none or leads to an address inside (names are looked at again before each delivery)."""
+        if len(await self._shelf.all()) >= endpoint.MOST_ENDPOINTS:
+            raise InvalidOption(
+                f"there are {endpoint.MOST_ENDPOINTS:,} endpoints",
+                field="url",
+                limit=f"{endpoint.MOST_ENDPOINTS:,} endpoints",
+                mend="remove those that are not used, or give one endpoint more events and queues",
+            )
         made = Endpoint(
             id=f"we_{secrets.token_hex(8)}",
             url=self._checked(url),
@@ -144,9 +151,9 @@ class Webhooks:
 
     async def ping(self, id: str, *, actor: str = "app") -> str:
         """Send a message of the type `ping`; the delivery's id."""
-        endpoint = await self.get(id)
+        found = await self.get(id)
         message = Message(type="ping", at=await self._now(), data={"endpoint": id, "by": actor})
-        (ref,) = await self._app.enqueue_many([delivery(self.handlers.deliver, endpoint.id, encoded(message))])
+        (ref,) = await self._app.enqueue_many([delivery(self.handlers.deliver, found.id, encoded(message))])
         return ref.id
 
     async def deliveries(
