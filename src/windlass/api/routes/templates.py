@@ -42,7 +42,7 @@ class FromTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     args: dict[str, Any] = {}
 
 
-class Removed(msgspec.Struct, frozen=True, kw_only=True):
+class RemovedTemplate(msgspec.Struct, frozen=True, kw_only=True):
     """A template that is gone."""
 
     name: str
@@ -80,10 +80,10 @@ async def put_template(call: Call, name: str, body: NewTemplate) -> TemplateView
 
 
 @routes.delete("/templates/{name}")
-async def delete_template(call: Call, name: str) -> Removed:
+async def delete_template(call: Call, name: str) -> RemovedTemplate:
     """Forget a template; its jobs stay."""
     await call.app.templates.remove(name, actor=call.caller.actor)
-    return Removed(name=name)
+    return RemovedTemplate(name=name)
 
 
 @routes.post(
