@@ -1,6 +1,7 @@
 """What a person does on the pages of errors, schedules, limits, alerts, webhooks and settings, and what comes of it."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_a_limit_is_set_and_cleared_and_a_breaker_reset(own: tuple[Stage, Callab
     page.get_by_role("tab", name="Breakers").click()
     page.get_by_role("row", name="openai").get_by_role("button", name="Reset").click()
     expect(page.get_by_role("row", name="openai").get_by_text("closed")).to_be_visible()
+
+
+def test_an_alert_that_fires_is_seen_from_everywhere(own: tuple[Stage, Callable[..., Any]]) -> None:
+    stage, open_page = own
+    count = len(ask(stage, "/alerts?firing=true")["items"])
+    page = open_page("/")
+    firing = page.get_by_role("main").get_by_role("link", name=re.compile("alerts? firing"))
+    tail = page.get_by_role("link", name=re.compile("^Alerts")).locator(".tail")
+    assert count, "the stage has dead letters, and the rule for them"
+    expect(firing).to_have_text(re.compile(rf"^{count} alert"))
+    expect(tail).to_have_text(str(count))
 
 
 def test_a_rule_and_a_channel_are_made(own: tuple[Stage, Callable[..., Any]]) -> None:

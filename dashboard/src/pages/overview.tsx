@@ -5,6 +5,7 @@ import { get } from "../api/client";
 import { readList } from "../api/lists";
 import { type Health, type JobView, type Listing, type Metrics, type QueueView, STATES } from "../api/types";
 import { href, hrefWith } from "../config";
+import { readFiring } from "../state/firing";
 import { useLoad } from "../state/load";
 import { readQueues } from "../state/queues";
 import { can } from "../state/session";
@@ -74,7 +75,12 @@ function Verdict(): JSX.Element {
           {shown.length ? plural(shown.length, serious.length ? "issue" : "note") : "nothing is amiss"}
         </span>
       }
-      acts={<Crew health={data} />}
+      acts={
+        <span class="row">
+          {can("alerts:read") && <Firing />}
+          <Crew health={data} />
+        </span>
+      }
       flush={!shown.length}
     >
       {shown.length > 0 && (
@@ -99,6 +105,17 @@ function Verdict(): JSX.Element {
         </ul>
       )}
     </Card>
+  );
+}
+
+/** Rules of alerts look at other things than health does: a queue is well, and its jobs may have failed all the same. */
+function Firing(): JSX.Element | null {
+  const { data } = useLoad(readFiring, [], { on: () => false, period: 10_000 });
+  if (!data?.items.length) return null;
+  return (
+    <a href={href("/alerts")}>
+      <Pill tone="bad">{plural(data.items.length, "alert")} firing</Pill>
+    </a>
   );
 }
 

@@ -93,7 +93,7 @@ function Name({ schedule }: { schedule: ScheduleView }): JSX.Element {
         {schedule.paused && <Pill tone="warn">paused</Pill>}
         {!schedule.paused && !schedule.next_at && <Pill>over</Pill>}
       </span>
-      <span class="small soft break">{schedule.kind}</span>
+      {schedule.kind !== schedule.key && <span class="small soft break">{schedule.kind}</span>}
     </div>
   );
 }
@@ -145,10 +145,10 @@ function RowActs({ schedule, done }: { schedule: ScheduleView; done: () => void 
   return (
     <span class="row tight">
       <Button small icon={schedule.paused ? "play" : "pause"} onClick={() => turn(schedule).then(done)}>
-        {schedule.paused ? "Resume" : "Pause"}
+        <span class="word">{schedule.paused ? "Resume" : "Pause"}</span>
       </Button>
       <Button small icon="bolt" title="Run it now, beside its times" onClick={() => trigger(schedule).then(done)}>
-        Run
+        <span class="word">Run</span>
       </Button>
     </span>
   );

@@ -4,11 +4,12 @@ import { useLocation } from "preact-iso";
 import { config, href } from "../config";
 import { cut, paused, status, togglePause } from "../live/live";
 import { PAGES, type Page } from "../pages/registry";
+import { readFiring } from "../state/firing";
 import { useLoad } from "../state/load";
 import { locked, nextTheme, theme } from "../state/prefs";
 import { readQueues } from "../state/queues";
 import { can, session, signOut } from "../state/session";
-import { compact } from "../text/format";
+import { compact, plural } from "../text/format";
 import { IconButton } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icons";
 import { attempt } from "../ui/overlay";
@@ -63,6 +64,7 @@ function NavLink({ page, here }: { page: Page; here: boolean }): JSX.Element {
       <Icon name={page.icon ?? "info"} />
       {page.title}
       {page.file === "errors" && can("queues:read") && <FailedCount />}
+      {page.file === "alerts" && can("alerts:read") && <FiringCount />}
     </a>
   );
 }
@@ -74,6 +76,16 @@ function FailedCount(): JSX.Element | null {
   return (
     <span class="tail bad" title={`${failed} dead letters`}>
       {compact(failed)}
+    </span>
+  );
+}
+
+function FiringCount(): JSX.Element | null {
+  const { data } = useLoad(readFiring, [], { on: () => false, period: 10_000 });
+  if (!data?.items.length) return null;
+  return (
+    <span class="tail bad" title={`${plural(data.items.length, "alert")} firing`}>
+      {compact(data.items.length)}
     </span>
   );
 }
