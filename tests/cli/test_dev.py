@@ -61,6 +61,24 @@ def test_a_change_starts_it_anew(shell: Shell) -> None:
         ask(port, "/readyz")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("watching", [[], ["--no-reload"]], ids=["watching", "not watching"])
+def test_it_takes_its_server_along_when_it_ends(shell: Shell, number: signal.Signals, watching: list[str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with shell.start("dev", "-A", "shop:app", "--port", str(port), *watching) as process:
+        try:
+            wait(lambda: ask(port, "/readyz"), "the server")
+        finally:
+            process.send_signal(number)
+            process.wait(30)
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    with pytest.raises(OSError):
+        ask(port, "/readyz")
+
+
 def test_a_wrong_app_is_said_once(shell: Shell) -> None:
     answer = shell.run("dev", "-A", "shop:nothing")
     assert answer.code == 2 and "nothing" in answer.err

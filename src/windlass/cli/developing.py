@@ -23,6 +23,10 @@ _GRACE = 15.0
 _SLOW = 30.0
 
 
+_ENDS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+"""What ends us beside Ctrl-C: an end that was asked for, and a terminal that was closed."""
+
+
 class Bench(NamedTuple):
     """What to serve on, which folders to watch, whether to start anew on changes, whether to open a browser."""
 
@@ -39,6 +43,8 @@ def develop(target: Target, bench: Bench) -> None:
     bench = bench._replace(port=bench.port or _free_port())
     address = f"http://127.0.0.1:{bench.port}/jobs"
     server = Server(target, bench.port)
+    for number in _ENDS:  # the server has a session of its own, and would outlive us on our port
+        signal.signal(number, _interrupt)
     server.start()
     threading.Thread(target=_greet, args=(address, bench.browser), daemon=True).start()
     try:
@@ -49,6 +55,10 @@ def develop(target: Target, bench: Bench) -> None:
         pass
     finally:
         server.stop()
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def show(target: Target, bench: Bench) -> None:

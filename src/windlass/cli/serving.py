@@ -51,6 +51,8 @@ def require_api() -> "Modules":
         from windlass.api import asgi, keys, settings
     except ImportError as error:
         missing = getattr(error, "name", None) or "a library"
+        if missing.partition(".")[0] == "windlass":  # ours is broken, and no extra mends it
+            raise
         raise SettingsError(
             f"the API needs {missing}, which is not installed", field="api", mend="pip install 'windlass[api]'"
         ) from error
