@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from tests.dashboard.browser import Browsing
 from tests.dashboard.conftest import Stage, served
-from windlass import Windlass, chain, group
+from windlass import Windlass, group
 
 SOON = 1.0
 """Seconds within which four hundred boxes are drawn on a quiet machine; tests allow ten times that, and print the figure."""
@@ -75,12 +75,16 @@ def test_four_hundred_boxes_are_drawn_soon(browser: Any, tmp_path: Path) -> None
 
 
 async def _large(url: str) -> str:
-    """Four hundred jobs that do not fold: each of a name of its own, in twenty layers."""
+    """Four hundred jobs that do not fold: each of a name of its own, in twenty layers, after two of the layer before."""
     app = Windlass(url, maintenance=False)
 
     @app.job
     async def part(layer: int, place: int) -> None: ...
 
     async with app:
-        layers = [group(*[part.options(name=f"part-{at}-{n}").job(at, n) for n in range(20)]) for at in range(20)]
-        return (await app.run(chain(*layers))).id
+        jobs: list[Any] = []
+        for at in range(400):
+            layer, place = divmod(at, 20)
+            above = [jobs[at - 20], jobs[at - 20 + (1 if place < 19 else -19)]] if layer else []
+            jobs.append(part.options(name=f"part-{at}", after=above).job(layer, place))
+        return (await app.run(group(*jobs))).id

@@ -25,7 +25,7 @@ from windlass.values.states import State
 
 LONGEST = 2_000
 MOST_TERMS = 50
-_PAGE, _MOST_PAGES = 250, 20
+_PAGE, _MOST_PAGES = 250, 10
 
 Test: TypeAlias = Callable[[Job], bool]
 

@@ -5,8 +5,8 @@ item, never raised inside a batch. Engines hold no policy: the core decides, the
 
 Bounds that every engine keeps: 200 jobs a claim or finish, 500 jobs a step of enqueue inside the engine (a call may bring
 100,000), at least 256 dependents settled inline (the rest by `promote`). Errors: `StoreUnavailable`, `StoreFull`,
-`StoreReadOnly`, `SchemaMismatch`; after any error nothing of the call has happened, except that a lost connection may hide a success, which
-is why `enqueue`, `claim` and `finish` may be repeated as they are.
+`StoreReadOnly`, `SchemaMismatch`; after any error nothing of the call has happened, except that a lost connection may hide
+a success, which is why `enqueue`, `claim` and `finish` may be repeated as they are.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

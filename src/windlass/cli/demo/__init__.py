@@ -21,9 +21,18 @@ def demo(
     database: Annotated[
         Path, typer.Option("--db", metavar="FILE", help="The SQLite file; replaced if a demo made it.")
     ] = Path("windlass-demo.db"),
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Then open the dashboard, with a shop that is always busy.")
+    ] = False,
     output: options.PlainOutput = Plain.TEXT,
 ) -> None:
     """A job per source file, in threads, processes and on the event loop; some fail, one worker is killed; no service."""
     from windlass.cli.demo.play import Plan, play
 
-    raise typer.Exit(play(Plan(folder, files, database, output)))
+    ended = play(Plan(folder, files, database, output))
+    if dashboard and not ended:
+        from windlass.cli.developing import Bench, show
+        from windlass.cli.target import Target
+
+        show(Target(None, None, None), Bench(0, (), False, True))
+    raise typer.Exit(ended)
