@@ -138,8 +138,16 @@ def _transcription(fake: FakeSpeech, fields: dict[str, Any]) -> Answer:
         return 200, "application/json", json.dumps({"text": text}).encode(), {}
     segments = [
         {
-            "id": n, "seek": 0, "start": start, "end": end, "text": f" {said}", "tokens": [1],
-            "temperature": 0.0, "avg_logprob": -0.2, "compression_ratio": 1.0, "no_speech_prob": 0.01,
+            "id": n,
+            "seek": 0,
+            "start": start,
+            "end": end,
+            "text": f" {said}",
+            "tokens": [1],
+            "temperature": 0.0,
+            "avg_logprob": -0.2,
+            "compression_ratio": 1.0,
+            "no_speech_prob": 0.01,
         }
         for n, (said, start, end) in enumerate(fake.text)
     ]
