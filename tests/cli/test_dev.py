@@ -114,3 +114,13 @@ async def test_what_the_head_office_wants_is_possible() -> None:
             await box.drain()
         failed = await box.app.jobs.list(queue="traffic", state="failed")
         assert failed.items == []
+
+
+@pytest.mark.slow
+def test_it_says_that_no_app_is_loaded(shell: Shell) -> None:
+    with shell.start("dev", "--port", "0", "--url", "sqlite:///other.db", "--no-reload") as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert "no app is loaded" in first and "-A module:app" in first

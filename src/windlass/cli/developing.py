@@ -40,6 +40,8 @@ def develop(target: Target, bench: Bench) -> None:
     """Serve until interrupted."""
     require_api()
     target.load()  # a name that is wrong is said once, here, not by every restart
+    if target.app is None:
+        note("no app is loaded, so no job runs here: name yours with -A module:app")
     bench = bench._replace(port=bench.port or _free_port())
     address = f"http://127.0.0.1:{bench.port}/jobs"
     server = Server(target, bench.port)
