@@ -263,7 +263,8 @@ async def test_no_alert_is_lost_or_doubled_over_kills(engine: str, receiver: Rec
         app = make(place.url, place.namespace)
         async with app:
             await app.alerts.put_channel("hook", "webhook", url=receiver.url)
-            await app.alerts.put_rule("dead", "dead-letters", window="1h", channels="hook")
+            # Looks that were killed too often are dead letters of the house's own queue: not what is counted here.
+            await app.alerts.put_rule("dead", "dead-letters", window="1h", queues="q*", channels="hook")
             queues = [f"q{n}" for n in range(20)]
             await app.enqueue_many([app.handlers["fail"].options(queue=queue).job() for queue in queues])
             looks = [app.alerts.handlers.watch.options(delay=0.05 * n).job() for n in range(120)]
