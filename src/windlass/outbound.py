@@ -4,10 +4,11 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from windlass.errors import InvalidOption, SettingsError, WindlassError
 
@@ -187,6 +188,28 @@ class Outbound:
         return PinnedTransport(self, verify=verify)
 
 
+class Clients:
+    """An HTTP client for each event loop, which goes to addresses that `Outbound` allows and follows no redirect."""
+
+    def __init__(self, networks: Callable[[], Iterable[str]], timeout: float) -> None:
+        self._networks = networks
+        self._timeout = timeout
+        self._known: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = WeakKeyDictionary()
+
+    def here(self) -> "httpx2.AsyncClient":
+        """The running loop's; raises `SettingsError` where the extra is not installed."""
+        require_client()
+        import httpx2
+
+        loop = asyncio.get_running_loop()
+        client = self._known.get(loop)
+        if client is None:
+            transport = Outbound(self._networks()).transport()
+            client = httpx2.AsyncClient(transport=transport, timeout=self._timeout, follow_redirects=False)
+            self._known[loop] = client
+        return client
+
+
 def require_client() -> None:
     """Refuse where the HTTP client is not installed, naming the extra: a worker of webhooks and alerts may well lack it."""
     if find_spec("httpx2") is None:
@@ -222,4 +245,4 @@ def read_networks(text: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-__all__ = ["AddressRefused", "NameNotFound", "Outbound", "read_networks"]
+__all__ = ["AddressRefused", "Clients", "NameNotFound", "Outbound", "read_networks"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import msgspec
 from msgspec.structs import asdict
@@ -15,11 +15,11 @@ from windlass.alerts.rule import SPACE as RULES
 from windlass.alerts.rule import AlertRule, RuleOptions, Watch, read_rule
 from windlass.alerts.watching import HISTORY, Install
 from windlass.errors import AlertRuleNotFound, ChannelNotFound, InvalidOption
+from windlass.operate.audit import note_act
 from windlass.operate.shelf import Shelf
 from windlass.outbound import Outbound
 from windlass.produce.ids import new_id
 from windlass.values.clock import moment
-from windlass.values.query import AuditEntry
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -90,7 +90,7 @@ class Alerts:
                     mend="make the channel first",
                 )
         await self._rules.put(rule.name, rule)
-        await self._note(actor, "put-alert-rule", f"alert-rule:{name}", asdict(rule))
+        await note_act(await self._app.store(), actor, "put-alert-rule", f"alert-rule:{name}", asdict(rule))
         return rule
 
     async def put_standard(self, *channels: str, actor: str = "app") -> list[AlertRule]:
@@ -105,7 +105,7 @@ class Alerts:
         """Forget a rule and what it has firing; raises `AlertRuleNotFound`."""
         if not await self._rules.drop(name):
             raise AlertRuleNotFound(f"there is no alert rule {name[:60]!r}", name=name[:60])
-        await self._note(actor, "remove-alert-rule", f"alert-rule:{name}", {})
+        await note_act(await self._app.store(), actor, "remove-alert-rule", f"alert-rule:{name}")
 
     # channels
 
@@ -127,7 +127,9 @@ class Alerts:
         outbound = Outbound(self._app.settings.webhook_networks)
         channel = read_channel(name, way, to=to, url=url, secret=secret, outbound=outbound)
         await self._channels.put(name, channel)
-        await self._note(actor, "put-alert-channel", f"alert-channel:{name}", {"way": way, "to": channel.to})
+        await note_act(
+            await self._app.store(), actor, "put-alert-channel", f"alert-channel:{name}", {"way": way, "to": channel.to}
+        )
         return channel
 
     async def remove_channel(self, name: str, *, actor: str = "app") -> None:
@@ -143,7 +145,7 @@ class Alerts:
             )
         if not await self._channels.drop(name):
             raise ChannelNotFound(f"there is no alert channel {name[:60]!r}", name=name[:60])
-        await self._note(actor, "remove-alert-channel", f"alert-channel:{name}", {})
+        await note_act(await self._app.store(), actor, "remove-alert-channel", f"alert-channel:{name}")
 
     async def try_channel(self, name: str, *, actor: str = "app") -> str:
         """Tell a sample by a channel; the id of the job that does."""
@@ -176,11 +178,6 @@ class Alerts:
         """Look at every rule now, by a job; its id."""
         (ref,) = await self._app.enqueue_many([self.handlers.watch.job()])
         return ref.id
-
-    async def _note(self, actor: str, action: str, target: str, detail: dict[str, Any]) -> None:
-        text = msgspec.json.encode(detail).decode()
-        entry = AuditEntry(at=0, actor=actor, action=action, target=target, detail=text)
-        await (await self._app.store()).note_acts([entry])
 
 
 def _alert(episode: Episode) -> Alert:

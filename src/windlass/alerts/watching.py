@@ -1,9 +1,7 @@
 """The jobs of alerts: the look at every rule, made every minute by whichever worker, and telling a notice by a channel."""
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec.structs import replace
@@ -18,7 +16,7 @@ from windlass.alerts.rule import AlertRule
 from windlass.declare.handler import Handler
 from windlass.observe.health import read_health
 from windlass.operate.shelf import Shelf
-from windlass.outbound import Outbound, require_client
+from windlass.outbound import Clients
 from windlass.running.context import Context
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros, moment
@@ -30,8 +28,6 @@ from windlass.webhooks.messages import settled_id
 from windlass.webhooks.relay import QUEUE
 
 if TYPE_CHECKING:
-    import httpx2
-
     from windlass.app import Windlass
 
 log = logging.getLogger("windlass.alerts")
@@ -56,7 +52,7 @@ class Install:
         self._rules = Shelf(app.store, RULES, AlertRule)
         self._channels = Shelf(app.store, CHANNELS, Channel)
         self._episodes = Shelf(app.store, EPISODES, Episode)
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = WeakKeyDictionary()
+        self._clients = Clients(lambda: app.settings.webhook_networks, _TIMEOUT)
         self.watch: Handler[..., Any] = app.job(kind=WATCH, queue=QUEUE, max_attempts=1, timeout="2m")(self._watch)
         self.tell: Handler[..., Any] = app.job(
             kind=TELL, queue=QUEUE, max_attempts=len(WAITS) + 1, backoff=_wait, timeout="1m"
@@ -151,19 +147,7 @@ class Install:
             raise Cancel("the channel is gone")
         settings = self._app.settings
         post = read_post(settings.smtp_url, settings.smtp_from) if settings.smtp_url else None
-        await tell(found, msgspec.convert(notice, Notice), post, self._client() if found.url else None)
-
-    def _client(self) -> "httpx2.AsyncClient":
-        require_client()
-        import httpx2  # the extra `webhooks`
-
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            outbound = Outbound(self._app.settings.webhook_networks)
-            client = httpx2.AsyncClient(transport=outbound.transport(), timeout=_TIMEOUT, follow_redirects=False)
-            self._clients[loop] = client
-        return client
+        await tell(found, msgspec.convert(notice, Notice), post, self._clients.here() if found.url else None)
 
 
 def _notice(id: str, episode: Episode) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`app.audit`: what operators did, page by page, newest first."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +9,12 @@ import msgspec
 from windlass.declare.refusal import refusal
 from windlass.store.protocol import Store
 from windlass.values.clock import instant, moment
-from windlass.values.failure import is_text
+from windlass.values.failure import is_text, safe_text
 from windlass.values.query import AuditEntry, AuditQuery, Page
 
 MOST_ACTS = 1_000
+NOTHING: Mapping[str, Any] = {}
+_LONGEST_ACTOR = 200
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +26,13 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     target: str
     detail: dict[str, Any]
+
+
+async def note_act(store: Store, actor: str, action: str, target: str, detail: Mapping[str, Any] = NOTHING) -> None:
+    """Write down an act that no verb of the store's writes by itself."""
+    text = msgspec.json.encode(detail).decode()
+    entry = AuditEntry(at=0, actor=safe_text(actor, _LONGEST_ACTOR), action=action, target=target, detail=text)
+    await store.note_acts([entry])
 
 
 async def read_audit(

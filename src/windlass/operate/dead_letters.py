@@ -11,6 +11,7 @@ from windlass.declare.handler import Handler
 from windlass.declare.refusal import refusal
 from windlass.errors import JobNotFound
 from windlass.flowcontrol.capacity import Capacity
+from windlass.operate.audit import note_act
 from windlass.operate.letters import is_archived, may_help
 from windlass.operate.replaying import Replay, replay_handler
 from windlass.operate.retention import NOTHING
@@ -23,7 +24,7 @@ from windlass.values.clock import SECOND, Duration, Micros, micros, moment
 from windlass.values.codec import encode
 from windlass.values.failure import is_text, safe_text
 from windlass.values.job import Job, NewJob
-from windlass.values.query import Action, AuditEntry, Command, Page, Swap, Where
+from windlass.values.query import Action, Command, Page, Swap, Where
 from windlass.values.retry import Backoff, check_attempts
 from windlass.values.states import State
 
@@ -198,8 +199,7 @@ class DeadLetters:
         only = replace(NOTHING, archive=now - before)
         while await store.prune(only, _STEP):
             pass
-        detail = msgspec.json.encode({"before": moment(before)}).decode()
-        await store.note_acts([AuditEntry(now, _actor(actor), "archive", "dead-letters", detail)])
+        await note_act(store, actor, "archive", "dead-letters", {"before": moment(before)})
         return moment(before)
 
     async def purge(

@@ -8,6 +8,7 @@ import msgspec
 
 from windlass.declare.refusal import refusal
 from windlass.errors import ErrorGroupNotFound
+from windlass.operate.audit import note_act
 from windlass.operate.dead_letters import DeadLetters
 from windlass.operate.facts import Facts, facts_of, read_facts
 from windlass.operate.letters import may_help
@@ -18,7 +19,7 @@ from windlass.values.clock import SECOND, Micros, moment
 from windlass.values.failure import is_text, safe_text
 from windlass.values.job import ErrorInfo
 from windlass.values.metrics import MetricQuery
-from windlass.values.query import AuditEntry, ErrorGroup, Swap
+from windlass.values.query import ErrorGroup, Swap
 
 if TYPE_CHECKING:
     from windlass.settings import Settings
@@ -148,7 +149,7 @@ class Errors:
             text = msgspec.json.encode(_Mark(mark, now, actor, self._app.settings.app_version)).decode()
         await store.exchange([Swap(space=MARKS, key=found.fingerprint or NO_ERROR, text=text, ttl=_KEPT)])
         action = {"resolved": "resolve", "ignored": "ignore", None: "reopen"}[mark]
-        await store.note_acts([AuditEntry(now, actor, action, f"error:{found.fingerprint or NO_ERROR}")])
+        await note_act(store, actor, action, f"error:{found.fingerprint or NO_ERROR}")
         return await self.get(fingerprint)
 
     async def _made(

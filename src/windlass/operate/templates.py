@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from windlass.declare.refusal import refusal
 from windlass.errors import TemplateNotFound
+from windlass.operate.audit import note_act
 from windlass.operate.shelf import Shelf
 from windlass.produce.ref import JobRef
 from windlass.values.clock import moment
-from windlass.values.query import AuditEntry
 from windlass.values.queue import check_name
 
 if TYPE_CHECKING:
@@ -91,14 +91,16 @@ class Templates:
         _check(made)
         if not await self._shelf.add(name, made):
             made = await self._shelf.change(name, lambda old: replace(made, version=old.version + 1)) or made
-        await self._note(actor, "put-template", name, {"kind": kind, "version": made.version})
+        await note_act(
+            await self._app.store(), actor, "put-template", f"template:{name}", {"kind": kind, "version": made.version}
+        )
         return made
 
     async def remove(self, name: str, *, actor: str = "app") -> None:
         """Forget a template; its jobs stay. Raises `TemplateNotFound`."""
         await self.get(name)
         await self._shelf.drop(name)
-        await self._note(actor, "remove-template", name, {})
+        await note_act(await self._app.store(), actor, "remove-template", f"template:{name}")
 
     async def enqueue(self, name: str, /, **args: Any) -> JobRef[Any]:
         """Make a job of a template; `args` replace its own. Raises `TemplateNotFound`, `InvalidArgs`."""
@@ -106,11 +108,6 @@ class Templates:
         handler = await self._app.find_kind(found.kind)
         options: Any = {**found.options, "tags": (*found.options.get("tags", ()), found.tag)}
         return await handler.options(**options).enqueue(**found.filled(args))
-
-    async def _note(self, actor: str, action: str, name: str, detail: dict[str, Any]) -> None:
-        text = msgspec.json.encode(detail).decode()
-        entry = AuditEntry(at=0, actor=actor, action=action, target=f"template:{name}", detail=text)
-        await (await self._app.store()).note_acts([entry])
 
 
 def _check(template: Template) -> None:

@@ -5,7 +5,6 @@ import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from windlass.declare.handler import Handler
 from windlass.declare.unique import Unique
 from windlass.errors import JobNotFound, WindlassError
 from windlass.operate.shelf import Shelf
-from windlass.outbound import AddressRefused, NameNotFound, Outbound, require_client
+from windlass.outbound import AddressRefused, Clients, NameNotFound, require_client
 from windlass.running.context import Context
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros, instant, moment
@@ -66,7 +65,7 @@ class Install:
     def __init__(self, app: "Windlass") -> None:
         self._app = app
         self._shelf = Shelf(app.store, SPACE, Endpoint)
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = WeakKeyDictionary()
+        self._clients = Clients(lambda: app.settings.webhook_networks, _TIMEOUT)
         job = app.job
         self.deliver: Handler[..., Any] = job(
             kind=DELIVER,
@@ -136,7 +135,7 @@ class Install:
             async with (
                 unlogged(),
                 asyncio.timeout(_TIMEOUT),  # the client's own are for each read: a receiver could drip for hours
-                self._client().stream("POST", endpoint.url, content=text, headers=headers) as response,
+                self._clients.here().stream("POST", endpoint.url, content=text, headers=headers) as response,
             ):
                 reply = await _beginning(response)
         except httpx2.HTTPError as error:
@@ -157,17 +156,6 @@ class Install:
         if wait is not None and response.status_code in (429, 503):
             raise Retry(failed.message, after=min(wait, 3_600.0)) from failed
         raise failed
-
-    def _client(self) -> "httpx2.AsyncClient":
-        import httpx2
-
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            outbound = Outbound(self._app.settings.webhook_networks)
-            client = httpx2.AsyncClient(transport=outbound.transport(), timeout=_TIMEOUT, follow_redirects=False)
-            self._clients[loop] = client
-        return client
 
     async def _failing(self, endpoint: Endpoint, *, last: bool, gone: bool) -> None:
         now = moment(await (await self._app.store()).now())

@@ -9,12 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from windlass.errors import InvalidOption, WebhookNotFound
+from windlass.operate.audit import note_act
 from windlass.operate.shelf import Shelf
 from windlass.operate.views import Acted, JobFilter
 from windlass.outbound import AddressRefused, Outbound
 from windlass.values.clock import Micros, moment
 from windlass.values.job import Job
-from windlass.values.query import AuditEntry, Page
+from windlass.values.query import Page
 from windlass.values.states import State
 from windlass.webhooks import endpoint, signing
 from windlass.webhooks.delivery import DELIVER, Install
@@ -117,7 +118,13 @@ class Webhooks:
         )
         made = replace(made, **self._read(fields))
         await self._shelf.add(made.id, made)
-        await self._note(actor, "add-webhook", made.id, {"url": made.url, "events": made.events})
+        await note_act(
+            await self._app.store(),
+            actor,
+            "add-webhook",
+            f"webhook:{made.id}",
+            {"url": made.url, "events": made.events},
+        )
         return made
 
     async def edit(self, id: str, *, actor: str = "app", **fields: Unpack[WebhookFields]) -> Endpoint:
@@ -127,14 +134,20 @@ class Webhooks:
             changes |= {"reason": None, "failing_since": None}
         await self.get(id)
         found = await self._shelf.change(id, lambda known: replace(known, **changes))
-        await self._note(actor, "edit-webhook", id, {name: repr(value)[:200] for name, value in changes.items()})
+        await note_act(
+            await self._app.store(),
+            actor,
+            "edit-webhook",
+            f"webhook:{id}",
+            {name: repr(value)[:200] for name, value in changes.items()},
+        )
         return found or await self.get(id)
 
     async def remove(self, id: str, *, actor: str = "app") -> None:
         """Forget an endpoint; what was not delivered yet is cancelled when its turn comes."""
         await self.get(id)
         await self._shelf.drop(id)
-        await self._note(actor, "remove-webhook", id, {})
+        await note_act(await self._app.store(), actor, "remove-webhook", f"webhook:{id}")
 
     async def rotate(self, id: str, *, secret: str | None = None, actor: str = "app") -> Endpoint:
         """A new secret. For a day messages are signed with both, so that the receiver can change over."""
@@ -146,7 +159,7 @@ class Webhooks:
             return replace(known, secret=fresh, retired_secret=known.secret, retires_at=now + OVERLAP)
 
         found = await self._shelf.change(id, change)
-        await self._note(actor, "rotate-webhook", id, {})
+        await note_act(await self._app.store(), actor, "rotate-webhook", f"webhook:{id}")
         return found or await self.get(id)
 
     async def ping(self, id: str, *, actor: str = "app") -> str:
@@ -222,11 +235,6 @@ class Webhooks:
 
     async def _now(self) -> datetime:
         return moment(await (await self._app.store()).now())
-
-    async def _note(self, actor: str, action: str, id: str, detail: dict[str, Any]) -> None:
-        text = msgspec.json.encode(detail).decode()
-        entry = AuditEntry(at=0, actor=actor, action=action, target=f"webhook:{id}", detail=text)
-        await (await self._app.store()).note_acts([entry])
 
 
 def _delivery(job: Job) -> WebhookDelivery:
