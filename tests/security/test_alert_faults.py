@@ -21,6 +21,7 @@ from windlass import Windlass
 from windlass.alerts import channels
 from windlass.alerts.channels import Channel, Notice, read_post, tell
 from windlass.errors import StoreUnavailable
+from windlass.outbound import Clients
 from windlass.webhooks.relay import Relay
 
 HOSTILE = "dead\r\nBcc: evil@example.com\r\n\r\nbody \u2028 \x00 \x1b[31m <!channel> <http://evil.test|ok>"
@@ -65,7 +66,7 @@ async def test_no_name_becomes_a_header(mails: tuple[Mails, int]) -> None:
 async def test_no_name_mentions_anybody_in_a_chat(app: Windlass, receiver: Receiver) -> None:
     async with app:
         await app.alerts.put_channel("chat", "slack", url=receiver.url)
-        client = app.alerts.handlers._client()  # pyright: ignore[reportPrivateUsage]
+        client = Clients(lambda: app.settings.webhook_networks, 10).here()
         notice = replace(NOTICE, group="<!channel>", text="<http://evil.test|ok> & more", command="")
         await tell((await app.alerts.channels())[0], notice, None, client)
         text = json.loads(receiver.got[0].body)["text"]
