@@ -160,6 +160,18 @@ async def test_callers_hear_of_their_own_jobs_only(place: Place) -> None:
             await end(task)
 
 
+async def test_a_call_that_names_few_of_its_jobs_is_told_without_ids(place: Place) -> None:
+    """Ann's job is somewhere among 150 of one call, of which the journal names 100: she is told to look, not nothing."""
+    async with opened(place) as door:
+        stream, add = Stream(), door.app.kind("add")
+        await awake(door)
+        task = await follow(door, "user", stream, user="ann")
+        await door.app.enqueue_many([add.options(user="bob").job(a=n) for n in range(150)])
+        changes = [{"event": "waiting", "ids": [], "count": 0}]
+        await until(lambda: ("jobs", {"changes": changes}) in stream.messages, "the news that names nobody")
+        await end(task)
+
+
 async def test_one_job_alone(memory: Place) -> None:
     async with opened(memory) as door:
         client, stream = await door.as_("admin"), Stream()

@@ -44,7 +44,8 @@ TOPICS = ("jobs", "counts", "settings")
 
 class Change(msgspec.Struct, frozen=True):
     """What changed: `event` is the state that jobs came into, `progress`, `edited`, `deleted`, or `queue`, `schedule`, `limit`;
-    `ids` are up to 100 of the jobs (or names), `count` is how many there were."""
+    `ids` are up to 100 of the jobs (or names), `count` is how many there were. No ids and a count of 0, told to callers who
+    see some jobs only: one call concerned more jobs than it names, and some may be the caller's."""
 
     event: str
     ids: tuple[str, ...]
@@ -198,7 +199,7 @@ class Newsroom:
         if wanted.jobs:
             jobs = await self._named(wanted, jobs)
         found: list[News] = []
-        if changes := await self._within(wanted, _merged(jobs, MOST_IDS if wanted.reach.everything else _LOOKED_UP)):
+        if changes := await self._within(wanted, jobs):
             found.append(News("jobs", {"changes": changes}))
         topics = wanted.topics if wanted.reach.everything else frozenset[str]()
         settings = [each for each in tick.entries if each.event in _SETTINGS]
@@ -222,17 +223,21 @@ class Newsroom:
             found += [Happening(cut[-1].at, job.state, (job.id,), 1) for job in page.items]
         return found
 
-    async def _within(self, wanted: Wanted, changes: list[Change]) -> list[Change]:
-        """The changes of jobs that a listener wants and may see."""
+    async def _within(self, wanted: Wanted, entries: list[Happening]) -> list[Change]:
+        """The changes of jobs that a listener wants and may see. A call that concerned more jobs than it names is told to whoever
+        sees some jobs only without ids: its own may be among those that nobody can look up."""
         if not wanted.jobs and "jobs" not in wanted.topics:
             return []
-        if wanted.reach.everything or not changes:
-            return changes
+        if wanted.reach.everything or not entries:
+            return _merged(entries)
+        changes = _merged(entries, _LOOKED_UP)
+        unnamed = {each.event for each in entries if each.n > len(each.ids)}
+        unnamed |= {each.event for each in changes if len(each.ids) == _LOOKED_UP}
         ids = tuple({id for each in changes for id in each.ids if each.event != "deleted"})
         page = await (await self._store()).jobs(wanted.reach.of(ids), None, 1_000) if ids else None
         seen = {job.id for job in page.items} if page else set[str]()
         own = [(each.event, tuple(id for id in each.ids if id in seen)[-MOST_IDS:]) for each in changes]
-        return [Change(event, ids, len(ids)) for event, ids in own if ids]
+        return [Change(event, ids, len(ids)) for event, ids in own if ids or event in unnamed]
 
 
 class _Tick(msgspec.Struct, frozen=True):

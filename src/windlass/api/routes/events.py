@@ -46,9 +46,10 @@ async def stream_events(call: Call, query: EventsQuery) -> Response:
     """Stream events (text/event-stream).
 
     Each message is small and tells what changed, not how it is. `event: jobs` with `{"changes": [{"event", "ids",
-    "count"}]}`, at most four a second; `event: counts` with `{"queues": {queue: {state: n}}}`, at most one a second;
-    `event: settings` for queues, schedules and limits; `event: reset` when something may have been missed. A stream ends
-    after a quarter of an hour: come again with `Last-Event-ID`, as browsers do by themselves.
+    "count"}]}`, at most four a second; `ids` is empty where one call concerned more jobs than it names, and some may be
+    yours. `event: counts` with `{"queues": {queue: {state: n}}}`, at most one a second; `event: settings` for queues,
+    schedules and limits; `event: reset` when something may have been missed. A stream ends after a quarter of an hour:
+    come again with `Last-Event-ID`, as browsers do by themselves.
     """
     wanted, who = _wanted(query.topics, call.caller.reach), call.caller.identity
     if not call.rooms.news.has_room(who):
