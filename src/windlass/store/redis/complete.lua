@@ -1,6 +1,6 @@
 -- What it does: judges the ends of attempts and commits plain completions; used by finish.lua and finish_plain.lua.
--- Input:  items whose first two values are id and lease.
--- Output: `judge_all(items, width)` with `letters` and `clean`, `complete(...)`, `count_completed()`.
+-- Input:  items whose first two values are id and lease; ARGV[5] what each completion cost, or '' when none did.
+-- Output: `judge_all(items, width)` with `letters` and `clean`, `costs`, `complete(...)`, `count_completed()`.
 -- Relies: ends.lua.
 
 local NARROW = 5 -- values of a completion: id, lease, took, queue, result
@@ -23,6 +23,7 @@ local function judge(id, lease, m)
   return sub(m, 11, 17) == packed and lease > 0 and 'r' or 's'
 end
 
+-- The states of the items, and their ids.
 local function judge_all(items, width)
   local ids = {}
   for at = 1, #items, width do ids[#ids + 1] = items[at] end
@@ -32,11 +33,22 @@ local function judge_all(items, width)
     letters[#letters + 1] = letter
     if letter ~= 'a' then clean = false end
   end
-  return states
+  return states, ids
+end
+
+-- What completions cost is added to their ledgers (ledger.lua), of which nothing else changes.
+local costs = ARGV[5] ~= '' and cmsgpack.unpack(ARGV[5])
+local complete, count_completed -- the block keeps the rest below the 200 locals that Lua allows
+do
+
+local NO_RETRY = '\0\0\0\0\0\0\0'
+local function ledger_with(before, cost)
+  if not before then return pack('>I7HI7', cost, 0, 0) end
+  return pack('>I7', parse('>I7', before) + cost) .. sub(before, 8)
 end
 
 -- The common case without a job table: completion of a job without a key and without a flag; false for any other. Most bytes
--- of its state stay; the offsets are those of STATE in prelude.lua.
+-- of its state stay; the offsets are those of STATE in prelude.lua. `ledger`: what it has of one, `cost`: what the attempt adds.
 local NOW, NOW_BYTES, ONE = text(now), pack('>I7', now), '\0\1'
 local homes, leased = {}, list_of(removed, KEY.leased)
 local function home_of(queue)
@@ -47,9 +59,9 @@ local function home_of(queue)
   end
   return home
 end
-local function complete(id, m, took, queue, result)
+function complete(id, m, took, queue, result, ledger, cost)
   local flags, marks = byte(m, 2, 3)
-  if band(flags, UNIQUE) > 0 or marks > 0 then return false end
+  if band(flags, UNIQUE) > 0 or marks > 0 or ledger and sub(ledger, 10, 16) ~= NO_RETRY then return false end
   local home, fields, lease, attempt = home_of(queue), list_of(fields_set, segment(id)), sub(m, 4, 10), sub(m, 46, 47)
   local n, f, high, low = #fields, #home.final, byte(m, 53, 54)
   attempt = attempt == '\0\0' and ONE or pack('>H', min(parse('>H', attempt) + 1, 65535))
@@ -57,16 +69,19 @@ local function complete(id, m, took, queue, result)
   fields[n + 2] = char(COMPLETED, flags, 0) .. lease .. lease .. sub(m, 18, 31) .. pack('>I7', now - took) .. NOW_BYTES
     .. attempt .. sub(m, 48, 54 + high * 256 + low) .. '\0\0\0\0'
   if result then fields[n + 3], fields[n + 4] = id .. 'r', result end
+  if cost > 0 then set_field(id, 'l', ledger_with(ledger, cost)) end
   home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
   leased[#leased + 1] = id
   ended[#ended + 1] = { id = id, state = COMPLETED, queue = queue }
   if News then News.add(COMPLETED, id) end
   return true
 end
-local function count_completed()
+function count_completed()
   for queue, home in pairs(homes) do
     count(queue, ACTIVE, -home.n)
     count(queue, COMPLETED, home.n)
     wake('done')
   end
+end
+
 end

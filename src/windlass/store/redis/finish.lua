@@ -2,7 +2,7 @@
 -- Input:  ARGV[1] completions {id, lease, took, queue, result}, ARGV[2] other ends {id, lease, target, spends, rescued, took,
 --         delay, queue, reason, park, result, error, trail, signal, spent, fingerprint, ladder}, both flat, texts false where not
 --         given (of the fingerprint: when no error replaces the job's); ARGV[3] tallies
---         {field, number, ...}, ARGV[4] follow-up batch or ''.
+--         {field, number, ...}, ARGV[4] follow-up batch or '', ARGV[5] see complete.lua.
 -- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or '';
 --         1 when jobs waited for the ended ones, 2 when edges are left over}.
 -- Relies: complete.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
@@ -65,17 +65,19 @@ local function commit(job, target, spends, rescued, took, delay, reason, park, r
   end
 end
 
-local states, wide = judge_all(completions, NARROW), judge_all(others, WIDE)
+local states, ids = judge_all(completions, NARROW)
+local wide = judge_all(others, WIDE)
 if not clean then return { table.concat(letters), '', 0 } end
 local batch = ARGV[4] ~= '' and cmsgpack.unpack(ARGV[4])
 local unknown = batch and unknown_parent(batch)
 if unknown then return { table.concat(letters), unknown, 0 } end
 go_on_when_full()
+local ledgers = costs and fetch(ids, 'l') or {}
 for i = 1, #states do
   local at = i * NARROW - NARROW
-  local id, took, queue, result = completions[at + 1], completions[at + 3], completions[at + 4], completions[at + 5]
-  if not complete(id, states[i], took, queue, result) then
-    commit(open_job(id, nil, states[i], queue), COMPLETED, true, false, took, 0, false, false, result, false, false, false, 0, false, false)
+  local took, queue, result, cost = completions[at + 3], completions[at + 4], completions[at + 5], costs and costs[i] or 0
+  if not complete(ids[i], states[i], took, queue, result, ledgers[i], cost) then
+    commit(open_job(ids[i], nil, states[i], queue), COMPLETED, true, false, took, 0, false, false, result, false, false, false, cost, false, false)
   end
 end
 count_completed()

@@ -7,13 +7,13 @@ local completions = cmsgpack.unpack(ARGV[1])
 local edges = {}
 for at = 1, #completions, NARROW do edges[#edges + 1] = edges_key(completions[at]) end
 if #edges > 0 and spread('EXISTS', edges[1], edges) > 0 then return otherwise() end
-local states = judge_all(completions, NARROW)
+local states, ids = judge_all(completions, NARROW)
 if not clean then return { table.concat(letters), '', 0 } end
+local ledgers = costs and fetch(ids, 'l') or {}
 for i = 1, #states do
   local at = i * NARROW - NARROW
-  if not complete(completions[at + 1], states[i], completions[at + 3], completions[at + 4], completions[at + 5]) then
-    return otherwise()
-  end
+  local took, queue, result = completions[at + 3], completions[at + 4], completions[at + 5]
+  if not complete(ids[i], states[i], took, queue, result, ledgers[i], costs and costs[i] or 0) then return otherwise() end
 end
 count_completed()
 go_on_when_full()

@@ -123,18 +123,20 @@ async def _settle_on(link: Link) -> None:
 
 
 def _simple(end: Finish) -> bool:
-    """A completion with nothing to it but a result: the hot path, which has a short form."""
-    return end.event is Event.COMPLETE and end.spends and not end.rescued and end.error is None and not end.spent
+    """A completion with nothing to it but a result and a cost: the hot path, which has a short form."""
+    return end.event is Event.COMPLETE and end.spends and not end.rescued and end.error is None
 
 
-def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[str, bytes, bytes, bytes, bytes]:
+def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[str, bytes, bytes, bytes, bytes, bytes]:
     """The script and what it takes."""
     completions: list[Any] = []
+    costs: list[int] = []
     others: list[Any] = []
     follow: list[NewJob[Any]] = []
     for id, end in ends:
         if _simple(end):
             completions += (binary(id), end.lease, end.took, end.queue, False if end.result is None else end.result)
+            costs.append(end.spent)
         else:
             others += _other(id, end)
         if end.follow:
@@ -143,7 +145,8 @@ def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[str, bytes, bytes,
     for key, number in tally(end for _, end in ends).items():
         tallies += (_tally_field(key), number)
     verb = "finish" if others or follow else "finish_plain"
-    return verb, pack(completions), pack(others), pack(tallies), batch(follow) if follow else b""
+    spent = pack(costs) if any(costs) else b""
+    return verb, pack(completions), pack(others), pack(tallies), batch(follow) if follow else b"", spent
 
 
 def _other(id: bytes, end: Finish) -> tuple[Any, ...]:
