@@ -57,7 +57,7 @@ def test_a_wrong_result_is_found_and_is_exit_1(shell: Shell) -> None:
         (folder / f"m{number:02}.py").write_text("x = 1\n")
     program = (
         "import sys\n"
-        "from windlass.cli.demo import verdict\n"
+        "from windlass.cli.demo.files import verdict\n"
         "real = verdict.truth\n"
         "verdict.truth = lambda task: {**(real(task) or {}), 'sha256': '0'} if 'm07' in task.path else real(task)\n"
         "sys.argv = ['windlass', 'demo', 'sources', '-o', 'json']\n"

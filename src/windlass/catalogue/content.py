@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -19,6 +20,7 @@ from windlass.catalogue.subtitles import read as read_subtitles
 
 _VERSION = 1
 _LONGEST = 200_000
+_STOPS = (".", "!", "?", "\u2026", "\u3002")
 
 
 class NoText(WindlassError, ValueError):
@@ -137,15 +139,21 @@ async def _read(kit: Kit, owner: Owner, key: str) -> str:
     except UnicodeDecodeError:
         raise NoText(f"{key} holds no text", key=key) from None
     if key.endswith((".srt", ".vtt")):
-        text = " ".join(segment.text for segment in read_subtitles(text))
+        text = _joined([segment.text for segment in read_subtitles(text)])
     elif key.endswith(".json"):
         try:
-            text = " ".join(str(segment["text"]) for segment in json.loads(text)["segments"])
+            text = _joined([str(segment["text"]) for segment in json.loads(text)["segments"]])
         except (ValueError, KeyError, TypeError):
             raise NoText(f"{key} holds no transcript", key=key) from None
     if not text.strip():
         raise NoText(f"{key} holds no text", key=key)
     return text[:_LONGEST]
+
+
+def _joined(segments: Sequence[str]) -> str:
+    """The segments as one text. A recogniser that writes no full stops tells where sentences end by its pauses only."""
+    is_punctuated = any(segment.rstrip().endswith(_STOPS) for segment in segments)
+    return (" " if is_punctuated else "\n\n").join(segments)
 
 
 def _where(given: ContentInput, owner: Owner, order: Order) -> str:

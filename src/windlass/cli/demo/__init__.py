@@ -1,4 +1,4 @@
-"""`windlass demo`: the main job on real input, with failures and a crash, checked against the truth."""
+"""`windlass demo`: a story of the catalogue's kinds, or the main job on source files; failures, a crash, all of it checked."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,24 +15,31 @@ app = single()
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="FOLDER", help="Whose .py files to take; else this Python's standard library."),
+        typer.Argument(metavar="FOLDER", help="Files instead of the story: a job for each .py file below it."),
     ] = None,
-    files: Annotated[int | None, typer.Option("--files", metavar="N", min=10, help="At most so many files.")] = None,
+    files: Annotated[
+        int | None, typer.Option("--files", metavar="N", min=10, help="Files instead of the story: at most so many.")
+    ] = None,
     database: Annotated[
-        Path, typer.Option("--db", metavar="FILE", help="The SQLite file; replaced if a demo made it.")
-    ] = Path("windlass-demo.db"),
+        Path | None,
+        typer.Option(
+            "--db", metavar="FILE", help="Files instead of the story: on this SQLite file; else windlass-demo.db."
+        ),
+    ] = None,
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Then open the dashboard, with a shop that is always busy.")
     ] = False,
     output: options.PlainOutput = Plain.TEXT,
 ) -> None:
-    """A job per source file, in threads, processes and on the event loop; some fail, one worker is killed; no service."""
-    from windlass.cli.demo.play import Plan, play
+    """A video is checked, made smaller, written down, posted, mailed and reported; a worker is killed, a mail server says no, an
+    answer is lost, and nothing is done twice or lost. No service, no account, no network. Without ffmpeg and the like: the same
+    on source files, a job for each."""
+    from windlass.cli.demo.choosing import Wish, play
 
-    ended = play(Plan(folder, files, database, output))
-    if dashboard and not ended:
+    ended = play(Wish(folder, files, database, output))
+    if dashboard and not ended.code:
         from windlass.cli.developing import Bench, show
         from windlass.cli.target import Target
 
-        show(Target(None, None, None), Bench(0, (), False, True))
-    raise typer.Exit(ended)
+        show(Target(ended.url, None, None), Bench(0, (), False, True))
+    raise typer.Exit(ended.code)

@@ -1,4 +1,4 @@
-"""The jobs of `windlass demo`: measure source files, in all three runtimes; `-A windlass.demo:app` serves them.
+"""The jobs of `windlass demo`: measure source files, in all three runtimes; `-A windlass.demo.files:app` serves them.
 
 `facts` is plain Python without a queue: the handlers use it, and the demo computes the truth with it.
 """

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from windlass.demo import Facts, arriving, checksum, facts, parse, survey, syntax, unsteady
+from windlass.demo.files import Facts, arriving, checksum, facts, parse, survey, syntax, unsteady
 from windlass.errors import InvalidOption
 from windlass.values.job import NewJob
 from windlass.values.priority import Priority

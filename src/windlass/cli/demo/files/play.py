@@ -2,33 +2,29 @@
 
 import asyncio
 import os
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from windlass.cli.demo.screen import Screen, screen
-from windlass.cli.demo.stage import Task, deliver, new_jobs, sources, tasks
-from windlass.cli.demo.verdict import Story, conclude
+from windlass.cli.demo.crew import LEASE, Crew, Killed
+from windlass.cli.demo.files.screen import Screen, screen
+from windlass.cli.demo.files.stage import Task, deliver, new_jobs, sources, tasks
+from windlass.cli.demo.files.verdict import Story, conclude
 from windlass.cli.options import Plain
-from windlass.demo import app
+from windlass.demo.files import app
 from windlass.errors import InvalidOption
 from windlass.store.protocol import Store
 from windlass.stores import Stores
-from windlass.values.lease import WorkerInfo
 from windlass.values.query import Swap, Where
 from windlass.values.states import FINAL, State
-from windlass.worker.process import SUPERVISOR
 
-LEASE = "2s"
 WORKERS = 2
 CRASH_AT = 0.2
 """The share of jobs that have ended when the worker is killed."""
 PATIENCE = 120.0
+_COMMAND = ["-A", "windlass.demo.files:app", "-c", "16", "--threads", "4", "--process-slots", "1"]
 
 
 class Plan(NamedTuple):
@@ -77,95 +73,58 @@ async def _clear(database: Path) -> None:
 
 
 async def _perform(store: Store, given: list[Task], shown: Screen) -> Story:
-    crew = [await _worker() for _ in range(WORKERS)]
+    crew = Crew([*_COMMAND, "--url", app.url], own_environment())
     try:
+        await crew.hire(WORKERS)
         shown.say(f"{len(given)} jobs for {WORKERS} worker processes (lease {LEASE}), store {store.url}")
         refs = await app.enqueue_many(list(new_jobs(given)))
-        held, victim = await _crash(store, crew, len(given), shown)
-        shown.say(
-            f"kill -9 {victim}: the worker held {len(held)} job{'s' * (len(held) != 1)}; the lease lapses in {LEASE}"
-        )
+        killed = await _crash(store, crew, len(given), shown)
+        held = len(killed.held)
+        shown.say(f"kill -9 {killed.pid}: the worker held {held} job{'s' * (held != 1)}; the lease lapses in {LEASE}")
         deliver(given)
-        crew.append(await _worker())
-        await _until_ended(store, crew, victim, len(given), shown)
+        await crew.hire()
+        await _until_ended(store, crew, len(given), shown)
     finally:
-        await asyncio.gather(*(_dismiss(worker) for worker in crew))
-    return Story([ref.id for ref in refs], held, victim, 0.0)
+        await crew.dismiss()
+    return Story([ref.id for ref in refs], killed.held, killed.pid, 0.0)
 
 
-async def _worker() -> asyncio.subprocess.Process:
-    command = ["worker", "-A", "windlass.demo:app", "--url", app.url, "--lease", LEASE, "--grace", "5s"]
-    slots = ["-c", "16", "--threads", "4", "--process-slots", "1", "--log-level", "error"]
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "windlass", *command, *slots, stdout=asyncio.subprocess.DEVNULL, env=_environment()
-    )
+def own_environment() -> dict[str, str]:
+    """Ours without WINDLASS_ variables, which are meant for the user's own workers."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
 
 
-def _environment() -> dict[str, str]:
-    """Ours without WINDLASS_ variables, which are meant for the user's own workers; the demo's leave when it dies."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
-    return kept | {SUPERVISOR: str(os.getpid())}
-
-
-async def _dismiss(worker: asyncio.subprocess.Process) -> None:
-    if worker.returncode is None:
-        with suppress(ProcessLookupError):
-            worker.terminate()
-        try:
-            async with asyncio.timeout(10):
-                await worker.wait()
-        except TimeoutError:
-            worker.kill()
-            await worker.wait()
-
-
-async def _crash(
-    store: Store, crew: list[asyncio.subprocess.Process], total: int, shown: Screen
-) -> tuple[list[str], int]:
-    """Kill the worker that waits for the late file, once a fifth of the jobs have ended: which jobs it held, and its pid.
-    It is stopped first, so that the list is exact."""
+async def _crash(store: Store, crew: Crew, total: int, shown: Screen) -> Killed:
+    """Kill the worker that waits for the late file, once a fifth of the jobs have ended."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         counts = await _counts(store)
         shown.show(counts)
-        _check_alive(crew)
-        victim = await _holder(store) if _ended(counts) >= total * CRASH_AT else None
-        if victim is not None:
-            os.kill(victim.pid, signal.SIGSTOP)
-            page = await store.jobs(Where(states=(State.ACTIVE,)), None, 1_000)
-            process = next(worker for worker in crew if worker.pid == victim.pid)
-            process.kill()
-            await process.wait()
-            return [job.id for job in page.items if job.worker == victim.id], victim.pid
+        crew.check_alive()
+        waiting = await _waiting_job(store) if _ended(counts) >= total * CRASH_AT else None
+        killed = None if waiting is None else await crew.kill_holder(store, waiting)
+        if killed is not None:
+            return killed
         await asyncio.sleep(0.02)
     raise RuntimeError(f"nobody waits for the demo's late file after {PATIENCE:g} s")
 
 
-async def _holder(store: Store) -> WorkerInfo | None:
-    """The worker that runs the job of the late file."""
+async def _waiting_job(store: Store) -> str | None:
+    """The job of the late file, once it runs."""
     page = await store.jobs(Where(states=(State.ACTIVE,), kinds=("arriving",)), None, 1)
-    names = {job.worker for job in page.items}
-    return next((info for info in await store.workers() if info.id in names), None)
+    return page.items[0].id if page.items else None
 
 
-async def _until_ended(
-    store: Store, crew: list[asyncio.subprocess.Process], killed: int, total: int, shown: Screen
-) -> None:
+async def _until_ended(store: Store, crew: Crew, total: int, shown: Screen) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         counts = await _counts(store)
         shown.show(counts)
         if _ended(counts) >= total:
             return
-        _check_alive([worker for worker in crew if worker.pid != killed])
+        crew.check_alive()
         await asyncio.sleep(0.05)
     raise RuntimeError(f"the demo's jobs did not end in {PATIENCE:g} s; look with `windlass doctor --url {app.url}`")
-
-
-def _check_alive(crew: list[asyncio.subprocess.Process]) -> None:
-    for worker in crew:
-        if worker.returncode is not None:
-            raise RuntimeError(f"a worker of the demo ended by itself with code {worker.returncode}")
 
 
 async def _counts(store: Store) -> dict[State, int]:

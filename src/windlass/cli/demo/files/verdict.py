@@ -1,18 +1,15 @@
 """The demo's end: what became of every job, compared with the truth computed without the queue."""
 
-import shlex
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from windlass.cli.demo.stage import Task, truth
+from windlass.cli.demo.again import own_name
+from windlass.cli.demo.files.stage import Task, truth
 from windlass.cli.listing import collect
 from windlass.cli.options import Plain
 from windlass.cli.show import emit_facts, emit_json, span
-from windlass.demo import Facts
+from windlass.demo.files import Facts
 from windlass.store.protocol import Store
 from windlass.values.job import Job
 from windlass.values.query import Where
@@ -125,7 +122,7 @@ def _print(report: Mapping[str, Any], checked: int, faults: Sequence[str], url: 
 
 def _suggest(url: str, jobs: Mapping[str, Job]) -> None:
     """Commands to try next, as they work from here."""
-    windlass = _own_name()
+    windlass = own_name()
     dead = next(job for job in jobs.values() if job.state is State.FAILED)
     print("\nThe database stays for you to look at. Try:")
     for rest in (
@@ -134,19 +131,7 @@ def _suggest(url: str, jobs: Mapping[str, Job]) -> None:
         f"dead ls --url {url}",
         f"jobs show --url {url} {dead.id}",
         f"dead retry --url {url} {dead.id}",
-        f"worker -A windlass.demo:app --url {url} --until-idle",
+        f"worker -A windlass.demo.files:app --url {url} --until-idle",
         f"doctor --url {url}",
     ):
         print(f"  {windlass} {rest}")
-
-
-def _own_name() -> str:
-    """How this command can be called again from here."""
-    found = shutil.which("windlass")
-    own = Path(sys.argv[0])
-    if found and own.name == "windlass" and Path(found).resolve() == own.resolve():
-        return "windlass"
-    if own.name == "windlass" and own.is_file():
-        here = Path.cwd()
-        return shlex.quote(str(own.relative_to(here) if own.is_absolute() and own.is_relative_to(here) else own))
-    return f"{shlex.quote(sys.executable)} -m windlass"

@@ -1,0 +1,205 @@
+"""`windlass demo` as a story, played for real: its facts in the store, the files and the mails; and without its tools."""
+
+import asyncio
+import email
+import os
+import re
+import subprocess
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+from tests.catalogue.tools import need
+from tests.cli.terminal import COMMAND, Answer, Shell
+from windlass import Windlass
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("ffmpeg", "ffprobe", "espeak-ng", "pocketsphinx", "typst", "aiosmtpd")
+COPIES = [
+    *("640p.mp4", "mail.eml", "poster.jpg", "posts.json", "report.json", "report.pdf", "thumbnail.webp"),
+    "transcript.vtt",
+]
+
+
+def test_the_story_is_true_in_the_store_and_in_the_files(shell: Shell) -> None:
+    need(*TOOLS)
+    answer = shell.run("demo", "-o", "json", TMPDIR=str(shell.folder), OPENAI_API_KEY="not to be used", **_SETTINGS)
+    assert answer.code == 0, answer
+    report = answer.json
+    assert report["faults"] == []
+    assert report["checked"] > 50
+    assert Path(report["folder"]).parent == shell.folder
+    assert report["made"] == COPIES
+    asyncio.run(_assert_the_store(report))
+    _assert_the_files(Path(report["folder"]))
+    told = [f"{line['name']} {line['text']}" for line in report["told"]]
+    assert sorted(map(_without_figures, told)) == sorted(map(_without_figures, _told_in_the_readme()))
+
+
+def _told_in_the_readme() -> list[str]:
+    """The lines that README shows of the story, without their seconds."""
+    shown = (ROOT / "README.md").read_text("utf-8").split("## What `make demo` shows")[1].split("```")[1]
+    lines = shown.split("checked:")[0]
+    return [" ".join(each.split()) for each in re.split(r"(?m)^ {1,2}\d+\.\d s  ", lines)[1:]]
+
+
+def _without_figures(line: str) -> str:
+    """Sizes, process ids, percents and counts of built-in jobs differ from run to run."""
+    return re.sub(r"\d[\d.,]*", "#", " ".join(line.split()))
+
+
+async def _assert_the_store(report: dict[str, Any]) -> None:
+    async with Windlass(report["url"], namespace="windlass") as app:
+        graph = await app.workflows.get(report["workflow"])
+        assert (graph.name, graph.state) == ("story-of-a-video", "failed")
+        assert graph.counts == {"completed": 14, "failed": 1}
+        jobs = {node.name: await app.jobs.get(node.id) for node in graph.nodes}
+        kinds = {job.kind for job in jobs.values()} - {"part", "saying", "letter"}
+        assert kinds == {
+            *("file-processing", "process-video", "generate-transcript", "generate-content"),
+            *("scheduled-posts", "send-email", "daily-reports"),
+        }
+        for name in ("mail", "post"):
+            assert [attempt.outcome for attempt in jobs[name].attempts] == ["retry", "complete"]
+        assert "451" in str(jobs["mail"].attempts[0].error)
+        assert jobs["video"].rescues == 1
+        assert _is_gone(report["killed_worker"])
+        effect = await app.effects.get("post/board:default:default:sample:0")
+        assert (effect.state, effect.sends) == ("done", 1)
+        assert await app.effects.list() == []
+        (letter,) = (await app.dead_letters.list()).items
+        assert letter.job.id == jobs["broken"].id
+        assert str(letter.job.error and letter.job.error.category) == "permanent"
+        (alert,) = await app.alerts.list(firing=True)
+        assert (alert.rule, alert.group) == ("dead-letters", "video-processing")
+        assert jobs["transcript"].result["provider"] == "pocketsphinx"
+        assert jobs["content"].result["provider"] == "extractive"
+        assert jobs["report"].result["figures"]["failed"] == 1
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def _assert_the_files(folder: Path) -> None:
+    letters = [email.message_from_bytes(path.read_bytes(), policy=default) for path in (folder / "mail").glob("*.eml")]
+    assert sorted(letter["To"] for letter in letters) == ["ada@example.org", "ops@example.org"]
+    made = folder / "made"
+    (mail,) = [letter for letter in letters if letter["To"] == "ada@example.org"]
+    assert mail["Subject"] == "Your video is ready"
+    (picture,) = list(mail.iter_attachments())
+    assert picture.get_content() == (made / "thumbnail.webp").read_bytes()
+    assert (made / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert (made / "transcript.vtt").read_text().startswith("WEBVTT")
+    asked = ["-v", "error", "-select_streams", "v", "-show_entries", "stream=height", "-of", "csv=p=0"]
+    height = subprocess.run(["ffprobe", *asked, str(made / "640p.mp4")], capture_output=True, text=True, check=True)
+    assert height.stdout.strip() == "640"
+
+
+_SETTINGS = {
+    "WINDLASS_EMAIL_PROVIDER": "sendgrid",
+    "SENDGRID_API_KEY": "not to be used",
+    "SMTP_HOST": "nowhere.invalid",
+}
+
+TAMPERED = """
+import sys
+from windlass.cli.demo.story import play
+
+real = play.conclude
+
+async def conclude(app, story, screen, form):
+    for path in story.place.storage.rglob("640p.mp4"):
+        path.write_bytes(path.read_bytes()[:-1])
+    story.office.letters.append(story.office.letters[-1])
+    return await real(app, story, screen, form)
+
+play.conclude = conclude
+sys.argv = ["windlass", "demo"]
+from windlass.cli import main
+main()
+"""
+
+
+def test_what_is_not_as_it_was_told_is_exit_1_and_the_suggestions_work(shell: Shell) -> None:
+    """The checks are real: a file that lost a byte and a mail that came twice are found."""
+    need(*TOOLS)
+    environment = shell.environment | {"TMPDIR": str(shell.folder)}
+    done = subprocess.run(
+        [COMMAND[0], "-c", TAMPERED],
+        cwd=shell.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    assert "640p.mp4 (bytes, sha256) is" in done.stdout
+    assert "mails to ada@example.org is 2, must be 1" in done.stdout
+    assert max(map(len, done.stdout.split("JOB")[0].splitlines())) <= 80
+    setting, *commands = [line.strip() for line in done.stdout.split("Try:")[1].splitlines() if line.strip()]
+    assert len(commands) >= 5
+    for line in commands:
+        tried = subprocess.run(
+            f"{setting}; {line}",
+            shell=True,
+            cwd=shell.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert tried.returncode == 0, f"{line}: {tried}"
+        assert tried.stdout.strip(), line
+
+
+def test_without_ffmpeg_the_demo_on_files_is_played_and_says_what_is_missing(shell: Shell) -> None:
+    (shell.folder / "empty").mkdir()
+    answer = _on_few_files(shell, PATH=str(shell.folder / "empty"))
+    assert answer.code == 0, answer
+    (said,) = answer.err.splitlines()
+    assert said.startswith("the story of a video needs more: ffmpeg, ffprobe, espeak-ng not found")
+    assert "apt-get install ffmpeg espeak-ng" in said
+    assert "jobs ended exactly as computed without the queue" in answer.out
+
+
+def test_without_a_package_the_extra_is_named(shell: Shell) -> None:
+    (shell.folder / "hiding.py").write_text(HIDING)
+    answer = _on_few_files(shell, "-o", "json", before="import hiding")
+    assert answer.code == 0, answer
+    assert "pocketsphinx not found (pip install 'windlass[demo]')" in answer.err
+    assert answer.json["faults"] == []
+
+
+HIDING = """
+import importlib.util
+
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "pocketsphinx" else real(name, package)
+"""
+FEW = """
+from windlass.cli.demo.files import play
+
+real = play.sources
+play.sources = lambda folder, most: real(folder, 60)
+"""
+
+
+def _on_few_files(shell: Shell, *words: str, before: str = "", **environment: str) -> Answer:
+    """The bare command, which would take all 1,800 files."""
+    program = f"{FEW}{before}\nimport sys\nsys.argv = ['windlass', 'demo', *{words!r}]\nfrom windlass.cli import main\nmain()\n"
+    done = subprocess.run(
+        [COMMAND[0], "-c", program],
+        cwd=shell.folder,
+        env=shell.environment | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
