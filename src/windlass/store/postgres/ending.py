@@ -15,6 +15,8 @@ from windlass.values.metrics import MINUTE, TallyKey, tally
 from windlass.values.outcome import Finish, Verdict
 from windlass.values.states import Event
 
+STEP, MOST_STEPS = 500, 4
+"""How many dependents beyond those settled at once a finish goes on with, and how often: a promote costs more than that."""
 _BACK = (Event.RETRY, Event.SNOOZE, Event.RELEASE, Event.SUSPEND)
 
 
@@ -35,14 +37,27 @@ class Finisher:
     async def _finish(self, finishes: Sequence[Finish]) -> list[Verdict]:
         if all(end.event is Event.COMPLETE and not end.follow and not end.rescued for end in finishes):
             try:
-                readied = await self._db.value("finish.complete", *_completions(finishes))
+                readied, more = await self._db.row("finish.complete", *_completions(finishes))
             except StoreError as refused:
                 if refused.facts.get("sqlstate") != PARTLY:
                     raise
             else:
                 self._db.bell.ring("done", *(("ready",) if readied else ()))
+                if more:
+                    await self._settle_on()
                 return [Verdict.ACCEPTED] * len(finishes)
         return await self._carefully(finishes)
+
+    async def _settle_on(self) -> None:
+        """More dependents of jobs that have ended, in statements of their own: the first ones are claimed meanwhile."""
+        for _ in range(MOST_STEPS):
+            try:
+                readied, ended, more = await self._db.row("finish.settle_on", STEP)
+            except StoreError:
+                return  # the ends are committed, and `promote` does what is left
+            self._db.bell.ring(*(topic for topic, rung in (("ready", readied), ("done", ended)) if rung))
+            if not more:
+                return
 
     async def _carefully(self, finishes: Sequence[Finish]) -> list[Verdict]:
         """Any mixture: the same id twice, leases that are gone, follow-up jobs."""

@@ -6,11 +6,12 @@
 --   no active job starts from the index job_leased, which under an old snapshot holds every lease ever given (25,000 -> 170 jobs/s).
 
 -- name: routine
--- The hot road: every item completes, and the caller has summed the tallies of all of them.
+-- The hot road: every item completes, and the caller has summed the tallies of all of them. `budget`: dependents to settle. `more`: others
+-- are left, for the caller to go on with.
 CREATE OR REPLACE FUNCTION {schema}.complete(
     ids text[], leases bigint[], results text[], tooks bigint[], spends boolean[],
-    t_queues text[], t_kinds text[], t_names text[], t_buckets integer[], t_values bigint[], spents bigint[],
-    OUT readied boolean, OUT at bigint
+    t_queues text[], t_kinds text[], t_names text[], t_buckets integer[], t_values bigint[], spents bigint[], budget integer,
+    OUT readied boolean, OUT at bigint, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     parents text[]; keyed text[]; holders text[]; taken integer;
@@ -50,7 +51,7 @@ BEGIN
         PERFORM {schema}.happen({to:complete}, ids, at);
     END IF;
     IF parents IS NOT NULL THEN
-        SELECT s.readied OR complete.readied IS TRUE INTO readied FROM {schema}.settle({settled}, parents, at, true) s;
+        SELECT s.readied OR complete.readied IS TRUE, s.more INTO readied, more FROM {schema}.settle(budget, parents, at, true) s;
     END IF;
 END $$;
 
@@ -146,7 +147,10 @@ BEGIN
 END $$;
 
 -- name: complete
-SELECT readied FROM {schema}.complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+SELECT readied, more FROM {schema}.complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, {inline_edges})
+
+-- name: settle_on
+SELECT readied, ended, more FROM {schema}.settle($1, '{}', {schema}.clock(), false)
 
 -- name: finish
 SELECT accepted, under, parents, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)

@@ -16,7 +16,16 @@ CREATE OR REPLACE FUNCTION {schema}.complete(
     OUT readied boolean, OUT at bigint
 ) LANGUAGE sql AS $$
     SELECT c.readied, c.at
-    FROM {schema}.complete(ids, leases, results, tooks, spends, t_queues, t_kinds, t_names, t_buckets, t_values, NULL) c
+    FROM {schema}.complete(ids, leases, results, tooks, spends, t_queues, t_kinds, t_names, t_buckets, t_values, NULL, {settled}) c
+$$;
+
+CREATE OR REPLACE FUNCTION {schema}.complete(
+    ids text[], leases bigint[], results text[], tooks bigint[], spends boolean[],
+    t_queues text[], t_kinds text[], t_names text[], t_buckets integer[], t_values bigint[], spents bigint[],
+    OUT readied boolean, OUT at bigint
+) LANGUAGE sql AS $$
+    SELECT c.readied, c.at
+    FROM {schema}.complete(ids, leases, results, tooks, spends, t_queues, t_kinds, t_names, t_buckets, t_values, spents, {settled}) c
 $$;
 
 CREATE OR REPLACE FUNCTION {schema}.finish(

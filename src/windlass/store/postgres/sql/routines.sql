@@ -117,15 +117,10 @@ CREATE OR REPLACE FUNCTION {schema}.settle(
     budget integer, line text[], at bigint, known boolean, OUT moved integer, OUT readied boolean, OUT ended boolean, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    item text; stored boolean := cardinality(line) = 0; stood text; well boolean; kids text[]; policies text[]; spots tid[]; did record;
+    item text; stored boolean := cardinality(line) = 0; whole boolean := known OR cardinality(line) > 1;
+    stood text; well boolean; kids text[]; policies text[]; spots tid[]; did record;
 BEGIN
     moved := 0; readied := false; ended := false;
-    IF cardinality(line) > 1 OR known AND cardinality(line) = 1 THEN
-        SELECT * INTO did FROM {schema}.settle_completed(line, known, budget, at);
-        line := did.rest;
-        moved := did.moved;
-        readied := did.readied;
-    END IF;
     LOOP
         IF cardinality(line) = 0 AND stored AND moved < budget THEN
             -- In one go: each look at this table passes over what an old snapshot keeps of it.
@@ -136,8 +131,18 @@ BEGIN
             )
             SELECT coalesce(array_agg(parent ORDER BY n), '{}') INTO line FROM taken;
             stored := cardinality(line) > 0;
+            whole := stored;
         END IF;
         EXIT WHEN cardinality(line) = 0 OR moved >= budget;
+        IF whole THEN
+            SELECT * INTO did FROM {schema}.settle_completed(line, known, budget - moved, at);
+            line := did.rest;
+            readied := readied OR did.readied;
+            ended := ended OR did.moved > 0;
+            moved := moved + did.moved;
+            whole := false;
+            CONTINUE;
+        END IF;
         item := line[1];
         stood := NULL;
         SELECT j.state INTO stood FROM {schema}.job j WHERE j.id = item FOR UPDATE;
@@ -167,20 +172,21 @@ BEGIN
         moved := moved + cardinality(kids);
     END LOOP;
     INSERT INTO {schema}.settle (parent) SELECT unnest(line);
-    more := cardinality(line) > 0 OR stored;
+    more := cardinality(line) > 0 OR stored AND EXISTS (SELECT FROM {schema}.settle);
 END $$;
 
 -- Edges are read once and deleted by their place: nobody else deletes them while the parent is locked, so a place cannot come to hold
 -- another row before this call is over.
 
--- The edges of all completed parents of the line at once, if they are within the budget: the usual case, where a level of many
--- jobs leads to few. `known`: the caller has just completed all of them, so they need no look. `rest`: what is left of the line,
--- and jobs with dependents that this ended.
+-- The edges of all completed parents of the line at once, up to the budget: a level of many jobs leads to few, or one leads to many.
+-- `known`: the caller has just completed all of them, so they need no look. `rest`: those of the line that are not done with, and
+-- jobs with dependents that this ended.
 CREATE OR REPLACE FUNCTION {schema}.settle_completed(
     line text[], known boolean, budget integer, at bigint, OUT rest text[], OUT moved integer, OUT readied boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    wells text[] := line; kids text[]; policies text[]; spots tid[]; go text[]; calm text[]; lined boolean;
+    wells text[] := line; kids text[]; policies text[]; spots tid[]; numbers integer[]; triggering boolean[]; go text[]; calm text[];
+    lined boolean; over boolean;
 BEGIN
     rest := line; moved := 0; readied := false;
     IF NOT known THEN
@@ -191,46 +197,56 @@ BEGIN
     IF wells IS NULL THEN
         RETURN;
     END IF;
-    SELECT count(*), array_agg(child), array_agg(on_failure), array_agg(spot) INTO moved, kids, policies, spots FROM (
-        SELECT child, on_failure, ctid AS spot FROM {schema}.edge WHERE parent = ANY(wells) LIMIT budget + 1
-    ) e;
-    IF moved > budget THEN
-        moved := 0;
-        RETURN;
+    -- Children are counted down in the order of their ids, so that calls which have the same ones follow each other. Those of one
+    -- parent come in that order, each once.
+    IF cardinality(wells) = 1 THEN
+        SELECT count(*), array_agg(child), array_agg(on_failure), array_agg(spot) INTO moved, kids, policies, spots FROM (
+            SELECT child, on_failure, ctid AS spot FROM {schema}.edge WHERE parent = wells[1] ORDER BY child LIMIT budget + 1
+        ) e;
+    ELSE
+        SELECT count(*), array_agg(child), array_agg(on_failure), array_agg(spot) INTO moved, kids, policies, spots FROM (
+            SELECT child, on_failure, ctid AS spot FROM {schema}.edge WHERE parent = ANY(wells) LIMIT budget + 1
+        ) e;
     END IF;
-    rest := '{}';
-    IF NOT known THEN
-        SELECT coalesce(array_agg(l.id ORDER BY l.n), '{}') INTO rest
-        FROM unnest(line) WITH ORDINALITY l(id, n) WHERE l.id <> ALL(wells);
+    over := moved > budget;
+    IF over THEN
+        moved := budget;
+        kids := kids[:budget]; policies := policies[:budget]; spots := spots[:budget];
     END IF;
-    IF moved = 0 THEN
-        RETURN;
+    IF cardinality(wells) > 1 THEN
+        SELECT array_agg(child), array_agg(n), array_agg(triggers) INTO kids, numbers, triggering FROM (
+            SELECT child, count(*)::integer AS n, bool_or(on_failure = 'trigger') AS triggers
+            FROM unnest(kids, policies) e(child, on_failure) GROUP BY child ORDER BY child COLLATE "C"
+        ) e;
+    ELSIF 'trigger' = ANY(policies) THEN
+        SELECT array_agg(p.policy = 'trigger' ORDER BY p.n) INTO triggering FROM unnest(policies) WITH ORDINALITY p(policy, n);
     END IF;
-    WITH less AS MATERIALIZED (
-        SELECT child, count(*)::integer AS n, bool_or(on_failure = 'trigger') AS triggers
-        FROM unnest(kids, policies) e(child, on_failure) GROUP BY child ORDER BY child COLLATE "C"
-    ),
-    numbered AS MATERIALIZED (SELECT l.*, nextval('{schema}.seq') AS seq FROM less l),
-    fewer AS (
-        -- In the order of ids, so that calls which count the same children down follow each other. Blocked jobs are those that wait;
-        -- the state itself would make the planner start from the index of rare states.
-        UPDATE {schema}.job j SET
-            waits = j.waits - l.n,
-            state = CASE WHEN j.waits > l.n OR l.triggers THEN j.state WHEN j.run_at > at THEN {state:delayed} ELSE {to:unblock} END,
-            run_at = CASE WHEN j.waits > l.n OR l.triggers THEN j.run_at ELSE greatest(j.run_at, at) END,
-            ord = CASE WHEN j.waits > l.n OR l.triggers THEN j.ord ELSE {schema}.place(j.priority, l.seq) END
-        FROM numbered l WHERE j.id = l.child AND j.waits > 0
-        RETURNING j.id, j.queue, j.state, j.waits, l.triggers, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
-    ),
-    told AS (
-        INSERT INTO {schema}.delta (queue, state, n)
-        SELECT queue, {state:blocked}, -count(*) FROM fewer WHERE waits = 0 AND NOT triggers GROUP BY queue
-        UNION ALL SELECT queue, state, count(*) FROM fewer WHERE waits = 0 AND NOT triggers GROUP BY queue, state
-    )
-    SELECT array_agg(id) FILTER (WHERE waits = 0 AND NOT triggers), array_agg(id) FILTER (WHERE waits = 0 AND triggers),
-           bool_or(fewer.lined)
-    INTO go, calm, lined FROM fewer;
-    DELETE FROM {schema}.edge WHERE ctid = ANY(spots);
+    IF moved > 0 THEN
+        WITH fewer AS (
+            -- Blocked jobs are those that wait; the state itself would make the planner start from the index of rare states.
+            UPDATE {schema}.job j SET
+                waits = j.waits - coalesce(l.n, 1),
+                state = CASE WHEN j.waits > coalesce(l.n, 1) OR l.triggers THEN j.state
+                             WHEN j.run_at > at THEN {state:delayed} ELSE {to:unblock} END,
+                run_at = CASE WHEN j.waits > coalesce(l.n, 1) OR l.triggers THEN j.run_at ELSE greatest(j.run_at, at) END,
+                ord = CASE WHEN j.waits > coalesce(l.n, 1) OR l.triggers THEN j.ord
+                           ELSE {schema}.place(j.priority, nextval('{schema}.seq')) END
+            FROM unnest(kids, numbers, triggering) l(child, n, triggers) WHERE j.id = l.child AND j.waits > 0
+            RETURNING j.id, j.queue, j.state, j.waits, l.triggers, j.bounds IS NOT NULL OR j.lane IS NOT NULL AS lined
+        ),
+        told AS (
+            INSERT INTO {schema}.delta (queue, state, n)
+            SELECT queue, {state:blocked}, -count(*) FROM fewer WHERE waits = 0 AND triggers IS NOT TRUE GROUP BY queue
+            UNION ALL SELECT queue, state, count(*) FROM fewer WHERE waits = 0 AND triggers IS NOT TRUE GROUP BY queue, state
+        )
+        SELECT array_agg(id) FILTER (WHERE waits = 0 AND triggers IS NOT TRUE), array_agg(id) FILTER (WHERE waits = 0 AND triggers),
+               bool_or(fewer.lined)
+        INTO go, calm, lined FROM fewer;
+        DELETE FROM {schema}.edge WHERE ctid = ANY(spots);
+    END IF;
+    -- Of many parents nobody knows whose edges were beyond the budget; of those that another call worked on none may be left.
+    SELECT coalesce(array_agg(l.id ORDER BY l.n), '{}') INTO rest FROM unnest(line) WITH ORDINALITY l(id, n)
+    WHERE NOT known AND l.id <> ALL(wells) OR over AND EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = l.id);
     IF go IS NOT NULL THEN
         PERFORM {schema}.let_go(go, lined);
         PERFORM {schema}.happened(go, at);
