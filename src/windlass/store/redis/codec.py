@@ -29,6 +29,10 @@ _RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
 
 _HEAD = struct.Struct(">BBH")
 _STATE = struct.Struct(">BBB7s7s7s7s7s7sHH3s")
+_LENGTH = struct.Struct(">I").unpack_from
+_CLAIMED = struct.Struct(">xxB20xQ14xHH").unpack_from
+"""Marks, the instant it was due (and a byte before it), attempt and rescues; the offsets are those of STATE in prelude.lua."""
+_SEVEN_BYTES = (1 << 56) - 1
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _JSON = msgspec.json.Encoder().encode
@@ -106,6 +110,12 @@ def _names(queue: str, kind: str) -> bytes:
 def _read_names(data: bytes) -> tuple[str, str]:
     n = data[0]
     return data[1 : 1 + n].decode(), data[2 + n :].decode()
+
+
+@lru_cache(4096)
+def _read_who(data: bytes) -> tuple[str | None, str | None, str | None, str | None, str | None]:
+    user, project, group, workflow, name = _decode(data)
+    return user, project, group, workflow, name
 
 
 def _who(job: NewJob[Any]) -> tuple[int, bytes]:
@@ -455,27 +465,28 @@ def _rich_claim(id: str, c: bytes, m: bytes, lease: int, granted: Micros, rated:
     at = kind_at + 1 + c[kind_at]
     queue, kind = _read_names(c[11:at])
     expires: Micros | None = None
-    who = _NOBODY
     if flags & EXPIRES:
         expires = _number(c[at : at + 7])
         at += 7
     if flags & CHILD:
-        at += 4 + _number(c[at : at + 4])
+        at += 4 + _LENGTH(c, at)[0]
     if flags & UNIQUE:
-        at += 3 + _number(c[at + 1 : at + 3])
+        at += 3 + (c[at + 1] << 8 | c[at + 2])
     if flags & BOUNDS:
-        at += 4 + _number(c[at : at + 4])
+        at += 4 + _LENGTH(c, at)[0]
+    user = project = group = workflow = name = None
     if flags & WHO:
-        n = _number(c[at : at + 4])
-        who = _decode(c[at + 4 : at + 4 + n])
+        n = _LENGTH(c, at)[0]
+        user, project, group, workflow, name = _read_who(c[at + 4 : at + 4 + n])
         at += 4 + n
     args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
-    user, project, group, workflow, name = who
     created = _number(c[:7])
     ready, started, attempt, rescues, marks = created, 0, 0, 0, 0
-    if m:  # the offsets are those of STATE in prelude.lua
-        ready, started, marks = _number(m[24:31]), _number(m[31:38]), m[2]
-        attempt, rescues = m[45] << 8 | m[46], m[47] << 8 | m[48]
+    if m:
+        marks, ready, attempt, rescues = _CLAIMED(m)
+        ready &= _SEVEN_BYTES
+        if not granted:
+            started = _number(m[31:38])
     return Claim(
         id=id,
         lease=lease,

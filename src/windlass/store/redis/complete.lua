@@ -72,7 +72,6 @@ function complete(id, m, took, queue, result, ledger, cost)
   if cost > 0 then set_field(id, 'l', ledger_with(ledger, cost)) end
   home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
   leased[#leased + 1] = id
-  ended[#ended + 1] = { id = id, state = COMPLETED, queue = queue }
   if News then News.add(COMPLETED, id) end
   return true
 end

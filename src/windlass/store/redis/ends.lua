@@ -122,11 +122,11 @@ local function doom(job, policy, parent, state)
   call('SADD', doomed_key(parent), job.id)
 end
 
--- A child whose parent ended in `state`, its edge already deleted.
-local function settle_child(job, policy, parent, state)
+-- A child whose parent ended in `state`, its edge already deleted. `times`: of how many parents the same is told at once.
+local function settle_child(job, policy, parent, state, times)
   if job.state ~= BLOCKED then return end
   if state == COMPLETED or policy == EDGE_RUN then
-    job.waits, job.dirty = max(job.waits - 1, 0), true
+    job.waits, job.dirty = max(job.waits - times, 0), true
     if job.waits == 0 then
       if policy == EDGE_TRIGGER then end_job(job, CANCELLED, NOT_TRIGGERED, 'doom') else unblock(job) end
     end
@@ -138,131 +138,140 @@ local function settle_child(job, policy, parent, state)
   end
 end
 
--- The common cases without a job table: children that were never claimed, of strict queues without limits, that waited for this
--- parent alone. All but flags and times is the same bytes then; the offsets are those of STATE in prelude.lua.
-local UNCLAIMED, LAST_WAIT = string.rep('\0', 15), string.rep('\0', 20) .. '\1' .. string.rep('\0', 6)
-local after_order = pack('>I7', now) .. string.rep('\0', 27)
-local function is_simple_child(m)
-  return byte(m) == BLOCKED and sub(m, 3, 17) == UNCLAIMED and sub(m, 32) == LAST_WAIT and band(byte(m, 2), BOUNDS) == 0
-end
-local function plain_lane(queue, flags)
-  local like = { queue = queue, runtime = band(flags, 3), line = '', park = '', run_at = 0, flags = flags, n = 0 }
-  local key = place(WAITING, like)
-  like.to, like.head = list_of(added, key), char(WAITING, flags) .. UNCLAIMED
-  touched[key] = touched[key] or { ready = like }
-  return like
-end
-local function release(id, lane, ord)
-  local to, fields = lane.to, list_of(fields_set, segment(id))
-  local n, f = #to, #fields
-  to[n + 1], to[n + 2] = ord, id
-  fields[f + 1], fields[f + 2] = id .. 'm', lane.head .. pack('>I7', ord) .. after_order
-  lane.n = lane.n + 1
-  if News then News.add(WAITING, id) end
-end
-local function count_released(lanes)
-  for _, lane in pairs(lanes) do
-    if lane then
-      count(lane.queue, BLOCKED, -lane.n)
-      count(lane.queue, WAITING, lane.n)
-      lane.n = 0
-    end
+local queue_of = {} -- of ended parents
+-- One function, since Lua allows 200 locals in each.
+local settle_edges, put_edge, put_edges = (function()
+  -- The common cases without a job table: children that were never claimed, of strict queues without limits, that waited for this
+  -- parent alone. All but flags and times is the same bytes then; the offsets are those of STATE in prelude.lua.
+  local UNCLAIMED, LAST_WAIT = string.rep('\0', 15), string.rep('\0', 20) .. '\1' .. string.rep('\0', 6)
+  local after_order = pack('>I7', now) .. string.rep('\0', 27)
+  local function is_simple_child(m)
+    return byte(m) == BLOCKED and sub(m, 3, 17) == UNCLAIMED and sub(m, 32) == LAST_WAIT and band(byte(m, 2), BOUNDS) == 0
   end
-end
-
--- Whether an edge does nothing but count when its parent ends so.
-local function counts_down(policy, state) return policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER end
-
--- Many children of one parent come in the order of their ids, as they stand in `blocked`. If they are neighbours there, they are of
--- that queue, and their records need not be read (nor their payloads be made strings of Lua). Those that were released.
-local RUN = 8
-local function release_run(ids, queue)
-  local key, first, last = blocked_key(queue), '[' .. ids[1], '[' .. ids[#ids]
-  if queue_settings(queue).order ~= 's' or global_keys() or call('ZLEXCOUNT', key, first, last) ~= #ids then return {} end
-  local ms, lanes, done, all = fetch(ids, 'm'), {}, {}, true
-  for i = 1, #ids do
-    local id, m, ord, run_at = ids[i], ms[i], nil, nil
-    if m and not jobs[id] and is_simple_child(m) then ord, run_at = parse('>I7I7', m, 18) end
-    if ord and ord > 0 and run_at <= now then
-      local flags = byte(m, 2)
-      lanes[flags] = lanes[flags] or plain_lane(queue, flags)
-      release(id, lanes[flags], order(100 - floor(ord / PRIORITY)))
-      done[id] = true
-    else
-      all = false
-    end
+  local function plain_lane(queue, flags)
+    local like = { queue = queue, runtime = band(flags, 3), line = '', park = '', run_at = 0, flags = flags, n = 0 }
+    local key = place(WAITING, like)
+    like.to, like.head = list_of(added, key), char(WAITING, flags) .. UNCLAIMED
+    touched[key] = touched[key] or { ready = like }
+    return like
   end
-  if all then call('ZREMRANGEBYLEX', key, first, last) end
-  for id in pairs(all and {} or done) do put(removed, key, id) end
-  count_released(lanes)
-  return done
-end
-
-local lanes = {} -- by flags, attempts and queue; false where children have no short form
-local function unblock_simple(id, c, m)
-  if not is_simple_child(m) or parse('>I7', m, 25) > now then return false end
-  local name = sub(c, 9, 12 + byte(c, 12))
-  local lane = lanes[name]
-  if lane == nil then
-    local queue = sub(name, 5)
-    lane = queue_settings(queue).order == 's' and not global_keys() and plain_lane(queue, byte(c, 9))
-    lanes[name] = lane
+  local function release(id, lane, ord)
+    local to, fields = lane.to, list_of(fields_set, segment(id))
+    local n, f = #to, #fields
+    to[n + 1], to[n + 2] = ord, id
+    fields[f + 1], fields[f + 2] = id .. 'm', lane.head .. pack('>I7', ord) .. after_order
+    lane.n = lane.n + 1
+    if News then News.add(WAITING, id) end
   end
-  if not lane or byte(m, 2) ~= lane.flags then return false end
-  put(removed, blocked_key(lane.queue), id)
-  release(id, lane, order(byte(c, 8) - 100))
-  return true
-end
-
--- Settles edges that are deleted already: {child, policy, parent, its state, ...}, all children read at once.
-local function settle_edges(edges)
-  local missing, at = {}, {}
-  for e = 1, #edges, 4 do
-    local id = edges[e]
-    if not at[id] and not jobs[id] then
-      missing[#missing + 1] = id
-      at[id] = #missing
-    end
-  end
-  local groups = grouped(missing)
-  local cs, ms = fetch(missing, '', groups), fetch(missing, 'm', groups)
-  for e = 1, #edges, 4 do
-    local id, policy, parent, state = edges[e], edges[e + 1], edges[e + 2], edges[e + 3]
-    local job = jobs[id]
-    if not job then
-      local n = at[id]
-      if n and cs[n] and not (counts_down(policy, state) and ms[n] and unblock_simple(id, cs[n], ms[n])) then job = open_job(id, cs[n], ms[n]) end
-      at[id] = nil
-    end
-    if job then
-      if job.was == BLOCKED and is_final(job.state) then
-        call('ZADD', cut_key(id), policy, parent) -- another parent has ended it: it had this edge too
-      else
-        settle_child(job, policy, parent, state)
+  local function count_released(lanes)
+    for _, lane in pairs(lanes) do
+      if lane then
+        count(lane.queue, BLOCKED, -lane.n)
+        count(lane.queue, WAITING, lane.n)
+        lane.n = 0
       end
     end
   end
-  count_released(lanes)
-end
 
--- Children whose edges were taken, {child, policy, ...}, for `settle_edges`; those that are released at once are left out.
-local queue_of = {} -- of ended parents
-local function put_edges(edges, page, parent, state)
-  local n, taken = #edges, #page / 2
-  local run = taken >= RUN and page[2] == page[2 * taken] and counts_down(tonumber(page[2]), state) and queue_of[parent]
-  local done = {}
-  if run then
-    local ids = {}
-    for i = 1, taken do ids[i] = page[2 * i - 1] end
-    done = release_run(ids, run)
+  -- Whether an edge does nothing but count when its parent ends so.
+  local function counts_down(policy, state) return policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER end
+
+  -- Many children of one parent come in the order of their ids, as they stand in `blocked`. If they are neighbours there, they are of
+  -- that queue, and their records need not be read (nor their payloads be made strings of Lua). Those that were released.
+  local RUN = 8
+  local function release_run(ids, queue)
+    local key, first, last = blocked_key(queue), '[' .. ids[1], '[' .. ids[#ids]
+    if queue_settings(queue).order ~= 's' or global_keys() or call('ZLEXCOUNT', key, first, last) ~= #ids then return {} end
+    local ms, lanes, done, all = fetch(ids, 'm'), {}, {}, true
+    for i = 1, #ids do
+      local id, m, ord, run_at = ids[i], ms[i], nil, nil
+      if m and not jobs[id] and is_simple_child(m) then ord, run_at = parse('>I7I7', m, 18) end
+      if ord and ord > 0 and run_at <= now then
+        local flags = byte(m, 2)
+        lanes[flags] = lanes[flags] or plain_lane(queue, flags)
+        release(id, lanes[flags], order(100 - floor(ord / PRIORITY)))
+        done[id] = true
+      else
+        all = false
+      end
+    end
+    if all then call('ZREMRANGEBYLEX', key, first, last) end
+    for id in pairs(all and {} or done) do put(removed, key, id) end
+    count_released(lanes)
+    return done
   end
-  for i = 1, 2 * taken, 2 do
-    if not done[page[i]] then
-      edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4] = page[i], tonumber(page[i + 1]), parent, state
-      n = n + 4
+
+  local lanes = {} -- by flags, attempts and queue; false where children have no short form
+  local function unblock_simple(id, c, m)
+    if not is_simple_child(m) or parse('>I7', m, 25) > now then return false end
+    local name = sub(c, 9, 12 + byte(c, 12))
+    local lane = lanes[name]
+    if lane == nil then
+      local queue = sub(name, 5)
+      lane = queue_settings(queue).order == 's' and not global_keys() and plain_lane(queue, byte(c, 9))
+      lanes[name] = lane
+    end
+    if not lane or byte(m, 2) ~= lane.flags then return false end
+    put(removed, blocked_key(lane.queue), id)
+    release(id, lane, order(byte(c, 8) - 100))
+    return true
+  end
+
+  -- Settles edges that are deleted already: {child, policy, parent, its state, how many alike, ...}, all children read at once.
+  local function settle_edges(edges)
+    local missing, at = {}, {}
+    for e = 1, #edges, 5 do
+      local id = edges[e]
+      if not at[id] and not jobs[id] then
+        missing[#missing + 1] = id
+        at[id] = #missing
+      end
+    end
+    local groups = grouped(missing)
+    local cs, ms = fetch(missing, '', groups), fetch(missing, 'm', groups)
+    for e = 1, #edges, 5 do
+      local id, policy, parent, state, times = edges[e], edges[e + 1], edges[e + 2], edges[e + 3], edges[e + 4]
+      local job = jobs[id]
+      if not job then
+        local n = at[id]
+        if n and cs[n] and not (counts_down(policy, state) and ms[n] and unblock_simple(id, cs[n], ms[n])) then job = open_job(id, cs[n], ms[n]) end
+        at[id] = nil
+      end
+      if job then
+        if job.was == BLOCKED and is_final(job.state) then
+          call('ZADD', cut_key(id), policy, parent) -- another parent has ended it: it had this edge too
+        else
+          settle_child(job, policy, parent, state, times)
+        end
+      end
+    end
+    count_released(lanes)
+  end
+
+  local function put_edge(edges, child, policy, parent, state, times)
+    local n = #edges
+    edges[n + 1], edges[n + 2], edges[n + 3], edges[n + 4], edges[n + 5] = child, policy, parent, state, times
+  end
+
+  -- Children whose edges were taken, {child, policy, ...}, for `settle_edges`; those that are released at once are left out.
+  local function put_edges(edges, page, parent, state)
+    local taken = #page / 2
+    local run = taken >= RUN and page[2] == page[2 * taken] and counts_down(tonumber(page[2]), state) and queue_of[parent]
+    local done = {}
+    if run then
+      local ids = {}
+      for i = 1, taken do ids[i] = page[2 * i - 1] end
+      done = release_run(ids, run)
+    end
+    for i = 1, 2 * taken, 2 do
+      if not done[page[i]] then
+        put_edge(edges, page[i], tonumber(page[i + 1]), parent, state, 1)
+      end
     end
   end
-end
+
+  return settle_edges, put_edge, put_edges
+end)()
 
 -- Takes the edges of one ended parent that are to be settled, within the budget; what is left goes into the durable `settle`
 -- set. True when none is.
@@ -305,14 +314,49 @@ local function settle_left(most)
   return most - budget
 end
 
--- Whether anything waits for the jobs that ended, from this one on.
+-- The edges of jobs that completed and have few children each, mostly the same ones (a fan-in), taken as a union: then a child
+-- counts down once for all of them. What a child's policies add up to by the highest of them is how many edges it has, if they
+-- are all alike; only then these numbers add up to `total`. False, and nothing is taken, for any others.
+local FEW = 8
+local function take_union(parents, total, edges)
+  local words, n, sums, counted_edges = {}, #parents, {}, 0
+  for p = 1, n do words[p] = edges_key(parents[p].id) end
+  words[n + 1], words[n + 2], words[n + 3] = 'AGGREGATE', 'SUM', 'WITHSCORES'
+  local found = call('ZUNION', n, unpack(words))
+  for i = 1, #found, 2 do sums[found[i]] = found[i + 1] end
+  words[n + 2] = 'MAX'
+  found = call('ZUNION', n, unpack(words))
+  for i = 2, #found, 2 do
+    if tonumber(found[i]) == EDGE_TRIGGER then return false end
+    counted_edges = counted_edges + sums[found[i - 1]] / found[i]
+  end
+  if counted_edges ~= total then return false end
+  call('UNLINK', unpack(words, 1, n))
+  budget = budget - total
+  for i = 1, #found, 2 do
+    put_edge(edges, found[i], tonumber(found[i + 1]), parents[1].id, COMPLETED, sums[found[i]] / found[i + 1])
+  end
+  return true
+end
+
+-- Whether anything waits for the jobs that ended.
 local met_children = false
-local function has_children(from)
-  local keys = {}
-  for i = from, #ended do keys[#keys + 1] = edges_key(ended[i].id) end
-  local found = #keys > 0 and spread('EXISTS', keys[1], keys) > 0
-  met_children = met_children or found
-  return found
+
+-- Those that ended in this script, from this one on, and that others wait for: with few children, with many, how many edges the
+-- first have, and whether all have completed.
+local function parents_from(from)
+  local keys, few, many, total, all = {}, {}, {}, 0, true
+  for i = from, #ended do keys[i - from + 1] = edges_key(ended[i].id) end
+  if #keys == 0 or spread('EXISTS', keys[1], keys) == 0 then return few, many, 0, all end
+  met_children = true
+  for i = from, #ended do
+    local job = ended[i]
+    local n = job.gone and 0 or call('ZCARD', keys[i - from + 1])
+    if job.state ~= COMPLETED then all = false end
+    if n > FEW then many[#many + 1] = job
+    elseif n > 0 then few[#few + 1], total = job, total + n end
+  end
+  return few, many, total, all
 end
 
 -- Settles everything that ended in this script, the jobs doomed by it included, level by level.
@@ -320,13 +364,16 @@ local function settle_ended()
   local from = 1
   while from <= #ended do
     local upto, edges = #ended, {}
-    if has_children(from) then
-      for i = from, upto do
-        queue_of[ended[i].id] = ended[i].queue
-        if not ended[i].gone then take_edges(ended[i].id, ended[i].state, edges) end
+    local few, many, total, all = parents_from(from)
+    -- An end that is no completion may end children, and these remember each edge that they had.
+    local at_once = all and #few > 1 and total <= budget and take_union(few, total, edges)
+    for _, parents in ipairs({ at_once and {} or few, many }) do
+      for p = 1, #parents do
+        queue_of[parents[p].id] = parents[p].queue
+        take_edges(parents[p].id, parents[p].state, edges)
       end
-      settle_edges(edges)
     end
+    settle_edges(edges)
     from = upto + 1
   end
   if next(own_ends) then

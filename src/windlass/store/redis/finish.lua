@@ -76,7 +76,9 @@ local ledgers = costs and fetch(ids, 'l') or {}
 for i = 1, #states do
   local at = i * NARROW - NARROW
   local took, queue, result, cost = completions[at + 3], completions[at + 4], completions[at + 5], costs and costs[i] or 0
-  if not complete(ids[i], states[i], took, queue, result, ledgers[i], cost) then
+  if complete(ids[i], states[i], took, queue, result, ledgers[i], cost) then
+    ended[#ended + 1] = { id = ids[i], state = COMPLETED, queue = queue }
+  else
     commit(open_job(ids[i], nil, states[i], queue), COMPLETED, true, false, took, 0, false, false, result, false, false, false, cost, false, false)
   end
 end
