@@ -79,4 +79,6 @@ def test_the_catalogue_says_what_is_missing(shell: Shell) -> None:
     shell.environment |= {"WINDLASS_EMAIL_FROM": "a@b.org", "SENDGRID_API_KEY": "key"}
     rows = [line.split() for line in shell.ok("kinds", "catalogue").lines]
     assert ["send-email", "mail", "ready", "-"] in rows
+    assert "windlass alerts standard" in shell.ok("kinds", "catalogue").err
+    assert "windlass webhooks add" in shell.ok("kinds", "catalogue").err
     assert "send-email" in shell.ok("kinds", "catalogue", "-o", "ids").lines

@@ -1,7 +1,7 @@
 """The catalogue as people look at it: which kinds are ready here."""
 
 from windlass.cli.options import Form
-from windlass.cli.show import emit_json, emit_lines, emit_table
+from windlass.cli.show import emit_json, emit_lines, emit_table, note
 
 
 def emit_catalogue(form: Form) -> None:
@@ -33,4 +33,7 @@ def emit_catalogue(form: Form) -> None:
             ["kind", "family", "state", "what to do"],
             [[state.kind, state.family, state.word, state.mend or "-"] for state in states],
             key=20,
+        )
+        note(
+            "alerts of dead letters and the like: windlass alerts standard; webhooks: windlass webhooks add (both in every app)"
         )

@@ -13,7 +13,7 @@ SENTENCES = (
     "An answer that was lost is looked up before anything is sent again.",
     "A job that cannot succeed goes to the dead letters.",
 )
-WIDTH, HEIGHT, RATE = 1280, 720, 12
+WIDTH, HEIGHT, RATE = 1280, 720, 10
 _PAUSE = 0.4
 """Seconds between the sentences: a recogniser cuts there."""
 _SPEED = "160"

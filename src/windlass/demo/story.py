@@ -23,7 +23,7 @@ OPERATOR = "ops@example.org"
 SAMPLE = f"t/default/u/{USER}/sample.mp4"
 BROKEN = f"t/default/u/{USER}/broken.mp4"
 SUBJECT = "Your video is ready"
-CHANNEL, RULE = "operators", "dead-letters"
+CHANNEL, RULE, WATCHED = "operators", "dead-letters", "video-processing"
 KINDS = (
     "file-processing",
     "process-video",
@@ -39,21 +39,26 @@ _AGAIN = fixed("800ms")
 
 def make_app(place: Place) -> Windlass:
     """The app of the story's workers, and of who starts it."""
-    from windlass import catalogue
-    from windlass.catalogue.posts import posts_of
-
     app = Windlass(
         place.url,
         namespace="windlass",
         smtp_url=f"smtp://127.0.0.1:{place.mail}?tls=off",
         smtp_from="alerts@windlass.example",
     )
+    furnish(app, place)
+    return app
+
+
+def furnish(app: Windlass, place: Place) -> None:
+    """Give an app the story's kinds."""
+    from windlass import catalogue
+    from windlass.catalogue.posts import posts_of
+
     catalogue.install(app, kinds=KINDS, settings=_settings(place), unready="raise")
     posts_of(app).platform(BoardPlatform(place.board))
     app.job(kind="part", queue="glue")(part)
     app.job(kind="saying", queue="glue")(saying)
     app.job(kind="letter", queue="glue")(letter)
-    return app
 
 
 def _settings(place: Place) -> "CatalogueSettings":

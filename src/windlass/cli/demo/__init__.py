@@ -34,12 +34,9 @@ def demo(
     """A video is checked, made smaller, written down, posted, mailed and reported; a worker is killed, a mail server says no, an
     answer is lost, and nothing is done twice or lost. No service, no account, no network. Without ffmpeg and the like: the same
     on source files, a job for each."""
-    from windlass.cli.demo.choosing import Wish, play
+    from windlass.cli.demo.choosing import Wish, exhibit, play
 
-    ended = play(Wish(folder, files, database, output))
+    ended = play(Wish(folder, files, database, output, dashboard))
     if dashboard and not ended.code:
-        from windlass.cli.developing import Bench, show
-        from windlass.cli.target import Target
-
-        show(Target(ended.url, None, None), Bench(0, (), False, True))
+        exhibit(ended)
     raise typer.Exit(ended.code)

@@ -42,9 +42,9 @@ class Crew:
             )
             self._workers.append(worker)
 
-    async def kill_holder(self, store: Store, job: str) -> Killed | None:
-        """Kill the worker that runs this job, with -9; None if it has ended meanwhile. The worker is stopped first, so that the
-        list of what it held is exact."""
+    async def kill_holder(self, store: Store, job: str, *, alone: bool = False) -> Killed | None:
+        """Kill the worker that runs this job, with -9; None if the job has ended meanwhile, or is not `alone` there. The worker
+        is stopped first, so that the list of what it held is exact."""
         (held,) = (await store.jobs(Where(ids=(job,)), None, 1)).items
         info = next((info for info in await store.workers() if info.id == held.worker), None)
         process = next((each for each in self._workers if info is not None and each.pid == info.pid), None)
@@ -53,7 +53,7 @@ class Crew:
         os.kill(info.pid, signal.SIGSTOP)
         page = await store.jobs(Where(states=(State.ACTIVE,)), None, 1_000)
         mine = [each.id for each in page.items if each.worker == info.id]
-        if job not in mine:
+        if job not in mine or (alone and len(mine) > 1):
             os.kill(info.pid, signal.SIGCONT)
             return None
         self._killed.add(info.pid)

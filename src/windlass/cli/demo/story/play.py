@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -20,7 +19,7 @@ from windlass.cli.show import size
 from windlass.demo.counterparts import Board, PostOffice, board, post_office
 from windlass.demo.place import VARIABLE, Place
 from windlass.demo.sample import HEIGHT, WIDTH, make_broken, make_sample
-from windlass.demo.story import BROKEN, CHANNEL, OPERATOR, READER, RULE, SAMPLE, make_app, make_story
+from windlass.demo.story import BROKEN, CHANNEL, OPERATOR, READER, RULE, SAMPLE, WATCHED, make_app, make_story
 from windlass.values.job import Job
 from windlass.values.query import Where
 from windlass.values.states import State
@@ -35,19 +34,12 @@ _ALERT = 15.0
 _KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
-class Played(NamedTuple):
-    """The exit code, and where the store is."""
-
-    code: int
-    url: str
+def play(programs: Place, form: Plain, *, stays: bool = False) -> tuple[int, Place]:
+    """Play it; 0 if everything is as it was told, else 1, and where it took place. `stays`: workers will go on there."""
+    return asyncio.run(_play(programs, form, stays))
 
 
-def play(programs: Place, form: Plain) -> Played:
-    """Play it; code 0 if everything is as it was told, else 1."""
-    return asyncio.run(_play(programs, form))
-
-
-async def _play(programs: Place, form: Plain) -> Played:
+async def _play(programs: Place, form: Plain, stays: bool) -> tuple[int, Place]:
     screen = Screen(form is Plain.JSON)
     screen.say(
         f"A video is checked, made smaller, written down, posted, mailed and reported on: one workflow of ready-made jobs, "
@@ -65,7 +57,10 @@ async def _play(programs: Place, form: Plain) -> Played:
                 story = await _Performance(app, place, screen, office, wall).perform()
             finally:
                 screen.close()
-            return Played(await conclude(app, story, screen, form), place.url)
+            code = await conclude(app, story, screen, form)
+            if stays:  # the mail server leaves with us
+                await app.alerts.put_rule(RULE, "dead-letters", queues=[WATCHED], channels=["log"])
+            return code, place
 
 
 def _furnish(place: Place) -> None:
@@ -98,7 +93,7 @@ class _Performance:
             await crew.hire(WORKERS)
             await self._make_material()
             await self._app.alerts.put_channel(CHANNEL, "email", to=[OPERATOR])
-            await self._app.alerts.put_rule(RULE, "dead-letters", channels=[CHANNEL])
+            await self._app.alerts.put_rule(RULE, "dead-letters", queues=[WATCHED], channels=[CHANNEL])
             flow, jobs = make_story(self._app, self._place)
             ref = await self._app.run(flow)
             names = {job.id: name for name, job in jobs.items()}
@@ -149,10 +144,11 @@ class _Performance:
         )
 
     async def _kill(self, crew: Crew, video: Job) -> None:
-        """Kill the worker that makes the video smaller, once it is well on its way."""
+        """Kill the worker that makes the video smaller, once it is well on its way. Not while it has another job beside: an alert
+        that is mailed but not yet on record would be mailed again, and the story says that there is one."""
         if self._killed is not None or video.state is not State.ACTIVE or video.progress < _KILL_AT:
             return
-        self._killed = await crew.kill_holder(await self._app.store(), video.id)
+        self._killed = await crew.kill_holder(await self._app.store(), video.id, alone=True)
         if self._killed is not None:
             text = f"kill -9 {self._killed.pid}, the worker at the video ({video.progress:.0f} %)"
             self._screen.tell(Line("killed", text, "bad"))
