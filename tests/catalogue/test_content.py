@@ -158,6 +158,20 @@ async def test_transcripts(engine: str, tmp_path: Path) -> None:
         assert found[0]["posts"] == found[1]["posts"] == found[2]["posts"]
 
 
+async def test_a_transcript_without_full_stops_ends_its_sentences_at_its_pauses(tmp_path: Path) -> None:
+    said = ["a job queue runs work in the background", "when a worker dies another takes its jobs over", "it rained"]
+    cues = [f"00:00:0{n}.000 --> 00:00:0{n + 1}.000\n{text}\n" for n, text in enumerate(said)]
+    files = {
+        "talk.vtt": "WEBVTT\n\n" + "\n".join(cues),
+        "talk.json": json.dumps({"segments": [{"text": text} for text in said]}),
+    }
+    async with studio("sqlite-file", tmp_path, "content") as it:
+        for name, text in files.items():
+            key = await it.put(name, text.encode())
+            found = await it.done("generate-content", contentId="c", userId="ada", transcriptKey=key)
+            assert found["posts"]["twitter"][0]["text"].partition("\n\n#")[0] in said, name
+
+
 @pytest.mark.parametrize(
     "bad",
     [

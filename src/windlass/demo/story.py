@@ -137,7 +137,8 @@ def letter(content: dict[str, Any], thumbnail: dict[str, Any]) -> dict[str, Any]
     """What the mail says, and the picture that goes with it."""
     picture = thumbnail["artifacts"][0]
     enclosed = {"name": "thumbnail.webp", "key": picture["key"], "mediaType": picture["media_type"]}
-    return {"data": {"title": SUBJECT, "message": content["summary"]}, "attachments": [enclosed]}
+    said = f"It was made smaller and written down. What it says: {content['summary']}."
+    return {"data": {"title": SUBJECT, "message": said}, "attachments": [enclosed]}
 
 
 def make_story(app: Windlass, place: Place) -> tuple[Workflow[Any], dict[str, NewJob[Any]]]:
