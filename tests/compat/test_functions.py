@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.store.kit import Place
-from tests.store.places import tidy_place_for
+from tests.store.places import place_for
 from tests.waiting import until
 from windlass import Fail, InvalidArgs, InvalidOption, JobNotFound, RateLimitExceeded, Windlass, compat, presets
 from windlass.values.clock import instant
@@ -45,7 +45,7 @@ CHRISTMAS = datetime(2124, 12, 25, 10, tzinfo=UTC)
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    with tidy_place_for("sqlite-memory") as place:
+    with place_for("sqlite-memory") as place:
         yield place
 
 

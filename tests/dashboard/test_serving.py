@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from tests.api_http.kit import opened
-from tests.store.places import tidy_place_for
+from tests.store.places import place_for
 from windlass.dashboard.serving import MOUNT, STATIC, Dashboard
 
 
@@ -90,7 +90,7 @@ async def test_before_a_build_it_says_how(tmp_path: Path) -> None:
 
 
 async def test_the_api_has_it_or_not() -> None:
-    with tidy_place_for("sqlite-memory") as place:
+    with place_for("sqlite-memory") as place:
         async with opened(place) as door:
             client = await door.client()
             assert (await client.get("/")).headers["location"] == "/jobs"

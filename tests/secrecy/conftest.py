@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.store.kit import Place
-from tests.store.places import chosen_engines, tidy_place_for
+from tests.store.places import chosen_engines, place_for
 
 
 @pytest.fixture(params=chosen_engines())
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    with tidy_place_for(request.param) as place:
+    with place_for(request.param) as place:
         yield place
 
 
 @pytest.fixture(params=chosen_engines(processes=True))
 def shared_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """One that several apps can open."""
-    with tidy_place_for(request.param) as place:
+    with place_for(request.param) as place:
         yield place

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.store.kit import Place
-from tests.store.places import tidy_place_for
+from tests.store.places import place_for
 from tests.telling.conftest import make
 from tests.telling.receiver import Receiver
 from windlass import Windlass
@@ -14,7 +14,7 @@ from windlass import Windlass
 @pytest.fixture
 def memory() -> Iterator[Place]:
     """A store of this test's own, where the engine makes no difference."""
-    with tidy_place_for("sqlite-memory") as place:
+    with place_for("sqlite-memory") as place:
         yield place
 
 

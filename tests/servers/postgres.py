@@ -24,14 +24,16 @@ NOBODY = 65534
 
 
 class PostgresServer(Server):
-    """Trusts loopback connections of the user `postgres`; fsync stays on, for the crash tests."""
+    """Trusts loopback connections of the user `postgres`; fsync stays on unless it is set."""
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast": ends sessions and shuts down cleanly
 
     def __init__(self, **settings: str) -> None:
         self.programs = _runnable()
-        self.settings = {"max_connections": "200", "log_min_messages": "warning", **settings}
+        # Shared memory in its own folder, which `close` removes: a killed server leaves it behind.
+        kept = {"max_connections": "200", "log_min_messages": "warning", "dynamic_shared_memory_type": "mmap"}
+        self.settings = {**kept, **settings}
         super().__init__()
         self.folder.chmod(0o755)
         self.data = self.folder / "data"

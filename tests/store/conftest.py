@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.store.kit import Clock, Place
-from tests.store.places import chosen_engines, make_future, tidy_place_for, transaction_of
+from tests.store.places import chosen_engines, make_future, place_for, transaction_of
 from windlass.store import Store
 
 MakeStore = Callable[[], Awaitable[Store]]
@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store of this test's own: a fresh file, or a namespace on the session's server."""
-    with tidy_place_for(request.param) as place:
+    with place_for(request.param) as place:
         yield place
 
 

@@ -7,6 +7,8 @@ import atexit
 import functools
 import itertools
 import os
+import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -46,31 +48,60 @@ def _fresh_namespace() -> str:
 
 @contextmanager
 def place_for(engine: str) -> Iterator[Place]:
-    """A place that nothing else uses."""
-    namespace = _fresh_namespace()
+    """A place that nothing else uses, where no jobs have been."""
     if engine == "sqlite-file":
-        with TemporaryDirectory(prefix="windlass-test-") as folder:
+        with TemporaryDirectory(prefix="windlass-test-", dir=_fast_folder()) as folder:
             yield Place(f"sqlite:///{Path(folder) / 'jobs.db'}", "windlass", crosses_processes=True)
     elif engine == "sqlite-memory":
         yield Place("sqlite://:memory:", "windlass", crosses_processes=False)
     elif engine == "redis":
-        yield Place(redis_server().url, namespace, crosses_processes=True)
+        yield Place(redis_server().url, _fresh_namespace(), crosses_processes=True)
     else:
-        yield Place(postgres_server().url, namespace, crosses_processes=True)
+        with _schema() as namespace:
+            yield Place(postgres_server().url, namespace, crosses_processes=True)
+
+
+ROOM = 1 << 30
+"""Bytes that a file system in memory must have free, for the largest stores of tests run side by side."""
+
+
+@functools.cache
+def _fast_folder() -> str | None:
+    """A folder in memory where there is one: a disk takes longer to sync a commit than most tests take. What a process has
+    written survives its kill in either."""
+    folder = Path("/dev/shm")
+    if not (folder.is_dir() and os.access(folder, os.W_OK)) or shutil.disk_usage(folder).free < ROOM:
+        return None
+    return str(folder)
 
 
 @contextmanager
-def tidy_place_for(engine: str) -> Iterator[Place]:
-    """The same for tests that leave nobody behind who still uses their place. Making a schema takes PostgreSQL longer than most
-    of these tests, so one is emptied and used again."""
-    if engine != "postgres":
-        with place_for(engine) as place:
-            yield place
-        return
+def _schema() -> Iterator[str]:
+    """A PostgreSQL schema. Making one takes longer than most tests, so it is emptied and used again where nobody was left
+    behind who may still use it."""
+    before = _sessions()
     namespace = _empty_schemas.pop() if _empty_schemas else _fresh_namespace()
-    yield Place(postgres_server().url, namespace, crosses_processes=True)
-    if _empty(namespace):
+    yield namespace
+    if _gone(before) and _empty(namespace):
         _empty_schemas.append(namespace)
+
+
+def _sessions() -> set[int]:
+    """The server processes of everybody else who is connected."""
+    rows = _connection().execute(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    return {pid for (pid,) in rows}
+
+
+def _gone(before: set[int]) -> bool:
+    """Whether all who came since then have left; those just closing get a moment."""
+    end = time.monotonic() + 0.5
+    while _sessions() - before:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 _empty_schemas: list[str] = []
@@ -118,7 +149,8 @@ def redis_server() -> RedisServer:
 
 @functools.cache
 def postgres_server() -> PostgresServer:
-    return PostgresServer().start()
+    """Without fsync, which only a crash of the machine would tell from one with it, and which is most of what commits cost."""
+    return PostgresServer(fsync="off").start()
 
 
 FUTURE = 999

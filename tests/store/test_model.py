@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from tests.store.kit import LEASE, Clock, Hand, act, end, failing, fresh_id, groups_of, listen, promote_all
 from tests.store.model import Model, ModelJob, ModelKey
-from tests.store.places import chosen_engines, tidy_place_for
+from tests.store.places import chosen_engines, place_for
 from windlass.values.clock import SECOND, moment
 from windlass.values.job import Claim, Edge, NewJob, UniqueKey
 from windlass.values.lease import Claimed, Step
@@ -50,7 +50,7 @@ class Play(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.room = ExitStack()
-        self.place = self.room.enter_context(tidy_place_for(self.engine))
+        self.place = self.room.enter_context(place_for(self.engine))
         self.store = self.place.first
         self.place.clock = self.clock = Clock(self.store)
         self.run(self.place.open())

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, cast
@@ -84,12 +85,16 @@ def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
 def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.query is None:
         return []
-    (_,), found = msgspec.json.schema_components([operation.query], ref_template=_TEMPLATE)
-    properties: dict[str, Any] = found[operation.query.__name__]["properties"]
     return [
         {"name": name, "in": "query", "required": False, **_described(_without_null(schema))}
-        for name, schema in properties.items()
+        for name, schema in _properties(operation.query).items()
     ]
+
+
+@cache
+def _properties(kind: type[Any]) -> dict[str, Any]:
+    _, found = msgspec.json.schema_components([kind], ref_template=_TEMPLATE)
+    return found[kind.__name__]["properties"]
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
@@ -153,6 +158,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     return found
 
 
+@cache  # the same few dozen types for hundreds of answers: they were most of the time that a server took to begin
 def _reference(kind: Any) -> dict[str, Any]:
     ((reference,), _) = msgspec.json.schema_components([kind], ref_template=_TEMPLATE)
     return reference
