@@ -7,21 +7,18 @@ that number of `claim`, `steps`, `report`, ... that is about the job, `before` i
 """
 
 import asyncio
-import itertools
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tests.dying import die_at, serve
 from windlass.app import Windlass
 from windlass.running.chunk import Chunk
 from windlass.running.context import Context
 from windlass.store import open_store
 from windlass.values.lease import Step
-from windlass.worker.process import run_worker
-from windlass.worker.worker import Worker
 
 STEPS = ("reserve", "charge", "pack", "ship", "thank")
 VERBS = ("heartbeat", "promote", "rescue", "claim", "steps", "report", "finish")
@@ -100,40 +97,11 @@ def is_about_the_job(verb: str, given: tuple[Any, ...], answer: Any) -> bool:
     return True
 
 
-def die_at(engine: Any, point: str) -> None:
-    """Kill this process, with all that it is, at one call to its store."""
-    wanted, number, when = point.split(":")
-    calls = itertools.count(1)
-    verb = getattr(engine, wanted)
-
-    async def doomed(self: Any, *given: Any) -> Any:
-        if wanted == "claim":
-            answer = await verb(self, *given)
-            if is_about_the_job(wanted, given, answer) and next(calls) == int(number):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return answer
-        is_now = is_about_the_job(wanted, given, None) and next(calls) == int(number)
-        if is_now and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = await verb(self, *given)
-        if is_now:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-
-    setattr(engine, wanted, doomed)
-
-
 def main() -> int:
     logging.basicConfig(level="WARNING", stream=sys.stderr)
     if "KILL" in os.environ:
-        die_at(type(open_store(app.url, app.namespace)), os.environ["KILL"])
-    queue = os.environ.get("QUEUE")
-
-    def make() -> Worker:
-        queues = None if queue is None else [queue]
-        return Worker(app, queues=queues, concurrency=8, threads=8, processes=1, lease=3.0, grace=0.0)
-
-    return run_worker(make, app.close)
+        die_at(type(open_store(app.url, app.namespace)), os.environ["KILL"], is_about_the_job)
+    return serve(app, 3.0)
 
 
 if __name__ == "__main__":

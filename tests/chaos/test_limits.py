@@ -16,6 +16,7 @@ import pytest
 from uuid_utils import uuid7
 
 from tests.chaos.test_kill import DYING, all_completed, kind, states
+from tests.store.places import in_turns
 from tests.waiting import until
 from tests.worker.crew import Crew, Effect, Process, crew_of
 from windlass.app import Windlass
@@ -118,7 +119,7 @@ def by_plan(n: int) -> tuple[Bound, ...]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("runtime", ["async", "thread"])
+@pytest.mark.parametrize(("app", "runtime"), in_turns(["async"], ["thread"]), indirect=["app"])
 async def test_no_key_runs_more_than_its_limit(app: Windlass, tmp_path: Path, scale: float, runtime: str) -> None:
     total = int(400 * scale)
     async with app, crew_of(app, tmp_path, LEASE=LEASE, CONCURRENCY=10, THREADS=6, PROCESSES=1) as crew:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.chaos import durable
 from tests.chaos.durable import STEPS
+from tests.store.places import in_turns
 from tests.waiting import until
 from tests.worker.crew import ROOT, Crew, Process, crew_of
 from tests.worker.kit import ended
@@ -57,7 +58,9 @@ def expected(point: str, done: Counter[str]) -> Counter[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", ["order", "order-in-thread", "order-in-process"])
+@pytest.mark.parametrize(
+    ("app", "kind"), in_turns(["order"], ["order-in-thread", "order-in-process"]), indirect=["app"]
+)
 async def test_steps_survive_kills(app: Windlass, tmp_path: Path, kind: str) -> None:
     handler = durable.app.handlers[kind]
     app.handlers[kind] = handler

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
@@ -46,6 +46,10 @@ class Browsing:
         height: int = 900,
     ) -> Page:
         """A page of the dashboard, in a browser context of its own, once it shows its title."""
+        return self.open_in(self.context(theme, width, role, height), path)
+
+    def context(self, theme: str, width: int, role: str | None, height: int = 900) -> BrowserContext:
+        """What pages share that one person has open: the session, what is stored and what is cached."""
         context = self._browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if theme == "dark" else "light",
@@ -57,6 +61,10 @@ class Browsing:
         if role is not None:
             answer = context.request.post(f"{self._url}/api/v1/session", data={"credential": self._keys[role]})
             assert answer.ok, answer.text()
+        return context
+
+    def open_in(self, context: BrowserContext, path: str | None) -> Page:
+        """One more page of that person's, once it shows its title."""
         page = context.new_page()
         self.watch(page)
         if path is not None:
@@ -80,7 +88,12 @@ class Browsing:
         for context in self._contexts:
             context.close()
         if kind is None:
-            assert not self.complaints, "\n".join(self.complaints)
+            self.expect_silence()
+
+    def expect_silence(self) -> None:
+        """No page has complained so far."""
+        told, self.complaints = self.complaints, []
+        assert not told, "\n".join(told)
 
 
 def settled(page: Page) -> None:
@@ -91,7 +104,8 @@ def settled(page: Page) -> None:
 
 def assert_accessible(page: Page) -> None:
     """axe finds nothing against WCAG 2.2 A and AA."""
-    page.evaluate(AXE.read_text("utf-8"))  # by the debugger: the page's policy lets no script in
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text("utf-8"))  # by the debugger: the page's policy lets no script in
     found = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", _WCAG)
     told = [
         f"{each['id']} ({each['impact']}): {node['html'][:200]} | {node['failureSummary'][:300]}"

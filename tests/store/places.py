@@ -9,7 +9,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +38,16 @@ def chosen_engines(*, processes: bool = False) -> list[str]:
     if unknown:
         raise pytest.UsageError(f"WINDLASS_TEST_ENGINES names {unknown}; there are {sorted(ENGINES)}")
     return [name for name in chosen or ENGINES if not (processes and name == "sqlite-memory")]
+
+
+def in_turns(everywhere: Sequence[str], in_turn: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Pairs of an engine that processes reach and a variant: the first ones on every engine, of the others one after the other on
+    the next engine, as what they vary is above the store. All on all in the soak."""
+    engines = chosen_engines(processes=True)
+    if float(os.environ.get("WINDLASS_TEST_SCALE", "1")) > 1:
+        everywhere, in_turn = [*everywhere, *in_turn], ()
+    pairs = [(engine, variant) for engine in engines for variant in everywhere]
+    return pairs + list(zip(itertools.cycle(engines), in_turn, strict=False))
 
 
 def _fresh_namespace() -> str:
@@ -105,20 +115,11 @@ def _gone(before: set[int]) -> bool:
 
 
 _empty_schemas: list[str] = []
-_EMPTY = """
-DO $$ DECLARE it record; BEGIN
-    SET LOCAL lock_timeout = '2s';
-    FOR it IN
-        SELECT c.oid::regclass AS name, c.relkind AS kind, pg_relation_size(c.oid) > 1000000 AS big
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = '{schema}' AND c.relname <> 'migration' AND c.relkind IN ('r', 'S')
-    LOOP
-        IF it.kind = 'S' THEN EXECUTE format('ALTER SEQUENCE %s RESTART', it.name);
-        ELSIF it.big THEN EXECUTE format('TRUNCATE %s', it.name);
-        ELSE EXECUTE format('DELETE FROM %s', it.name); END IF;
-    END LOOP;
-    DELETE FROM "{schema}".migration WHERE version > {known};
-END $$
+_CONTENTS = """
+SELECT c.oid::regclass::text, c.relkind = 'S', pg_relation_size(c.oid) > 1000000
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname <> 'migration' AND c.relkind IN ('r', 'S')
+ORDER BY 1
 """
 
 
@@ -126,17 +127,32 @@ def _empty(schema: str) -> bool:
     """Make a schema as it was when its migration had run; False where a test has left it in no state for that."""
     sql = statements(schema)
     run_the_clock = sql["clock.clock"].replace("{reading}", sql["clock.real"])
+    database = _connection()
     try:
-        _connection().execute(_EMPTY.format(schema=schema, known=migrate.known()))
-        _connection().execute(run_the_clock)
+        contents = database.execute(_CONTENTS, [schema], prepare=True).fetchall()
+        big = [name for name, _, is_big in contents if is_big]
+        if big:
+            database.execute(f"TRUNCATE {', '.join(big)}")
+        database.execute(_emptying(schema, tuple((name, counts) for name, counts, _ in contents)), prepare=True)
+        database.execute(run_the_clock)
     except psycopg.Error:
         return False
     return True
 
 
 @functools.cache
+def _emptying(schema: str, contents: tuple[tuple[str, bool], ...]) -> str:
+    """One statement, which the server plans once, for every table and sequence."""
+    tables = [name for name, counts in contents if not counts]
+    parts = [f"d{n} AS (DELETE FROM {name})" for n, name in enumerate(tables)]
+    parts.append(f'm AS (DELETE FROM "{schema}".migration WHERE version > {migrate.known()})')
+    again = [f"setval('{name}', 1, false)" for name, counts in contents if counts]
+    return f"WITH {', '.join(parts)} SELECT {', '.join(again) or '1'}"
+
+
+@functools.cache
 def _connection() -> psycopg.Connection:
-    connection = psycopg.connect(postgres_server().url, autocommit=True)
+    connection = psycopg.connect(postgres_server().url, autocommit=True, options="-c lock_timeout=2s")
     atexit.register(connection.close)
     return connection
 

@@ -506,7 +506,7 @@ def test_the_engine_does_what_the_model_does(engine: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=max(5, round(60 * SCALE)),
+            max_examples=max(5, round(20 * SCALE)),
             stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -7,21 +7,18 @@ the store that are about an effect or its job, or `send:1:before`, `send:1:after
 `send`) where it waits until the file of that name appears.
 """
 
-import itertools
 import logging
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.dying import die, die_at, serve
 from windlass.app import Windlass
 from windlass.running.context import Context
 from windlass.running.effects import SPACE
 from windlass.store import open_store
-from windlass.worker.process import run_worker
-from windlass.worker.worker import Worker
 
 app = Windlass(os.environ.get("WINDLASS_URL", "sqlite://:memory:"), namespace=os.environ.get("WINDLASS_NAMESPACE"))
 KILL = os.environ.get("KILL", "")
@@ -40,10 +37,10 @@ def tell(what: str, key: str, ctx: Context) -> None:
 def send(key: str, ctx: Context) -> str:
     """What happens outside."""
     if KILL == "send:1:before":
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     tell("sent", key, ctx)
     if KILL == "send:1:after":
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     return f"sent under lease {ctx.lease}"
 
 
@@ -133,40 +130,11 @@ def is_about_the_effect(verb: str, given: tuple[Any, ...], answer: Any) -> bool:
     return True
 
 
-def die_at(engine: Any, point: str) -> None:
-    """Kill this process, with all that it is, at one call to its store."""
-    wanted, number, when = point.split(":")
-    calls = itertools.count(1)
-    verb = getattr(engine, wanted)
-
-    async def doomed(self: Any, *given: Any) -> Any:
-        if wanted == "claim":
-            answer = await verb(self, *given)
-            if is_about_the_effect(wanted, given, answer) and next(calls) == int(number):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return answer
-        is_now = is_about_the_effect(wanted, given, None) and next(calls) == int(number)
-        if is_now and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = await verb(self, *given)
-        if is_now:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-
-    setattr(engine, wanted, doomed)
-
-
 def main() -> int:
     logging.basicConfig(level="ERROR", stream=sys.stderr)
     if KILL and not KILL.startswith("send"):
-        die_at(type(open_store(app.url, app.namespace)), KILL)
-    queue = os.environ.get("QUEUE")
-
-    def make() -> Worker:
-        queues = None if queue is None else [queue]
-        return Worker(app, queues=queues, concurrency=8, threads=8, processes=1, lease=LEASE, grace=0.0)
-
-    return run_worker(make, app.close)
+        die_at(type(open_store(app.url, app.namespace)), KILL, is_about_the_effect)
+    return serve(app, LEASE)
 
 
 if __name__ == "__main__":

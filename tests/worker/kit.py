@@ -29,7 +29,7 @@ async def state(app: Windlass, id: str) -> str:
     return str((await app.jobs.get(id)).state)
 
 
-async def ended(app: Windlass, id: str, timeout: float = 15.0) -> Job:
+async def ended(app: Windlass, id: str, timeout: float = 60.0) -> Job:
     """The job, once it has ended for good."""
 
     async def look() -> Job | None:

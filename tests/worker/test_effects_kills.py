@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.places import chosen_engines, place_for
+from tests.store.places import chosen_engines, in_turns, place_for
 from tests.waiting import until
 from tests.worker import effectful
 from tests.worker.crew import ROOT, Crew, Process, crew_of
@@ -65,7 +65,9 @@ def is_in_doubt(point: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", POINTS)
+@pytest.mark.parametrize(
+    ("app", "kind"), in_turns(["hold", "look"], ["look-in-thread", "again", "hold-in-process"]), indirect=["app"]
+)
 async def test_killed_at_every_call(app: Windlass, tmp_path: Path, kind: str) -> None:
     handler = effectful.app.handlers[kind]
     app.handlers[kind] = handler
