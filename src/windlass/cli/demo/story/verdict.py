@@ -38,7 +38,7 @@ async def conclude(app: Windlass, story: Story, screen: Screen, form: Plain) -> 
 def _gather(story: Story, named: Mapping[str, Job]) -> list[str]:
     """Copies of what was made, in one folder; their names."""
     folder = story.place.folder / "made"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     found = {_plain(each["name"]): story.place.storage / each["key"] for each in artifacts_of(named)}
     for letter in story.office.got(READER)[:1]:
         found["mail.eml"] = letter.path
