@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from tests.servers import PostgresServer
-from tests.store.kit import HOUR, LEASE, Hand, all_ids, counted, end, fresh_id, get, new, promote_all, put, state_of
+from tests.store.kit import HOUR, LEASE, T0, Hand, all_ids, counted, end, fresh_id, get, new, promote_all, put, state_of
 from tests.store.places import postgres_server
 from tests.waiting import until
 from windlass.errors import InvalidArgs, SchemaMismatch, StoreReadOnly, StoreUnavailable
@@ -19,6 +19,7 @@ from windlass.store.postgres import filters, migrate
 from windlass.store.postgres.engine import PostgresStore
 from windlass.values.job import Edge, Enqueued, UniqueKey
 from windlass.values.lease import ClaimRequest
+from windlass.values.metrics import MINUTE, MetricQuery
 from windlass.values.outcome import Verdict, completed
 from windlass.values.query import Action, Command, Retention, Where
 from windlass.values.states import Event, State
@@ -466,14 +467,32 @@ async def test_sums_are_folded() -> None:
     async with opened() as store, beside() as connection:
         schema = f'"{store._namespace}"'
         hand = Hand(store)
+        query = MetricQuery(since=T0, until=T0 + 10 * MINUTE)
+        await store.hold_time(T0)
+
+        async def piled() -> tuple[int, int]:
+            """Rows of sums not folded yet, before and after a promote, which changes no answer."""
+            text = f"SELECT (SELECT count(*) FROM {schema}.delta) + (SELECT count(*) FROM {schema}.batch)"
+            counts, points, before = await store.counts(), await store.metrics(query), await connection.fetchval(text)
+            await store.promote(10)
+            assert (await store.counts(), await store.metrics(query)) == (counts, points)
+            return before, await connection.fetchval(text)
+
         for _ in range(3):
             await put(store, new())
             await hand.complete(await hand.one())
-        before = await store.counts()
-        await store.promote(10)
-        assert await connection.fetchval(f"SELECT count(*) FROM {schema}.delta") == 0
-        assert await connection.fetchval(f"SELECT count(*) FROM {schema}.batch") == 0
-        assert await store.counts() == before
+        before, after = await piled()
+        assert before == after > 0, "few rows lie"
+        for _ in range(40):
+            await put(store, new())
+            await hand.complete(await hand.one())
+        before, after = await piled()
+        assert before > after == 0
+        await put(store, new())
+        await hand.complete(await hand.one())
+        await store.hold_time(T0 + MINUTE)
+        before, after = await piled()
+        assert before - after == 1, "tallies do not wait when their minute is over"
 
 
 async def test_a_transaction_that_stands_still_lets_go_of_its_locks_and_is_made_again() -> None:

@@ -153,12 +153,10 @@ def _ledger(ends: Sequence[Finish]) -> list[Any]:
 
 
 def _sums(sums: Mapping[TallyKey, int]) -> list[Any]:
-    """Tallies as one array per column."""
-    keys = list(sums)
-    return [
-        [key.queue for key in keys],
-        [key.kind for key in keys],
-        [key.name for key in keys],
-        [key.bucket for key in keys],
-        list(sums.values()),
-    ]
+    """Tallies as one array per column; of the queue and the kind one value when all are the same."""
+    queues, kinds, names, buckets = zip(*sums, strict=True)
+    return [_same(queues), _same(kinds), names, buckets, list(sums.values())]
+
+
+def _same(texts: Sequence[str]) -> Sequence[str]:
+    return texts[:1] if texts.count(texts[0]) == len(texts) else texts

@@ -31,6 +31,7 @@ _AWAKE = "pg_sequence_last_value('{schema}.awake'::regclass) > at"
 _NUMBERS = {
     "ageing": AGEING, "guard": GUARD, "exact": EXACT, "buckets": BUCKETS, "huge": 1 << 60, "last": (1 << 63) - 1, **CLASS_WEIGHTS,
     "settled": 1_024,  # dependents that a finish settles itself: a promote costs more than a few hundred of them
+    "piled": 32,  # rows of what is summed up later
     "needless": 64,  # lanes that a claim moves or looks at in vain
     "turn": 1_000_000,  # what a job adds to the pass of a group of weight 1
 }  # fmt: skip

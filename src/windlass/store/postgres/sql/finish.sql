@@ -6,6 +6,11 @@
 --   no active job starts from the index job_leased, which under an old snapshot holds every lease ever given (25,000 -> 170 jobs/s).
 
 -- name: routine
+-- An array with one value, as the array that has it for each of these; any other as it is.
+CREATE OR REPLACE FUNCTION {schema}.each_of(names text[], all_of bigint[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN cardinality(names) = 1 THEN array_fill(names[1], ARRAY[cardinality(all_of)]) ELSE names END
+$$;
+
 -- The hot road: every item completes, and the caller has summed the tallies of all of them. `budget`: dependents to settle. `more`: others
 -- are left, for the caller to go on with.
 CREATE OR REPLACE FUNCTION {schema}.complete(
@@ -46,7 +51,9 @@ BEGIN
         PERFORM {schema}.give_back(holders);
         readied := true;
     END IF;
-    INSERT INTO {schema}.batch VALUES (at - at % 60000000, t_queues, t_kinds, t_names, t_buckets, t_values);
+    INSERT INTO {schema}.batch VALUES (
+        at - at % 60000000, {schema}.each_of(t_queues, t_values), {schema}.each_of(t_kinds, t_values), t_names, t_buckets, t_values
+    );
     IF {awake} THEN
         PERFORM {schema}.happen({to:complete}, ids, at);
     END IF;
@@ -156,7 +163,7 @@ SELECT readied, ended, more FROM {schema}.settle($1, '{}', {schema}.clock(), fal
 SELECT accepted, under, parents, readied, at FROM {schema}.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 
 -- name: tally
-INSERT INTO {schema}.batch VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO {schema}.batch VALUES ($1, {schema}.each_of($2, $6), {schema}.each_of($3, $6), $4, $5, $6)
 
 -- name: settled
 SELECT id, settled FROM {schema}.job WHERE id = ANY($1)

@@ -3,21 +3,29 @@
 -- Relies on: job_due, job_expiry; `settle`; an advisory lock so that one process folds at a time.
 
 -- name: routine
--- Adds what piled up in `delta` and `batch` to the sums, and registers queues that only a user's transaction has used.
+-- Adds what piled up in `delta` and `batch` to the sums, and registers queues that only a user's transaction has used. A few rows may lie: who
+-- reads sums reads them too, and each fold writes the same rows of sums however few it adds. Tallies of a minute that is over do not wait.
 CREATE OR REPLACE FUNCTION {schema}.fold() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    told bigint := (SELECT count(*) FROM (SELECT FROM {schema}.delta LIMIT {piled}) d);
+    summed boolean := (
+        SELECT count(*) >= {piled} OR min(minute) <= {schema}.clock() - 60000000 FROM (SELECT minute FROM {schema}.batch LIMIT {piled}) b
+    );
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('windlass fold {plain_schema}', 0)) THEN
+    IF told = 0 AND summed IS NOT TRUE OR NOT pg_try_advisory_xact_lock(hashtextextended('windlass fold {plain_schema}', 0)) THEN
         RETURN;
     END IF;
-    IF EXISTS (SELECT FROM {schema}.delta) THEN
+    IF told > 0 THEN
         INSERT INTO {schema}.queue (name) SELECT DISTINCT d.queue FROM {schema}.delta d
         WHERE NOT EXISTS (SELECT FROM {schema}.queue q WHERE q.name = d.queue) ON CONFLICT DO NOTHING;
+    END IF;
+    IF told >= {piled} THEN
         WITH gone AS (DELETE FROM {schema}.delta RETURNING queue, state, n)
         INSERT INTO {schema}.total AS t (queue, state, n)
         SELECT queue, state, sum(n) FROM gone GROUP BY queue, state HAVING sum(n) <> 0
         ON CONFLICT (queue, state) DO UPDATE SET n = t.n + excluded.n;
     END IF;
-    IF EXISTS (SELECT FROM {schema}.batch) THEN
+    IF summed THEN
         WITH gone AS (DELETE FROM {schema}.batch RETURNING *)
         INSERT INTO {schema}.tally AS t (minute, queue, kind, name, bucket, value)
         SELECT g.minute, s.queue, s.kind, s.name, s.bucket, sum(s.value)
