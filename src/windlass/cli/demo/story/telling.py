@@ -49,23 +49,35 @@ class Teller:
             name = self._names[job.id]
             past = [each for each in job.attempts if each.outcome in ("retry", "rescue")]
             for attempt in past[self._attempts.get(name, 0) :]:
-                found.append((attempt.finished_at, _again(name, job, attempt)))
+                found.append((attempt.finished_at, self._again(name, attempt)))
             self._attempts[name] = len(past)
             if job.is_final and name not in self._ended:
                 self._ended.add(name)
-                line = self._ended_line(name, job)
+                line = self._end(name, job)
                 found += [(job.finished_at, line)] if line else []
         return [line for _, line in sorted(found, key=lambda each: each[0])]
 
-    def _ended_line(self, name: str, job: Job) -> Line | None:
-        if name == "mail" and job.state is State.COMPLETED:
+    def _again(self, name: str, attempt: Attempt) -> Line:
+        """An attempt that did not come to its end."""
+        if attempt.outcome == "rescue":
+            return Line(name, "the lease has lapsed: another worker begins it anew", "good")
+        said = attempt.error.message if attempt.error else ""
+        if name == "post" and self._board.heard == ["cut"]:
+            return Line(name, "sent, and the board hung up instead of answering", "bad")
+        return Line(name, f"{said}: later", "bad")
+
+    def _end(self, name: str, job: Job) -> Line | None:
+        if job.state is not State.COMPLETED:
+            return _unmade(name, job)
+        if name == "mail":
             letters = self._office.got(READER)
             subjects = ", ".join(dict.fromkeys(str(letter.message["Subject"]) for letter in letters))
             return Line(name, f"attempt {job.attempt} is accepted; {_many(len(letters), 'mail')}: {subjects}", "good")
-        if name == "post" and job.state is State.COMPLETED:
-            count = _many(len(self._board.posts), "post")
-            return Line(name, f"looked up instead of sent again: {count} on the board", "good")
-        return _ended(name, job)
+        if name == "post":
+            how = "looked up instead of sent again" if self._board.heard == ["cut", "GET"] else "sent"
+            return Line(name, f"{how}: {_many(len(self._board.posts), 'post')} on the board", "good")
+        tell = _ENDS.get(name)
+        return None if tell is None else tell(job)
 
 
 def status_of(jobs: Iterable[Job], names: Mapping[str, str]) -> Status | None:
@@ -88,28 +100,14 @@ def _many(count: int, word: str) -> str:
     return f"{count} {word}{'s' * (count != 1)}"
 
 
-def _again(name: str, job: Job, attempt: Attempt) -> Line:
-    """An attempt that did not come to its end."""
-    if attempt.outcome == "rescue":
-        return Line(name, "the lease has lapsed: another worker begins it anew", "good")
-    said = attempt.error.message if attempt.error else ""
-    if name == "post":
-        return Line(name, "sent, and the board hung up instead of answering", "bad")
-    if name == "mail":
-        return Line(name, f"{said}: later", "bad")
-    return Line(name, f"attempt {attempt.number}: {said}", "bad")
-
-
-def _ended(name: str, job: Job) -> Line | None:
-    if job.state is State.FAILED:
-        text = job.error.message if job.error else str(job.reason)
-        if name == "broken":
-            return Line(name, "no video in it: a dead letter at once, without retries", "bad")
-        return Line(name, f"failed for good: {text}", "bad")
-    if job.state is not State.COMPLETED:
-        return Line(name, f"{job.state}: {job.reason}", "bad")
-    tell = _ENDS.get(name)
-    return None if tell is None else tell(job)
+def _unmade(name: str, job: Job) -> Line:
+    """A job that did not complete."""
+    error = job.error
+    if name == "broken" and error is not None and error.type == "BadMedia":
+        retried = sum(1 for attempt in job.attempts if attempt.outcome == "retry")
+        how = f"after {_many(retried, 'retry')}" if retried else "at once, without retries"
+        return Line(name, f"no video in it: a dead letter {how}", "bad")
+    return Line(name, f"{job.state}: {error.message if error else job.reason}", "bad")
 
 
 def _check(job: Job) -> Line:
