@@ -205,6 +205,25 @@ def test_without_a_package_the_extra_is_named(shell: Shell) -> None:
     assert answer.json["faults"] == []
 
 
+def test_programs_that_cannot_make_the_sample_are_told(shell: Shell) -> None:
+    need(*TOOLS)
+    poor = shell.folder / "ffmpeg"
+    poor.write_text("#!/bin/sh\necho \"Unknown encoder 'libx264'\" >&2\nexit 1\n")
+    poor.chmod(0o755)
+    program = f"{STUB}import sys\nsys.argv = ['windlass', 'demo']\nfrom windlass.cli import main\nmain()\n"
+    answer = _python(shell, program, WINDLASS_FFMPEG=str(poor), TMPDIR=str(shell.folder))
+    assert answer.code == 0, answer
+    assert f"no sample can be made here: {poor}: Unknown encoder 'libx264'. Files then:" in answer.err
+    assert answer.out.endswith("files\n")
+    assert not list(shell.folder.glob("windlass-*"))
+
+
+STUB = """
+from windlass.cli.demo.files import play
+
+play.play = lambda plan: print("files") or 0
+"""
+
 HIDING = """
 import importlib.util
 

@@ -37,8 +37,12 @@ def play(wish: Wish) -> Played:
         programs = find_programs()
         if not isinstance(programs, str):
             from windlass.cli.demo.story.play import play as play_story
+            from windlass.demo.sample import SampleFailed
 
-            return Played(*play_story(programs, wish.form, stays=wish.dashboard))
+            try:
+                return Played(*play_story(programs, wish.form, stays=wish.dashboard))
+            except SampleFailed as error:
+                programs = f"no sample can be made here: {error}"
         note(f"the story of a video needs more: {programs}. Files then:")
     from windlass.cli.demo.files.play import Plan
     from windlass.cli.demo.files.play import play as play_files

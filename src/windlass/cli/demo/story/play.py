@@ -2,11 +2,11 @@
 
 import asyncio
 import os
+import shutil
 import time
 
 from msgspec.structs import replace
 
-from windlass import WindlassError
 from windlass.app import Windlass
 from windlass.cli.demo.crew import LEASE, Crew, Killed
 from windlass.cli.demo.story.checks import Story
@@ -18,7 +18,7 @@ from windlass.cli.options import Plain
 from windlass.cli.show import size
 from windlass.demo.counterparts import Board, PostOffice, board, post_office
 from windlass.demo.place import VARIABLE, Place
-from windlass.demo.sample import HEIGHT, WIDTH, make_broken, make_sample
+from windlass.demo.sample import HEIGHT, WIDTH, SampleFailed, make_broken, make_sample
 from windlass.demo.story import BROKEN, CHANNEL, OPERATOR, READER, RULE, SAMPLE, WATCHED, make_app, make_story
 from windlass.values.job import Job
 from windlass.values.query import Where
@@ -35,18 +35,23 @@ _KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRAR
 
 
 def play(programs: Place, form: Plain, *, stays: bool = False) -> tuple[int, Place]:
-    """Play it; 0 if everything is as it was told, else 1, and where it took place. `stays`: workers will go on there."""
-    return asyncio.run(_play(programs, form, stays))
+    """Play it; 0 if everything is as it was told, else 1, and where it took place. `stays`: workers will go on there. Raises
+    `SampleFailed` if the programs cannot make what is played with."""
+    place = replace(programs, folder=make_folder())
+    try:
+        return asyncio.run(_play(place, form, stays))
+    except SampleFailed:
+        shutil.rmtree(place.folder)
+        raise
 
 
-async def _play(programs: Place, form: Plain, stays: bool) -> tuple[int, Place]:
+async def _play(place: Place, form: Plain, stays: bool) -> tuple[int, Place]:
     screen = Screen(form is Plain.JSON)
     screen.say(
         f"A video is checked, made smaller, written down, posted, mailed and reported on: one workflow of ready-made jobs, "
         f"{WORKERS} worker processes with leases of {LEASE}, SQLite. Nothing leaves this machine. On the way a worker is "
         f"killed, a mail server says no, an answer is lost, and one video is broken."
     )
-    place = replace(programs, folder=make_folder())
     _furnish(place)
     async with post_office(place.letters, READER) as office, board() as wall:
         place = replace(place, mail=office.port, board=wall.port)
@@ -139,9 +144,7 @@ class _Performance:
                 if self._alerted or time.monotonic() - over > _ALERT:
                     return
             await asyncio.sleep(_LOOK)
-        raise WindlassError(
-            f"the story did not end in {_PATIENCE:g} s; look with: windlass doctor --url {self._place.url}"
-        )
+        self._screen.tell(Line("late", f"not over after {_PATIENCE:g} s, so it is broken off", "bad"))
 
     async def _kill(self, crew: Crew, video: Job) -> None:
         """Kill the worker that makes the video smaller, once it is well on its way. Not while it has another job beside: an alert
