@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+from collections import Counter
 
 import pytest
 
@@ -14,6 +15,13 @@ os.environ.setdefault("WINDLASS_MAINTENANCE", "off")
 
 def pytest_report_header() -> list[str]:
     return versions()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Of tests with one name, pytest-xdist would run one and say nothing of the others."""
+    twice = [name for name, times in Counter(item.nodeid for item in session.items).items() if times > 1]
+    if twice:
+        raise pytest.UsageError(f"several tests have the same name: {', '.join(twice)}")
 
 
 @pytest.hookimpl(tryfirst=True)

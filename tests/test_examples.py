@@ -1,4 +1,4 @@
-"""Every example runs, without a warning: as it is written, and those that need no file on every engine."""
+"""Every example runs, without a warning: as it is written, and those that need no file on one more engine, in the soak on every one."""
 
 import os
 import subprocess
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.places import chosen_engines, place_for
+from tests.store.places import in_turns, place_for
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+FOLDER = Path(__file__).parent.parent / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
 ADDRESS = '"sqlite://:memory:"'
 ON_ENGINES = [example for example in EXAMPLES if ADDRESS in example.read_text()]
 
@@ -24,14 +25,14 @@ def test_example(example: Path, tmp_path: Path) -> None:
     run(example, tmp_path)
 
 
-@pytest.mark.parametrize("engine", chosen_engines(processes=True))
-@pytest.mark.parametrize("example", ON_ENGINES, ids=lambda path: path.stem)
-def test_example_on(engine: str, example: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("engine", "example"), in_turns([], [example.stem for example in ON_ENGINES]))
+def test_example_on(engine: str, example: str, tmp_path: Path) -> None:
     with place_for(engine) as place:
         folder = tmp_path / "empty"
         folder.mkdir()
-        script = tmp_path / example.name
-        script.write_text(example.read_text().replace(ADDRESS, repr(place.url)))
+        script = tmp_path / f"{example}.py"
+        text = (FOLDER / script.name).read_text()
+        script.write_text(text.replace(ADDRESS, repr(place.url)))
         run(script, folder, WINDLASS_NAMESPACE=place.namespace)
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.catalogue.mail_storm import Storm, play
-from tests.store.places import chosen_engines, place_for
+from tests.store.places import a_file_and_a_server, place_for
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("engine", chosen_engines(processes=True))
+@pytest.mark.parametrize("engine", a_file_and_a_server(__name__))
 async def test_nobody_gets_two_and_nobody_is_forgotten(engine: str, tmp_path: Path) -> None:
     storm = Storm(mails=120, worker_kills=6, server_kills=2, cut=0.02, lease=1.0)
     with place_for(engine) as place:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.cli.terminal import Shell
-from tests.store.places import chosen_engines
+from tests.store.places import a_file_and_a_server
 
 A = ("-A", "till:app")
 
@@ -37,7 +37,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("engine", chosen_engines(processes=True), indirect=True)
+@pytest.mark.parametrize("engine", a_file_and_a_server(__name__), indirect=True)
 def test_a_held_effect_is_listed_and_resolved(shell: Shell) -> None:
     (shell.folder / "till.py").write_text(TILL)
     run = [sys.executable, "till.py"]

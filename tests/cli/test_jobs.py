@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.cli.terminal import Shell
-from tests.store.places import chosen_engines
+from tests.store.places import a_file_and_a_server
 
-pytestmark = pytest.mark.parametrize("engine", chosen_engines(processes=True), indirect=True)
+pytestmark = pytest.mark.parametrize("engine", a_file_and_a_server(__name__), indirect=True)
 
 A = ("-A", "shop")
 

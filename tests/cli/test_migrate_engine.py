@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.terminal import Shell
 from tests.store.kit import Hand, new
-from tests.store.places import Place, chosen_engines, place_for
+from tests.store.places import Place, bare_place_for, chosen_engines
 from windlass.store import open_store
 
 
@@ -19,7 +19,7 @@ async def workers_of(place: Place, *, leaving: bool) -> None:
 
 @pytest.mark.parametrize("there", chosen_engines(processes=True))
 def test_a_shop_moves(shop: Shell, there: str) -> None:
-    with place_for(there) as place:
+    with bare_place_for(there) as place:
         to = ("--to", place.url, "--namespace-to", place.namespace)
         plan = shop.ok("migrate-engine", "--from", "sqlite:///shop.db", *to, "--dry-run", "-o", "json").json
         assert plan["jobs"] == {"delayed": 1, "failed": 1, "waiting": 2}
@@ -88,7 +88,7 @@ def test_mistakes(shop: Shell) -> None:
 
 async def test_a_store_that_was_never_opened_tells_its_schema() -> None:
     for engine in chosen_engines():
-        with place_for(engine) as place:
+        with bare_place_for(engine) as place:
             store = open_store(place.url, place.namespace)
             assert (await store.schema())[0] == 0
             await store.close()

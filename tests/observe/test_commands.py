@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.conftest import engine, shell, shop, stocked
 from tests.cli.terminal import Shell
-from tests.store.places import chosen_engines
+from tests.store.places import a_file_and_a_server
 
 __all__ = ["engine", "shell", "shop", "stocked"]
 
@@ -75,7 +75,7 @@ def test_on_a_terminal_of_80_columns(shop: Shell, words: tuple[str, ...]) -> Non
     assert all(len(line) <= 80 for line in text.splitlines()), text
 
 
-@pytest.mark.parametrize("engine", chosen_engines(processes=True), indirect=True)
+@pytest.mark.parametrize("engine", a_file_and_a_server(__name__), indirect=True)
 def test_on_each_engine(shop: Shell) -> None:
     assert shop.ok("metrics", *A, "-o", "json").json["total"]["completed"] == 3
     assert shop.ok("health", *A, "-o", "json").json["status"] == "degraded"

@@ -1,5 +1,6 @@
-"""An app on each engine, and one that other processes reach."""
+"""An app on each engine, which other processes may reach."""
 
-from tests.api_python.conftest import app, place, shared
+from tests.api_python.conftest import app, shared
+from tests.api_python.conftest import shared as place
 
 __all__ = ["app", "place", "shared"]

@@ -9,7 +9,7 @@ from tests.store.places import chosen_engines, place_for
 from windlass.app import Windlass
 
 
-@pytest.fixture(params=chosen_engines())
+@pytest.fixture(params=chosen_engines(processes=True))
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store of this test's own."""
     with place_for(request.param) as place:

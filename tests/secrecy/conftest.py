@@ -8,7 +8,7 @@ from tests.store.kit import Place
 from tests.store.places import chosen_engines, place_for
 
 
-@pytest.fixture(params=chosen_engines())
+@pytest.fixture(params=chosen_engines(processes=True))
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with place_for(request.param) as place:
         yield place

@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -40,11 +41,25 @@ def chosen_engines(*, processes: bool = False) -> list[str]:
     return [name for name in chosen or ENGINES if not (processes and name == "sqlite-memory")]
 
 
+SCALE = float(os.environ.get("WINDLASS_TEST_SCALE", "1"))
+
+
+def a_file_and_a_server(module: str) -> list[str]:
+    """For tests of what stands on the store and knows no engine, such as the command line: SQLite and one server's engine, which
+    one differs from module to module. All in the soak. That engines do the same is told by `tests/store`."""
+    engines = chosen_engines(processes=True)
+    servers = [name for name in engines if not name.startswith("sqlite")]
+    if SCALE > 1 or len(servers) < 2:
+        return engines
+    theirs = servers[zlib.crc32(module.encode()) % len(servers)]
+    return [name for name in engines if name == theirs or name not in servers]
+
+
 def in_turns(everywhere: Sequence[str], in_turn: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Pairs of an engine that processes reach and a variant: the first ones on every engine, of the others one after the other on
     the next engine, as what they vary is above the store. All on all in the soak."""
     engines = chosen_engines(processes=True)
-    if float(os.environ.get("WINDLASS_TEST_SCALE", "1")) > 1:
+    if SCALE > 1:
         everywhere, in_turn = [*everywhere, *in_turn], ()
     pairs = [(engine, variant) for engine in engines for variant in everywhere]
     return pairs + list(zip(itertools.cycle(engines), in_turn, strict=False))
@@ -69,6 +84,16 @@ def place_for(engine: str) -> Iterator[Place]:
     else:
         with _schema() as namespace:
             yield Place(postgres_server().url, namespace, crosses_processes=True)
+
+
+@contextmanager
+def bare_place_for(engine: str) -> Iterator[Place]:
+    """The same for tests that look whether anything has been made there: not even a schema has."""
+    if engine != "postgres":
+        with place_for(engine) as place:
+            yield place
+        return
+    yield Place(postgres_server().url, _fresh_namespace(), crosses_processes=True)
 
 
 ROOM = 1 << 30

@@ -1,15 +1,20 @@
-"""An app that may call this machine, on each engine, and a receiver."""
+"""An app that may call this machine, on a file and a server, and a receiver."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.store.places import chosen_engines, place_for
+from tests.store.places import a_file_and_a_server, place_for
 from tests.telling.receiver import Receiver
 from windlass import Windlass
 
 
-@pytest.fixture(params=chosen_engines())
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "app" in metafunc.fixturenames:
+        metafunc.parametrize("app", a_file_and_a_server(metafunc.module.__name__), indirect=True)
+
+
+@pytest.fixture
 def app(request: pytest.FixtureRequest) -> Iterator[Windlass]:
     """An app on a store of its own."""
     with place_for(request.param) as place:

@@ -17,7 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
-from tests.store.places import chosen_engines, place_for
+from tests.store.places import a_file_and_a_server, place_for
 from tests.telling.clock import Held, held
 from tests.telling.conftest import make
 from tests.telling.receiver import Receiver
@@ -256,7 +256,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", chosen_engines(processes=True))
+@pytest.mark.parametrize("engine", a_file_and_a_server(__name__))
 async def test_no_alert_is_lost_or_doubled_over_kills(engine: str, receiver: Receiver) -> None:
     """Workers are killed while they look and tell: each of 20 groups fires exactly once in the books, and arrives."""
     with place_for(engine) as place:

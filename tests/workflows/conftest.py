@@ -8,7 +8,7 @@ from tests.store.places import chosen_engines, place_for
 from windlass.app import Windlass
 
 
-@pytest.fixture(params=chosen_engines())
+@pytest.fixture(params=chosen_engines(processes=True))
 def app(request: pytest.FixtureRequest) -> Iterator[Windlass]:
     """An app on a store of its own."""
     with place_for(request.param) as place:
