@@ -1,4 +1,4 @@
-"""Every example runs, without a warning: as it is written, and those that need no file on one more engine, in the soak on every one."""
+"""Every example runs without a warning: as it is written, and on one more engine if it needs no file (in the soak on each)."""
 
 import os
 import subprocess
