@@ -9,10 +9,9 @@ from windlass.alerts.channels import Channel, Notice
 from windlass.alerts.rule import AlertRule, RuleOptions, Watch
 from windlass.alerts.view import Alert
 from windlass.cli.act import actor
-from windlass.cli.gates import on_app
 from windlass.cli.options import Chosen, Form, Plain
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 
 
 class Wanted(NamedTuple):
@@ -31,7 +30,9 @@ def set_rule(target: Target, wanted: Wanted, form: Form) -> None:
     """Make or replace a rule, and print it."""
     name, watch, threshold, window, cool_down, queues, channels = wanted
     options = RuleOptions(threshold=threshold, window=window, cool_down=cool_down, queues=queues, channels=channels)
-    made = on_app(target, lambda app: app.alerts.put_rule(name, cast(Watch, watch), actor=actor(), **options))
+    made = on_app(
+        target, lambda app: app.alerts.put_rule(name, cast(Watch, watch), actor=actor(), **options), create=True
+    )
     emit_rules([made], form)
 
 

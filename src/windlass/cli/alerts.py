@@ -46,8 +46,7 @@ def ls(
 ) -> None:
     """List what fires, and what ended within a day."""
     from windlass.cli.alarms import emit_alerts
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_alerts(on_app(Target(url, app_ref, namespace), lambda app: app.alerts.list()), output)
 
@@ -62,8 +61,7 @@ def history(
 ) -> None:
     """List what was told in the last 30 days, newest first."""
     from windlass.cli.alarms import emit_notices
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_notices(on_app(Target(url, app_ref, namespace), lambda app: app.alerts.history(limit)), output)
 
@@ -77,8 +75,7 @@ def rules(
 ) -> None:
     """List rules."""
     from windlass.cli.alarms import emit_rules
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_rules(on_app(Target(url, app_ref, namespace), lambda app: app.alerts.rules()), output)
 
@@ -116,11 +113,12 @@ def standard(
     """Make the usual rules: dead letters, error rate, queue size, workers, health, breakers, schedules."""
     from windlass.cli.act import actor
     from windlass.cli.alarms import emit_rules
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     made = on_app(
-        Target(url, app_ref, namespace), lambda app: app.alerts.put_standard(*(channels or ()), actor=actor())
+        Target(url, app_ref, namespace),
+        lambda app: app.alerts.put_standard(*(channels or ()), actor=actor()),
+        create=True,
     )
     emit_rules(made, output)
 
@@ -136,8 +134,7 @@ def unset(
     """Forget a rule, and what it has firing."""
     from windlass.cli.act import actor
     from windlass.cli.endpoints import said
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     on_app(Target(url, app_ref, namespace), lambda app: app.alerts.remove_rule(name, actor=actor()))
     said(output, {"name": name, "outcome": "removed"}, f"removed {name}")
@@ -152,8 +149,7 @@ def channels_(
 ) -> None:
     """List channels; `log` is always there."""
     from windlass.cli.alarms import emit_channels
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_channels(on_app(Target(url, app_ref, namespace), lambda app: app.alerts.channels()), output)
 
@@ -172,11 +168,14 @@ def channel(
     """Make or replace a channel; a webhook's secret is printed, this once."""
     from windlass.cli.act import actor
     from windlass.cli.alarms import told_channel
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
-    made = on_app(target, lambda app: app.alerts.put_channel(name, way.value, to=to or (), url=address, actor=actor()))
+    made = on_app(
+        target,
+        lambda app: app.alerts.put_channel(name, way.value, to=to or (), url=address, actor=actor()),
+        create=True,
+    )
     told_channel(made, output)
 
 
@@ -191,8 +190,7 @@ def try_(
     """Tell a sample by a channel; prints the job that does."""
     from windlass.cli.act import actor
     from windlass.cli.endpoints import said
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     job = on_app(Target(url, app_ref, namespace), lambda app: app.alerts.try_channel(name, actor=actor()))
     said(output, {"job": job}, job)

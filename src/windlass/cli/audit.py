@@ -28,10 +28,9 @@ def audit(
     namespace: options.Namespace = None,
 ) -> None:
     """List what operators did, newest first."""
-    from windlass.cli.gates import on_app
     from windlass.cli.meters import read_time
     from windlass.cli.records import emit_acts
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     start, end = read_time(since, "--from"), read_time(until, "--to")
     page = on_app(

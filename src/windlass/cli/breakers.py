@@ -19,8 +19,8 @@ def ls(
     namespace: options.Namespace = None,
 ) -> None:
     """List providers that were called lately, and how their breakers stand."""
-    from windlass.cli.gates import emit_breakers, on_app
-    from windlass.cli.target import Target
+    from windlass.cli.gates import emit_breakers
+    from windlass.cli.target import Target, on_app
 
     emit_breakers(on_app(Target(url, app_ref, namespace), lambda app: app.breakers.list()), output)
 
@@ -35,8 +35,8 @@ def reset(
 ) -> None:
     """Close the breakers of these providers: their jobs run again at once."""
     from windlass.cli.act import actor
-    from windlass.cli.gates import emit_breakers, on_app, reset_known
-    from windlass.cli.target import Target
+    from windlass.cli.gates import emit_breakers, reset_known
+    from windlass.cli.target import Target, on_app
 
     done = on_app(Target(url, app_ref, namespace), lambda app: reset_known(app, names, actor()))
     emit_breakers(done, output)
@@ -55,9 +55,11 @@ def open_(
 ) -> None:
     """Open the breakers of these providers: their jobs wait, then one probes."""
     from windlass.cli.act import actor
-    from windlass.cli.gates import emit_breakers, on_app, on_each
-    from windlass.cli.target import Target
+    from windlass.cli.gates import emit_breakers, on_each
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
-    done = on_app(target, lambda app: on_each(names, lambda name: app.breakers.open(name, duration, actor=actor())))
+    done = on_app(
+        target, lambda app: on_each(names, lambda name: app.breakers.open(name, duration, actor=actor())), create=True
+    )
     emit_breakers(done, output)

@@ -8,11 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Plain
 from windlass.cli.show import COLOURS, clean, emit_facts, emit_json, emit_wrapped, size, span
-from windlass.cli.target import Target
+from windlass.cli.target import Target, check_present
 from windlass.errors import SchemaMismatch, StoreError, StoreUnavailable
 from windlass.observe.health import read_health
+from windlass.store import open_store
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros, host_now
 from windlass.values.lease import WorkerInfo
@@ -63,11 +65,13 @@ def examine(target: Target) -> Checkup:
 
 
 async def _examine(target: Target) -> Checkup:
-    store = target.store()
+    app = target.load()
+    store = open_store(app.url, app.namespace)
     try:
+        await check_present(store, app.namespace)
         await store.open()
         found, known = await store.schema()
-        facts = {**await store.health(), "namespace": target.load().namespace}
+        facts = {**await store.health(), "namespace": app.namespace}
         warnings = facts.pop("warnings", ())
         facts.pop("schema_known", None)
         findings = [Finding("warning", "engine", str(text)) for text in warnings]
@@ -82,6 +86,8 @@ async def _examine(target: Target) -> Checkup:
         for examination in EXAMINATIONS:
             findings += examination(ward)
         return Checkup(store.url, {**facts, "workers": len(ward.workers), **_totals(ward)}, findings)
+    except StoreNotFound as error:
+        return Checkup(store.url, {}, [Finding("wrong", "no-store", error.message, error.facts.get("mend", ""))])
     except SchemaMismatch as error:
         return Checkup(store.url, {}, [Finding("wrong", "schema", error.message, error.facts.get("mend", ""))])
     except StoreUnavailable as error:

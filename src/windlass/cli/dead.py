@@ -32,9 +32,8 @@ def ls(
 ) -> None:
     """List dead letters, what they died of and when they are tried again, newest first."""
     from windlass.cli.filters import where, words
-    from windlass.cli.gates import on_app
     from windlass.cli.letters import collect, emit_letters, letter_filter
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     asked = where(queue=queue, kind=kind, user=user, tag=tag)
     filters = letter_filter(
@@ -73,9 +72,8 @@ def stats(
     namespace: options.Namespace = None,
 ) -> None:
     """How many there are, of how many trying again may help, by queue and error group."""
-    from windlass.cli.gates import on_app
     from windlass.cli.letters import emit_stats
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_stats(on_app(Target(url, app_ref, namespace), lambda app: app.dead_letters.stats(queue)), output)
 

@@ -22,8 +22,7 @@ def ls(
 ) -> None:
     """List effects that are held or doubtful, the oldest first."""
     from windlass.cli.doubts import emit_effects
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
     emit_effects(on_app(target, lambda app: app.effects.list(name=name, running=running)), output)
@@ -39,8 +38,7 @@ def show(
 ) -> None:
     """One effect: what was prepared, what came of it, who decided."""
     from windlass.cli.doubts import emit_effect
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_effect(on_app(Target(url, app_ref, namespace), lambda app: app.effects.get(name)), output)
 
@@ -62,8 +60,7 @@ def resolve(
     """Decide what became of a held or doubtful effect."""
     from windlass.cli.act import actor
     from windlass.cli.doubts import decide, emit_effect
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     decision = decide(name, outcome, result, note, actor(), retry=retry)
     emit_effect(on_app(Target(url, app_ref, namespace), decision), output)

@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 
 from windlass.cli.act import actor
-from windlass.cli.gates import on_app
 from windlass.cli.options import Chosen, Form, Plain
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.values.query import Page
 from windlass.webhooks.endpoint import Endpoint
 from windlass.webhooks.view import WebhookDelivery, WebhookOptions
@@ -27,7 +26,7 @@ def add_endpoint(
 ) -> None:
     """Add an endpoint and print its secret."""
     fields = WebhookOptions(events=events or ["*"], queues=queues or (), kinds=kinds or ())
-    made = on_app(target, lambda app: app.webhooks.add(address, actor=actor(), **fields))
+    made = on_app(target, lambda app: app.webhooks.add(address, actor=actor(), **fields), create=True)
     if form is Plain.JSON:
         emit_json({**_shown(made), "secret": made.secret})
         return

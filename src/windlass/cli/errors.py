@@ -34,8 +34,7 @@ def ls(
 ) -> None:
     """List groups that have dead letters, or errors in the last 24 hours."""
     from windlass.cli.faults import emit_groups
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     wanted = None if mark is None else mark.value
     target = Target(url, app_ref, namespace)
@@ -52,8 +51,8 @@ def show(
 ) -> None:
     """A group closely: its trace, its trend, where and since when."""
     from windlass.cli.faults import emit_group
-    from windlass.cli.gates import on_app, on_each
-    from windlass.cli.target import Target
+    from windlass.cli.gates import on_each
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
     emit_group(on_app(target, lambda app: on_each(groups, app.errors.get)), output)
@@ -88,8 +87,8 @@ def _marker(name: str, help: str) -> None:
     ) -> None:
         from windlass.cli.act import actor
         from windlass.cli.faults import emit_groups
-        from windlass.cli.gates import on_app, on_each
-        from windlass.cli.target import Target
+        from windlass.cli.gates import on_each
+        from windlass.cli.target import Target, on_app
 
         target = Target(url, app_ref, namespace)
         found = on_app(target, lambda app: on_each(groups, lambda id: getattr(app.errors, name)(id, actor=actor())))

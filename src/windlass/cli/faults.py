@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from windlass.cli.act import actor
-from windlass.cli.gates import on_app
 from windlass.cli.meters import bars
 from windlass.cli.options import Chosen, Form, Plain
 from windlass.cli.show import ago, clean, clean_block, emit_facts, emit_json, emit_lines, emit_table, note
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.operate.errors import NO_ERROR, ErrorFacts
 
 

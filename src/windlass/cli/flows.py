@@ -1,12 +1,11 @@
 """Workflows on the terminal: listings, and the graph as text of 80 columns in which jobs alike share a line."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.operate.views import Acted
 from windlass.values.query import Page
 from windlass.values.states import State
@@ -22,16 +21,7 @@ _NAMED = 3
 
 def with_flows(target: Target, act: Callable[[Workflows], Awaitable[T]]) -> T:
     """Act on the workflows of the target's store."""
-
-    async def main() -> T:
-        app = target.load()
-        try:
-            Chosen.store = (await app.store()).url
-            return await act(app.workflows)
-        finally:
-            await app.close()
-
-    return asyncio.run(main())
+    return on_app(target, lambda app: act(app.workflows))
 
 
 async def collect(flows: Workflows, limit: int, cursor: str | None) -> Page[FlowInfo]:

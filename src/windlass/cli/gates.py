@@ -1,13 +1,11 @@
-"""Breakers as people look at them, and acting on them through the app."""
+"""Breakers as people look at them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from windlass.cli.complaint import ProviderNotFound
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
-from windlass.cli.target import Target
 from windlass.declare.suggest import did_you_mean
 from windlass.providers.breakers import BreakerInfo
 from windlass.values.queue import check_name
@@ -16,20 +14,6 @@ if TYPE_CHECKING:
     from windlass.app import Windlass
 
 T = TypeVar("T")
-
-
-def on_app(target: Target, act: Callable[["Windlass"], Awaitable[T]]) -> T:
-    """Act with the target's app, whose code may describe the providers."""
-
-    async def main() -> T:
-        app = target.load()
-        Chosen.store = (await app.store()).url
-        try:
-            return await act(app)
-        finally:
-            await app.close()
-
-    return asyncio.run(main())
 
 
 async def on_each(names: Sequence[str], act: Callable[[str], Awaitable[T]]) -> list[T]:

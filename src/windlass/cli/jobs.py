@@ -65,9 +65,8 @@ def history(
     namespace: options.Namespace = None,
 ) -> None:
     """A job's timeline: creation, attempts, acts, steps, the end, and what is ahead."""
-    from windlass.cli.gates import on_app
     from windlass.cli.records import emit_history
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_history(on_app(Target(url, app_ref, namespace), lambda app: app.jobs.history(id)), output)
 

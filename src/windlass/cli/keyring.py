@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
 
 def create_key(target: Target, wanted: Wanted, form: Plain) -> None:
     """Make it and show it."""
-    key, text = _with_keys(target, lambda keys: keys.create(_asked(wanted)))
+    key, text = _with_keys(target, lambda keys: keys.create(_asked(wanted)), create=True)
     if form is Plain.JSON:
         emit_json({"id": key.id, "name": key.name, "role": key.role, "user": key.user, "key": text})
     else:
@@ -104,7 +104,7 @@ def revoke_key(target: Target, id: str, form: Plain) -> None:
         print(f"key {key.id} ({clean(key.name)}) is revoked")
 
 
-def _with_keys(target: Target, act: Callable[[Any], Awaitable[T]]) -> T:
+def _with_keys(target: Target, act: Callable[[Any], Awaitable[T]], *, create: bool = False) -> T:
     api = require_api()
 
     async def main(store: Store) -> T:
@@ -113,7 +113,7 @@ def _with_keys(target: Target, act: Callable[[Any], Awaitable[T]]) -> T:
 
         return await act(api.keys.ApiKeys(here))
 
-    return with_store(target, main)
+    return with_store(target, main, create=create)
 
 
 _SHOWN = ("id", "name", "role", "user", "project", "scopes", "created_at", "created_by", "expires_at", "revoked_at")

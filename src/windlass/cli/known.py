@@ -1,21 +1,24 @@
 """The kinds that apps and workers published."""
 
-import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from windlass.cli.options import Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.declare.kinds import KindInfo, Param
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
 
 
 def gather(target: Target) -> list[KindInfo]:
     """The published kinds, by name; those of `-A` are published by opening it."""
-    return asyncio.run(_gather(target))
+    return on_app(target, _gather, create=target.app is not None)
 
 
-async def _gather(target: Target) -> list[KindInfo]:
-    async with target.load() as app:
+async def _gather(app: "Windlass") -> list[KindInfo]:
+    async with app:
         return sorted(await app.published_kinds(), key=lambda info: info.name)
 
 

@@ -8,11 +8,10 @@ import typer
 
 from windlass.cli.act import actor, confirm
 from windlass.cli.detail import emit_details, gather
-from windlass.cli.gates import on_app
 from windlass.cli.listing import why
 from windlass.cli.options import Chosen, Form, Plain
 from windlass.cli.show import ago, clean, emit_facts, emit_json, emit_lines, emit_table, note, span
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.errors import InvalidOption
 from windlass.operate.dead_letters import DeadLetter, LetterFilter
 from windlass.operate.letter_stats import LetterStats

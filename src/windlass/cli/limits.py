@@ -21,8 +21,7 @@ def ls(
 ) -> None:
     """List keys with their limits, and what of them is in use."""
     from windlass.cli.allowances import emit_limits
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     most = min(limit, 10_000)
     emit_limits(on_app(Target(url, app_ref, namespace), lambda app: app.limits.list(limit=most)), output)
@@ -38,8 +37,7 @@ def show(
 ) -> None:
     """Everything about a key: its limits, what is in use, when it opens, what operators did."""
     from windlass.cli.allowances import emit_detail, gather
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_detail(on_app(Target(url, app_ref, namespace), lambda app: gather(app, key)), output)
 
@@ -62,12 +60,12 @@ def put(
 ) -> None:
     """Set a key's limits, over what code declares; of rate and concurrency the one left out is lifted."""
     from windlass.cli.allowances import emit_limits, put
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     found = on_app(
         Target(url, app_ref, namespace),
         lambda app: put(app, key, rate=rate, burst=burst, concurrency=concurrency, shut_for=shut_for),
+        create=True,
     )
     emit_limits([found], output)
 
@@ -82,7 +80,6 @@ def clear(
 ) -> None:
     """Forget what was set: a key is then as code declares it, or free. With -A, what that app declares holds at once."""
     from windlass.cli.allowances import clear, emit_cleared
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_cleared(on_app(Target(url, app_ref, namespace), lambda app: clear(app, keys)), output)

@@ -49,9 +49,8 @@ def metrics(
     namespace: options.Namespace = None,
 ) -> None:
     """Counts by outcome, rates, run and waiting times per kind, queue or both, exact for every attempt that ended."""
-    from windlass.cli.gates import on_app
     from windlass.cli.meters import emit_metrics, read_time
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
     if prometheus:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import typer
 
-from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Chosen, Plain
 from windlass.cli.show import emit_facts, emit_json, note
+from windlass.cli.target import check_present
 from windlass.declare.keeping import KEEPS
 from windlass.errors import InvalidOption
 from windlass.flowcontrol.capacity import DECLARED, PINNED
@@ -68,16 +68,7 @@ def show_plan(source: End, target: End, form: Plain) -> None:
 @asynccontextmanager
 async def _opened_source(end: End) -> AsyncGenerator[Store]:
     """The store that is left, which must be there: opening one by a mistyped address would make it."""
-    store = end.store()
-    if not (await store.schema())[0]:
-        await store.close()
-        raise StoreNotFound(
-            f"there is no store at {store.url} in the namespace {end.namespace!r}",
-            url=store.url,
-            namespace=end.namespace,
-            mend="check --from and --namespace-from",
-        )
-    await store.close()
+    await check_present(end.store(), end.namespace, "look at --from and --namespace-from")
     async with _opened(end) as opened:
         yield opened
 

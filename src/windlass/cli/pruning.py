@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from windlass.cli.gates import on_app
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.operate.retention import prune_all, retention_of
 from windlass.values.clock import micros
 from windlass.values.query import Keep, Retention

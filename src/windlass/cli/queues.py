@@ -39,7 +39,8 @@ def pause(
     from windlass.cli.target import Target, with_store
 
     target = Target(url, app_ref, namespace)
-    emit_set(with_store(target, lambda store: set_paused(store, names, paused=True, create=create)), output)
+    done = with_store(target, lambda store: set_paused(store, names, paused=True, create=create), create=create)
+    emit_set(done, output)
 
 
 @app.command("resume")
@@ -81,7 +82,9 @@ def set_(
     target = Target(url, app_ref, namespace)
     if by_code and (order or ageing):
         raise typer.BadParameter("either an order, or --by-code", param_hint="--by-code")
-    emit_orders(
-        with_store(target, lambda store: set_order(store, names, order, ageing, pinned=not by_code, create=create)),
-        output,
+    done = with_store(
+        target,
+        lambda store: set_order(store, names, order, ageing, pinned=not by_code, create=create),
+        create=create,
     )
+    emit_orders(done, output)

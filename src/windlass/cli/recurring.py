@@ -1,6 +1,5 @@
 """Schedules as people look at them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
@@ -9,7 +8,7 @@ from windlass.cli.act import actor
 from windlass.cli.listing import as_json, job_row
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, emit_facts, emit_json, emit_lines, emit_table, note
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.schedules.timing import make_rule
 from windlass.schedules.view import Schedule, Schedules
 from windlass.values.clock import instant
@@ -32,17 +31,8 @@ class Detail(NamedTuple):
 
 
 def with_schedules(target: Target, act: Callable[[Schedules], Awaitable[T]]) -> T:
-    """Open the target's store, act on its schedules, close it."""
-
-    async def main() -> T:
-        app = target.load()
-        Chosen.store = (await app.store()).url
-        try:
-            return await act(app.schedules)
-        finally:
-            await app.close()
-
-    return asyncio.run(main())
+    """Act on the schedules of the target's store."""
+    return on_app(target, lambda app: act(app.schedules))
 
 
 def emit_schedules(found: Sequence[Schedule], form: Form) -> None:

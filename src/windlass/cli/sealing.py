@@ -1,13 +1,12 @@
 """What `windlass encryption` does: making keys, counting jobs by key."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import typer
 
 from windlass.cli.options import Plain
 from windlass.cli.show import emit_json, emit_table, note
-from windlass.cli.target import Target
+from windlass.cli.target import Target, on_app
 from windlass.secrecy import ring
 from windlass.secrecy.door import Standing
 
@@ -82,11 +81,4 @@ def _role(id: str, standing: Standing) -> str:
 
 
 def _standing(target: Target) -> Standing:
-    async def main() -> Standing:
-        app = target.load()
-        try:
-            return await app.secrecy.standing()
-        finally:
-            await app.close()
-
-    return asyncio.run(main())
+    return on_app(target, lambda app: app.secrecy.standing())

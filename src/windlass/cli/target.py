@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Chosen
 from windlass.errors import SettingsError
 from windlass.store import open_store
@@ -54,10 +55,13 @@ class Target(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(target: Target) -> AsyncGenerator[Store, None]:
-    """The open store of a target."""
-    store = target.store()
+async def opened(target: Target, *, create: bool = False) -> AsyncGenerator[Store, None]:
+    """The open store of a target. It must be there, unless `create`: opening one by a mistyped address would make it."""
+    app = target.load()
+    store = open_store(app.url, app.namespace)
     Chosen.store = store.url
+    if not create:
+        await check_present(store, app.namespace)
     await store.open()
     try:
         yield store
@@ -65,14 +69,48 @@ async def opened(target: Target) -> AsyncGenerator[Store, None]:
         await store.close()
 
 
-def with_store(target: Target, act: Callable[[Store], Awaitable[T]]) -> T:
+def with_store(target: Target, act: Callable[[Store], Awaitable[T]], *, create: bool = False) -> T:
     """Open the store, act on it, close it; the answer of `act`."""
 
     async def main() -> T:
-        async with opened(target) as store:
+        async with opened(target, create=create) as store:
             return await act(store)
 
     return asyncio.run(main())
+
+
+def on_app(target: Target, act: Callable[["Windlass"], Awaitable[T]], *, create: bool = False) -> T:
+    """The same with the target's app, whose code may say what a store does not."""
+
+    async def main() -> T:
+        app = target.load()
+        sibling = app.open_sibling()
+        Chosen.store = sibling.url
+        if not create:
+            await check_present(sibling, app.namespace)
+        try:
+            await app.store()
+            return await act(app)
+        finally:
+            await app.close()
+
+    return asyncio.run(main())
+
+
+async def check_present(store: Store, namespace: str, mend: str = "") -> None:
+    """Refuse a store that nobody has made yet; `store` is not open, and is not afterwards."""
+    try:
+        there = (await store.schema())[0]
+    finally:
+        await store.close()
+    if not there:
+        raise StoreNotFound(
+            f"there is no store at {store.url}"
+            + ("" if namespace == "windlass" else f" in the namespace {namespace!r}"),
+            url=store.url,
+            namespace=namespace,
+            mend=mend or "look at --url and --namespace; a worker or the first enqueue makes the store",
+        )
 
 
 def load_app(ref: str) -> "Windlass":

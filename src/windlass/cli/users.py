@@ -22,9 +22,8 @@ def users(
     namespace: options.Namespace = None,
 ) -> None:
     """The ledger of users: jobs, retries, run time and cost, the dearest first."""
-    from windlass.cli.gates import on_app
     from windlass.cli.records import emit_users
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
     found = on_app(target, lambda app: app.users(last=last, limit=limit))

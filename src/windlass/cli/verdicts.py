@@ -1,6 +1,7 @@
 """Health as people look at it: queues and workers in tables, then the issues, the worst first, with their commands."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from windlass.cli.options import Plain
 from windlass.cli.show import clean, emit_facts, emit_json, emit_table, emit_wrapped, span
-from windlass.cli.target import Target
+from windlass.cli.target import Target, check_present
+from windlass.errors import StoreError
 from windlass.observe.health import Health, Issue, QueueHealth, Recommendation, WorkerHealth
 
 if TYPE_CHECKING:
@@ -20,10 +22,13 @@ _COLOURS = {"healthy": "32", "note": "36", "degraded": "33", "unhealthy": "31", 
 
 
 def examine(target: Target, act: Callable[["Windlass"], Awaitable[T]]) -> T:
-    """Ask the target's app without opening its store first: that it cannot be opened is an answer too."""
+    """Ask the target's app without opening its store first: that it cannot be opened is an answer too. One that nobody has
+    made is not."""
 
     async def main() -> T:
         app = target.load()
+        with contextlib.suppress(StoreError):  # that it does not answer is the answer's to tell
+            await check_present(app.open_sibling(), app.namespace)
         try:
             return await act(app)
         finally:

@@ -33,8 +33,7 @@ def ls(
 ) -> None:
     """List endpoints."""
     from windlass.cli.endpoints import emit_endpoints
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     emit_endpoints(on_app(Target(url, app_ref, namespace), lambda app: app.webhooks.list()), output)
 
@@ -68,8 +67,7 @@ def rm(
     """Forget an endpoint; what was not delivered yet is cancelled."""
     from windlass.cli.act import actor
     from windlass.cli.endpoints import said
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     on_app(Target(url, app_ref, namespace), lambda app: app.webhooks.remove(id, actor=actor()))
     said(output, {"id": id, "outcome": "removed"}, f"removed {id}")
@@ -86,8 +84,7 @@ def test(
     """Send a ping. A worker delivers it: `windlass webhooks deliveries` tells how that went."""
     from windlass.cli.act import actor
     from windlass.cli.endpoints import said
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     delivery = on_app(Target(url, app_ref, namespace), lambda app: app.webhooks.ping(id, actor=actor()))
     said(output, {"delivery": delivery}, delivery)
@@ -106,8 +103,7 @@ def deliveries(
 ) -> None:
     """List what was sent to an endpoint, newest first, and how it went."""
     from windlass.cli.endpoints import emit_deliveries
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
     found = on_app(target, lambda app: app.webhooks.deliveries(id, state=state, limit=limit, cursor=cursor))
@@ -126,8 +122,7 @@ def replay(
     """Send deliveries again, under their old ids: the named ones, or all that were given up."""
     from windlass.cli.act import actor
     from windlass.cli.endpoints import said
-    from windlass.cli.gates import on_app
-    from windlass.cli.target import Target
+    from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
     done = on_app(target, lambda app: app.webhooks.replay(id, *(deliveries or ()), actor=actor()))

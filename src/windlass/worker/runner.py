@@ -20,6 +20,7 @@ from windlass.worker.chunks import Gatherer, Member
 from windlass.worker.family import fill_inputs, read_parents, wants_parents
 from windlass.worker.finisher import Finisher
 from windlass.worker.run import RATED_START, Lane, Notes, Run, Why, cut_at_deadline, stopped_end
+from windlass.worker.telling import Failures
 from windlass.worker.witness import Witness
 
 log = logging.getLogger("windlass.worker")
@@ -47,6 +48,7 @@ class Runner:
         self._accounts: Accounts | None = None
         self._by_queue = False
         self._witness: Witness | None = None
+        self.failures = Failures()
         self._announcer: Announcer | None = None
         self.tell_flow: Callable[[Finish, str], Finish] | None = None
         """Adds the look whether a workflow is over, while somebody wants to know."""
@@ -172,8 +174,8 @@ class Runner:
         if run is not None and run.rules.watched and verdict is Verdict.ACCEPTED and self._aftermath is not None:
             self._aftermath.saw(run, finish)
         if verdict is Verdict.ACCEPTED or verdict is Verdict.REPEAT:  # accepted, and the answer came now or got lost
-            if finish.fingerprint and self._witness is not None:
-                self._witness.saw(finish)
+            if finish.error is not None:
+                self._failed(finish, run)
             if self._announcer is not None:
                 self._announcer.ended(finish, None if run is None else run.claim)
         self._freed()  # too many unsettled ends hold back claims, and no handler may be left to end and say so
@@ -183,6 +185,12 @@ class Runner:
             self.done += 1
             if finish.event is Event.RETRY or finish.event is Event.FAIL:
                 self.failed += 1
+
+    def _failed(self, finish: Finish, run: Run | None) -> None:
+        if finish.fingerprint and self._witness is not None:
+            self._witness.saw(finish)
+        secret = run is not None and run.rules.veil is not None
+        self.failures.saw(finish, None if run is None else run.claim, secret=secret)
 
     def stop(self, ids: Iterable[str], why: Why) -> None:
         """Make these jobs end. One that waits for a slot ends unrun."""

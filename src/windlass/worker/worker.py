@@ -345,6 +345,7 @@ class Worker:
                 await parts.witness.drained()
                 if parts.announcer is not None:
                     await parts.announcer.drained()
+        runner.failures.close()
         if parts.announcer is not None:
             parts.announcer.close()
         for lane in runner.lanes.values():
