@@ -2,23 +2,82 @@
 
 import json
 import signal
+import socket
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.cli.terminal import Shell
 from tests.waiting import until
-from windlass.cli.complaint import complain
+from windlass.cli.complaint import StoreNotFound, complain
+from windlass.cli.root import app
 from windlass.errors import InvalidOption, JobNotFound, SettingsError, StoreFull, StoreReadOnly, StoreUnavailable
 
 
 def test_a_store_that_cannot_be_reached_is_exit_5(shell: Shell) -> None:
-    answer = shell.run("jobs", "ls", "--url", "sqlite:////no/such/folder/x.db")
-    assert answer.code == 5
-    assert answer.err.startswith("error[store-unavailable]: ")
-    answer = shell.run("stats", "--url", "sqlite:////no/such/folder/x.db", "-o", "json")
-    assert answer.code == 5
-    assert json.loads(answer.err)["code"] == "store-unavailable"
-    assert shell.run("doctor", "--url", "sqlite:////no/such/folder/x.db").code == 5
+    with socket.socket() as taken:  # bound and not listening: refused at once, and nobody else gets the port
+        taken.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
+        answer = shell.run("jobs", "ls", "--url", url)
+        assert answer.code == 5
+        assert answer.err.startswith("error[store-unavailable]: ")
+        answer = shell.run("stats", "--url", url, "-o", "json")
+        assert answer.code == 5
+        assert json.loads(answer.err)["code"] == "store-unavailable"
+        assert shell.run("doctor", "--url", url).code == 5
+        assert shell.run("health", "--url", url).code == 5
+    assert shell.run("enqueue", "--url", "sqlite:////no/such/folder/x.db", "add", "{}").code == 5
+
+
+LOOKS = (
+    *(
+        "jobs ls",
+        "jobs show 1",
+        "jobs explain 1",
+        "jobs retry 1",
+        "jobs history 1",
+        "dead ls",
+        "dead stats",
+        "errors ls",
+    ),
+    *("workflows ls", "queues ls", "queues pause mail", "limits ls", "effects ls", "breakers ls", "schedules ls"),
+    *(
+        "alerts ls",
+        "alerts rules",
+        "webhooks ls",
+        "workers ls",
+        "kinds ls",
+        "stats",
+        "metrics",
+        "users",
+        "audit",
+        "health",
+    ),
+    *("keys ls", "encryption status", "prune"),
+)
+
+
+def test_a_command_that_looks_at_a_store_makes_none(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shell.folder)
+    for words in LOOKS:
+        error = CliRunner().invoke(app, [*words.split(), "--url", "sqlite:///typo.db"]).exception
+        assert isinstance(error, StoreNotFound), (words, error)
+    answer = shell.run("jobs", "ls", "--url", "sqlite:///typo.db")
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err.startswith("error[store-not-found]: there is no store at sqlite:///typo.db; name yours by --url")
+    answer = shell.run("doctor", "--url", "sqlite:///typo.db", "-o", "json")
+    assert (answer.code, [each["code"] for each in answer.json["findings"]]) == (1, ["no-store"])
+    assert not list(shell.folder.glob("typo.db*"))
+    assert "in the namespace 'other'" in shell.run("stats", "-A", "shop", "--namespace", "other").err
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["limits set queue:mail -c 3", "queues pause mail --create", "alerts standard", "keys create x --role admin"],
+)
+def test_a_command_that_sets_something_up_may_be_the_first(shell: Shell, words: str) -> None:
+    shell.ok(*words.split(), "--url", "sqlite:///fresh.db")
+    assert (shell.folder / "fresh.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +115,7 @@ def test_the_app_goes_before_the_environment_and_a_typed_url_before_the_app(shel
 
 def test_namespaces_are_apart(shell: Shell) -> None:
     shell.ok("enqueue", "-A", "shop", "--namespace", "one", "add", '{"a": 1}')
-    assert shell.ok("jobs", "ls", "-A", "shop", "-o", "ids").out == ""
+    assert shell.run("jobs", "ls", "-A", "shop", "-o", "ids").code == 4
     assert len(shell.ok("jobs", "ls", "-A", "shop", "-o", "ids", "--namespace", "one").lines) == 1
 
 
@@ -113,7 +172,7 @@ async def test_a_worker_ends_gracefully_at_sigterm(shell: Shell) -> None:
 async def test_an_interrupted_wait_is_exit_130(shell: Shell) -> None:
     waiting = shell.start("enqueue", "-A", "shop", "add", '{"a": 1}', "--wait")
     try:
-        await until(lambda: shell.ok("jobs", "ls", "-A", "shop", "-o", "ids").out, "the job is there")
+        await until(lambda: shell.run("jobs", "ls", "-A", "shop", "-o", "ids").out, "the job is there")
         waiting.send_signal(signal.SIGINT)
         _, err = waiting.communicate(timeout=20)
     finally:
@@ -125,3 +184,11 @@ async def test_an_interrupted_wait_is_exit_130(shell: Shell) -> None:
 def test_several_worker_processes_until_idle(shop: Shell) -> None:
     shop.ok("worker", "-A", "shop", "--until-idle", "-p", "2")
     assert shop.ok("jobs", "ls", "-A", "shop", "--state", "waiting", "-o", "ids").out == ""
+
+
+def test_a_worker_tells_of_the_jobs_that_failed(shell: Shell) -> None:
+    id = shell.ok("enqueue", "-A", "shop", "send", '{"to": "bob"}').out.strip()
+    told = shell.ok("worker", "-A", "shop", "--until-idle").err
+    assert f" WARNING send {id}, attempt 1 of 3 failed for good: Fail: nobody is called bob\n" in told
+    shell.ok("enqueue", "-A", "shop", "send", '{"to": "bob"}')
+    assert "send" not in shell.ok("worker", "-A", "shop", "--until-idle", "--log-level", "error").err

@@ -79,4 +79,4 @@ def test_what_cannot_be_right_is_exit_2_and_one_clear_line(shell: Shell, words: 
     assert answer.err.startswith("error[")
     assert answer.err.count("\n") == 1
     assert answer.out == ""
-    assert shell.ok("jobs", "ls", *A, "-o", "ids").out == ""
+    assert shell.run("jobs", "ls", *A, "-o", "ids").out == ""

@@ -35,6 +35,7 @@ def test_listing_in_three_forms(desk: Shell) -> None:
     head, first, second = desk.ok("limits", "ls", *A).lines
     assert head.split() == ["KEY", "AT", "ONCE", "RATE", "HELD", "USED", "OPENS", "JOBS", "WAIT", "SET", "BY"]
     assert (first.split()[0], second.split()[0]) == ("queue:mail", "send:tenant=acme")
+    desk.ok("migrate", "up", "--url", "sqlite:///other.db")
     assert "no limits" in desk.ok("limits", "ls", "--url", "sqlite:///other.db").err
 
 

@@ -41,6 +41,7 @@ def test_listing_in_three_forms(plan: Shell) -> None:
     head, *rows = plan.ok("schedules", "ls", *A).lines
     assert head.split() == ["KEY", "WHEN", "ZONE", "KIND", "NEXT", "LAST", "FIRED"]
     assert [row.split()[0] for row in rows] == ["day", "night"]
+    plan.ok("migrate", "up", "--url", "sqlite:///other.db")
     assert "no schedules" in plan.ok("schedules", "ls", "--url", "sqlite:///other.db").err
 
 

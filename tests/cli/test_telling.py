@@ -23,8 +23,8 @@ def test_webhooks_from_the_shell(shell: Shell) -> None:
 
 
 def test_alerts_from_the_shell(shell: Shell) -> None:
-    assert "nothing fires" in shell.ok("alerts", "ls").err
     shell.ok("alerts", "channel", "ops", "email", "--to", "ops@example.com")
+    assert "nothing fires" in shell.ok("alerts", "ls").err
     assert "ops@example.com" in shell.ok("alerts", "channels").out
     assert len(shell.ok("alerts", "standard", "--channel", "ops", "-o", "ids").lines) == 7
     shell.ok("alerts", "set", "late", "queue-age", "--threshold", "60", "-q", "mail", "--channel", "log")

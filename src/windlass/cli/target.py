@@ -109,7 +109,7 @@ async def check_present(store: Store, namespace: str, mend: str = "") -> None:
             + ("" if namespace == "windlass" else f" in the namespace {namespace!r}"),
             url=store.url,
             namespace=namespace,
-            mend=mend or "look at --url and --namespace; a worker or the first enqueue makes the store",
+            mend=mend or "name yours by --url or -A module:app; a worker or the first enqueue makes it",
         )
 
 
