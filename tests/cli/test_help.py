@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from tests.cli.terminal import Shell
 from windlass.cli.root import ENTRIES, app
+from windlass.cli.words import ELSEWHERE, VERBS
 
 HEAVY = ("asyncio", "msgspec", "rich", "apsw", "psutil", "windlass.app", "windlass.store", "uvloop")
 
@@ -93,3 +94,42 @@ def test_version_comes_from_the_package_not_from_the_environment(shell: Shell) -
     assert "Usage:" in shell.ok(WINDLASS_VERSION="1").out  # such variables are common in images
     versions = shell.ok("version", "-o", "json").json
     assert versions["apsw"] and versions["python"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("dead replay ID", "`windlass dead retry ID` runs single letters again"),
+        ("users ls", "`windlass users` has no verbs, leave it out"),
+        ("jobs list", "did you mean `windlass jobs ls`?"),
+        ("keys delete ID", "did you mean `windlass keys revoke`?"),
+        ("queues puase", "did you mean `windlass queues pause`?"),
+        ("webhooks frob", "it has ls, add"),
+        ("dead archive ID", "see its --help"),
+        ("retry ID", "did you mean `windlass jobs retry`?"),
+        ("dlq ls", "did you mean `windlass dead`?"),
+    ],
+)
+def test_words_that_are_nearly_right_are_answered_with_the_right_ones(words: str, said: str) -> None:
+    answer = CliRunner().invoke(app, words.split(), prog_name="windlass", env={"COLUMNS": "80"})
+    assert answer.exit_code == 2
+    assert said in answer.output
+
+
+def test_every_hint_leads_to_a_command() -> None:
+    names = {name for name, _ in commands()} | set(ENTRIES)
+    verbs = {name.split()[1] for name in names if " " in name}
+    for word, command in ELSEWHERE.items():
+        assert command.format(word) in names, word
+        assert word not in ENTRIES
+    for word, meant in VERBS.items():
+        assert verbs.intersection(meant), word
+
+
+def test_the_help_of_a_noun_is_cut_nowhere() -> None:
+    for noun in {name.split()[0] for name, _ in commands() if " " in name}:
+        shown = help_of(noun)
+        assert "..." not in shown.partition("Commands:")[2], noun
+        verbs = {name.split()[1]: verb for name, verb in commands() if name.startswith(f"{noun} ")}
+        for name, verb in verbs.items():
+            assert " ".join(verb.get_short_help_str(1_000).split()) in " ".join(shown.split()), name

@@ -55,7 +55,7 @@ async def test_jobs_that_nobody_serves(app: Windlass) -> None:
         await at(app, NOW + 6 * MINUTE)
         everything = await app.health()
         assert everything.status == "unhealthy"
-        assert "12 wait, the oldest for 6.0 min" in issue(everything, "no-worker").text
+        assert "12 wait, the oldest for 6 min" in issue(everything, "no-worker").text
         assert [queue.queue for queue in everything.queues] == ["mail"]
 
 
@@ -110,7 +110,7 @@ async def test_a_worker_that_takes_nothing_is_stuck(app: Windlass) -> None:
         health = await app.health()
         assert health.workers[0].state == "stuck"
         assert health.status == "unhealthy"
-        assert "took no job for 2.0 min with 10 of 10 slots free" in issue(health, "worker-stuck").text
+        assert "took no job for 2 min with 10 of 10 slots free" in issue(health, "worker-stuck").text
         other = await hand(store, NOW + 2 * MINUTE, "w2")
         assert await other.one()
         await other.beat(kinds=("work",), slots={"async": 10}, started_at=NOW)
@@ -171,7 +171,7 @@ async def test_a_pause_is_noted_and_when_forgotten_told(app: Windlass) -> None:
         await at(app, NOW + 2 * HOUR)
         health = await app.health("default")
         assert health.status == "degraded"
-        assert issue(health, "paused").text == "paused for 2.0 h, 3 wait"
+        assert issue(health, "paused").text == "paused for 2 h, 3 wait"
         assert command(health, "paused") == "windlass queues resume default"
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from windlass.alerts.rule import AlertRule, Watch
-from windlass.observe.health import Health, QueueHealth, span_text
+from windlass.observe.health import Health, QueueHealth
+from windlass.values.clock import span_text
 
 _LEVELS = {"healthy": 0, "degraded": 1, "unhealthy": 2, "error": 3}
 

@@ -95,7 +95,7 @@ def _emit(
     elif not rows:
         note(f"{empty} in {Chosen.store}")
     else:
-        emit_table(heads, rows)
+        emit_table(heads, rows, keep=("rule", "about", "tells", "to"), below=heads[-1] == "what")
 
 
 def _shown(channel: Channel) -> dict[str, Any]:

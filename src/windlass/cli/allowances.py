@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from windlass.cli.act import actor
+from windlass.cli.acts import described_text
 from windlass.cli.complaint import LimitNotFound
 from windlass.cli.options import Chosen, Form
 from windlass.cli.show import ago, emit_facts, emit_json, emit_lines, emit_table, note
@@ -66,7 +67,6 @@ def emit_limits(found: Sequence[KeyLimit], form: Form) -> None:
             ["key", "at once", "rate", "held", "used", "opens", "jobs wait", "set by"],
             [_row(each) for each in found],
             right=("at once", "held", "used"),
-            key=20,
         )
 
 
@@ -103,8 +103,7 @@ def emit_detail(detail: Detail, form: Form) -> None:
         print()
         emit_table(
             ["when", "who", "what", "detail"],
-            [[ago(moment(act.at)), act.actor, act.action, act.detail] for act in detail.acts],
-            key=6,
+            [[ago(moment(act.at)), act.actor, act.action, described_text(act.detail)] for act in detail.acts],
         )
 
 

@@ -87,7 +87,6 @@ def emit_queues(rows: Sequence[QueueRow], form: Form) -> None:
                 for row in rows
             ],
             right=heads,
-            key=12,
         )
 
 

@@ -41,7 +41,6 @@ def emit_workers(workers: Sequence[WorkerInfo], now: Micros, form: Form) -> None
                 ]
                 for info in workers
             ],
-            key=24,
             right=("run", "done", "seen", "up", "rss"),
         )
 

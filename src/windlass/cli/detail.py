@@ -7,6 +7,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
+from windlass.cli.acts import described_text
 from windlass.cli.listing import as_json
 from windlass.cli.options import Form
 from windlass.cli.show import ago, emit_facts, emit_json, emit_lines, note, span
@@ -125,7 +126,10 @@ def _facts(detail: Detail) -> list[tuple[str, str]]:
         ("error", f"{job.error.type} ({job.error.category}): {job.error.message}" if job.error else ""),
         ("trace", job.error.traceback.rstrip() if job.error else ""),
         ("log", "\n".join(f"{moment(x.at):%H:%M:%S} #{x.attempt} {x.level}: {x.text}" for x in detail.log)),
-        ("audit", "\n".join(f"{moment(x.at):%F %T} {x.actor}: {x.action} {x.detail}" for x in detail.audit)),
+        (
+            "audit",
+            "\n".join(f"{moment(x.at):%F %T} {x.actor}: {x.action} {described_text(x.detail)}" for x in detail.audit),
+        ),
     ]
 
 

@@ -42,7 +42,7 @@ def emit_effects(infos: Sequence[EffectInfo], form: Form) -> None:
             ["effect", "state", "since", "sends", "job", "why"],
             [[info.effect, info.state, ago(info.at), str(info.sends), info.job, info.why] for info in infos],
             right=("sends",),
-            key=36,
+            keep=("job",),
         )
 
 

@@ -23,7 +23,6 @@ def emit_groups(groups: Sequence[ErrorFacts], form: Form) -> None:
             ["group", "dead", "24 h", "last", "mark", "error"],
             [_row(group) for group in groups],
             right=("dead", "24 h"),
-            key=16,
         )
 
 

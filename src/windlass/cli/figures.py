@@ -93,7 +93,6 @@ def emit_figures(figures: Figures, form: Form) -> None:
                 for row in figures.kinds
             ],
             right=("done", "fail", "retry", "rescue", "done/min", "ran p50", "p99", "waited p50", "p99 "),
-            key=12,
         )
     workers = f"{figures.workers} worker" + "s" * (figures.workers != 1)
     print(f"\n{workers}, {figures.running} running")

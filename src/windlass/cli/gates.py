@@ -47,7 +47,6 @@ def emit_breakers(infos: Sequence[BreakerInfo], form: Form) -> None:
             ["provider", "state", "opens", "calls", "failed", "in a row", "jobs wait", "last failure"],
             [_row(info) for info in infos],
             right=("calls", "failed", "in a row"),
-            key=12,
         )
 
 

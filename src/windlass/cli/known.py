@@ -38,7 +38,6 @@ def emit_kinds(infos: Sequence[KindInfo], form: Form) -> None:
                 for info in infos
             ],
             right=("tries",),
-            key=12,
         )
 
 

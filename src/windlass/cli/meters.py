@@ -47,7 +47,6 @@ def emit_metrics(found: Metrics, by: Literal["kind", "queue", "pair"], form: Pla
         [by if by != "pair" else "queue/kind", *numbers],
         [*(_row(row, _name(row, by)) for row in rows), *([_row(found.total, "all")] if len(rows) > 1 else [])],
         right=numbers,
-        key=10,
     )
     others = ("cancelled", "rescues", "snoozed", "suspended", "released")
     told = [f"{getattr(found.total, name):,} {name}" for name in others if getattr(found.total, name)]

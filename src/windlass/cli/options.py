@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from windlass.cli.words import Noun, Words
+
 
 class Form(StrEnum):
     """How a listing is printed."""
@@ -43,7 +45,8 @@ def _typed_only(ctx: typer.Context, param: typer.CallbackParam, value: str | Non
 
 def noun(help: str) -> typer.Typer:
     """A group of verbs, such as `windlass jobs ...`."""
-    app = typer.Typer(
+    app = Words(
+        cls=Noun,
         help=help,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -57,7 +60,7 @@ def noun(help: str) -> typer.Typer:
 
 def single() -> typer.Typer:
     """A command without verbs, such as `windlass stats`."""
-    return typer.Typer(
+    return Words(
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         add_completion=False,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from windlass.cli.listing import as_json
+from windlass.cli.acts import described
 from windlass.cli.options import Chosen, Plain
 from windlass.cli.show import clean, emit_json, emit_table, note, span
 from windlass.observe.users import UserFigures
@@ -20,16 +20,11 @@ def emit_acts(page: Page[Act], form: Plain) -> None:
         note(f"nothing is on record in {Chosen.store}")
         return
     rows = [
-        [f"{act.at:%Y-%m-%d %H:%M:%S}", clean(act.actor), act.action, clean(act.target), _detail(act)]
-        for act in page.items
+        [f"{act.at:%Y-%m-%d %H:%M:%S}", act.actor, act.action, act.target, described(act.detail)] for act in page.items
     ]
-    emit_table(["at", "actor", "action", "target", "detail"], rows, key=19)
+    emit_table(["at", "actor", "action", "target", "detail"], rows, keep=("target",), below=True)
     if page.next:
         note(f"more: --cursor {page.next}")
-
-
-def _detail(act: Act) -> str:
-    return clean(as_json(act.detail)) if act.detail else ""
 
 
 def emit_history(entries: Sequence[Happened], form: Plain) -> None:
@@ -47,7 +42,7 @@ def emit_history(entries: Sequence[Happened], form: Plain) -> None:
         ]
         for entry in entries
     ]
-    emit_table(["at", "what", "try", "by", "why"], rows, key=23)
+    emit_table(["at", "what", "try", "by", "why"], rows)
 
 
 def _why(entry: Happened) -> str:

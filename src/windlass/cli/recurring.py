@@ -51,7 +51,6 @@ def emit_schedules(found: Sequence[Schedule], form: Form) -> None:
                 for each in found
             ],
             right=("fired",),
-            key=16,
         )
 
 
@@ -140,7 +139,6 @@ def emit_preview(found: Sequence[Occurrence], form: Form) -> None:
                 ]
                 for each in found
             ],
-            key=29,
         )
 
 

@@ -3,13 +3,14 @@
 import contextlib
 import io
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
+
+from windlass.cli.words import hint
 
 
 class Entry(NamedTuple):
@@ -80,9 +81,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in ENTRIES and not args[0].startswith("-"):
-            near = get_close_matches(args[0], ENTRIES, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; `windlass --help` lists them"
-            ctx.fail(f"there is no command {args[0]!r}{hint}")
+            ctx.fail(f"there is no command {args[0]!r}; {hint(args[0], ENTRIES)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -31,9 +31,12 @@ def emit_catalogue(form: Form) -> None:
     else:
         emit_table(
             ["kind", "family", "state", "what to do"],
-            [[state.kind, state.family, state.word, state.mend or "-"] for state in states],
-            key=20,
+            [[state.kind, state.family, state.word, state.mend] for state in states],
+            below=True,
         )
+        extras = sorted({lack.name for state in states for lack in state.lacks if lack.what == "extra"})
+        if extras:
+            note(f"all extras that are missing: pip install 'windlass[{','.join(extras)}]'")
         note(
             "alerts of dead letters and the like: windlass alerts standard; webhooks: windlass webhooks add (both in every app)"
         )

@@ -5,9 +5,12 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 COLOURS = {
     "blocked": "magenta",
@@ -27,6 +30,11 @@ _CONTROL = {
     for code in [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 }
 _BLOCK = {code: text for code, text in _CONTROL.items() if code not in (9, 10)}
+
+
+_LEAST = 6
+"""What is left of a column that is cut."""
+_ID = 36
 
 
 def clean(text: str) -> str:
@@ -50,48 +58,78 @@ def emit_lines(lines: Iterable[str]) -> None:
 
 
 def emit_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[str] = (), key: int = 36
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Iterable[str] = (),
+    keep: Iterable[str] = (),
+    below: bool = False,
 ) -> None:
     """A table: cut to the width of a terminal, complete and uncoloured anywhere else.
 
-    `right` columns are numbers and never cut; the first column keeps `key` characters (36: a job's id, which the next
-    command takes). What does not fit even so is folded by the terminal.
+    What may be copied into the next command is never cut: the first column and those to `keep`; nor are `right` columns, which
+    are numbers. A first cell that leaves the others too little room has a line of its own. `below`: what the last column says
+    stands under its row, in full.
     """
     cleaned = [[clean(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _rich_table(columns, cleaned, set(right), key)
-    else:
+    if not sys.stdout.isatty():
         _plain_table(columns, cleaned, set(right))
+    elif below:
+        told = [row[-1] for row in cleaned]
+        _rich_table(columns[:-1], [row[:-1] for row in cleaned], set(right), set(keep), told)
+    else:
+        _rich_table(columns, cleaned, set(right), set(keep), [""] * len(cleaned))
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: set[str], key: int) -> None:
+def _rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: set[str], keep: set[str], below: Sequence[str]
+) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console(highlight=False)
-    least = [key, *(1_000 if name in right else 6 for name in columns[1:])]
-    widths = _widths(columns, rows, least, console.width)
-    console.width = max(console.width, sum(widths) + len(widths))
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for name, width in zip(columns, widths, strict=True):
-        side = "right" if name in right else "left"
-        table.add_column(name.upper(), justify=side, no_wrap=True, overflow="ellipsis", width=width)
-    for row in rows:
-        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    console.print(table, soft_wrap=True)
+    widths = _widths(columns, rows, [name in right or name in keep for name in columns[1:]], console.width)
+    sides = [name in right for name in columns]
+    console.print(_row([name.upper() for name in columns], widths, sides, "bold"), soft_wrap=True)
+    for row, more in zip(rows, below, strict=True):
+        cells = row
+        if cell_len(row[0]) > widths[0]:
+            console.print(_row(row[:1], [cell_len(row[0])], sides, ""), soft_wrap=True)
+            cells = ["", *row[1:]]
+        console.print(_row(cells, widths, sides, ""), soft_wrap=True)
+        if more:
+            emit_wrapped(f"  {more}")
 
 
-def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], least: Sequence[int], room: int) -> list[int]:
-    """Column widths that fit `room`, if they can: the widest gives way, each down to its least."""
+def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool], style: str) -> "Text":
+    from rich.text import Text
+
+    line = Text()
+    for cell, width, is_number in zip(cells, widths, right, strict=False):
+        text = Text(cell, style=style or COLOURS.get(cell, ""))
+        text.truncate(width, overflow="ellipsis")
+        text.pad_left(width - text.cell_len) if is_number else text.pad_right(width - text.cell_len)
+        line.append_text(text).append(" ")
+    line.rstrip()
+    return line
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Sequence[bool], room: int) -> list[int]:
+    """Column widths that fit `room`, if they can: of the columns that may be cut the widest gives way, down to its least; then
+    the first, down to its head."""
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    if sum(widths) + len(widths) - 1 > room:  # a few very long names do not take the others' room
+        widths[0] = min(widths[0], max(_ID, room // 2))
+    least = [widths[0], *(width if kept else _LEAST for width, kept in zip(widths[1:], whole, strict=True))]
     while sum(widths) + len(widths) - 1 > room:
         spare = [index for index, width in enumerate(widths) if width > least[index]]
         if not spare:
             break
         widths[max(spare, key=widths.__getitem__)] -= 1
+    over = sum(widths) + len(widths) - 1 - room
+    widths[0] = max(len(columns[0]), widths[0] - max(0, over))
     return widths
 
 

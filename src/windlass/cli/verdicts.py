@@ -50,7 +50,6 @@ def emit_health(health: Health, form: Plain, strict: bool, flags: str) -> int:
             ["queue", "health", "waiting", "active", "failed", "oldest", "per min", "drained", "slots"],
             [_queue(queue) for queue in health.queues],
             right=("waiting", "active", "failed", "oldest", "per min", "drained", "slots"),
-            key=12,
         )
     if health.workers:
         print()

@@ -10,7 +10,7 @@ from windlass.errors import StoreError
 from windlass.observe.census import Census, Ward, take_census
 from windlass.operate.explain import Reason
 from windlass.store.protocol import Store
-from windlass.values.clock import SECOND, host_now, moment
+from windlass.values.clock import SECOND, host_now, moment, span_text
 from windlass.values.lease import WorkerInfo
 from windlass.values.limit import PROVIDER
 from windlass.values.queue import check_name
@@ -464,11 +464,3 @@ def _span(ward: Ward) -> str:
 def _lower(text: str) -> str:
     """A sentence inside another one."""
     return text[:1].lower() + text[1:].rstrip(".") if not text.startswith("Its ") else "its " + text[4:].rstrip(".")
-
-
-def span_text(seconds: float) -> str:
-    """Seconds for people: `0.4 s`, `12 s`, `3.5 min`, `2.0 h`, `4.1 d`."""
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -11,7 +11,7 @@ import msgspec
 from windlass.produce.results import not_found
 from windlass.providers.breakers import BreakerState, states
 from windlass.store.protocol import Store
-from windlass.values.clock import END_OF_TIME, SECOND, Micros, instant, moment
+from windlass.values.clock import END_OF_TIME, SECOND, Micros, instant, moment, span_text
 from windlass.values.job import Job
 from windlass.values.lease import WorkerInfo
 from windlass.values.limit import PROVIDER, LimitInfo
@@ -386,14 +386,7 @@ def _ahead(standing: Standing, at: datetime | None) -> str:
     if at is None:
         return "now"
     left: Micros = instant(at) - standing.now
-    return "due now" if left <= 0 else f"in {_span(left / SECOND)}"
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
+    return "due now" if left <= 0 else f"in {span_text(left / SECOND)}"
 
 
 def _count(n: int, noun: str) -> str:

@@ -91,6 +91,18 @@ def host_now() -> Micros:
     return time.time_ns() // 1_000
 
 
+def span_text(seconds: float) -> str:
+    """Seconds for people: `0.4 s`, `12 s`, `3.5 min`, `5 min`, `2 h`, `4.1 d`."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{_short(seconds / size)} {unit}"
+    return f"{_short(seconds) if seconds < 10 else format(seconds, '.0f')} s"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
 def _float(value: float) -> float:
     try:
         return float(value)
