@@ -468,6 +468,23 @@ def test_what_a_kind_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {state.kind for state in survey(ready)} == set(all_kinds())
 
 
+def test_all_that_is_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "windlass.catalogue.readiness.has_module", lambda name: name in ("pydantic", "pydantic_settings")
+    )
+    kinds = ["process-video", "send-email", "daily-reports"]
+    extras = ",".join(dict.fromkeys(all_kinds()[name].extra for name in kinds))
+    nothing = CatalogueSettings(mail=MailSettings(sender="a@b.org", provider="sendgrid"))
+    with pytest.raises(KindNotReady) as caught:
+        install(Windlass("sqlite://:memory:"), kinds=kinds, settings=nothing, unready="raise")
+    text = str(caught.value)
+    assert f"pip install 'windlass[{extras}]'" in text and "SENDGRID_API_KEY" in text
+    assert text.startswith("process-video, send-email, daily-reports cannot run here")
+    assert text.count("pip install") == 1 + text.count("mend: pip install")
+    several = readiness_of(all_kinds()["daily-reports"], nothing).mend
+    assert several.count("pip install") == 1
+
+
 def test_every_kind_is_whole() -> None:
     from windlass.catalogue.kinds import load as place
 

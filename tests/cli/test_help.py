@@ -1,8 +1,10 @@
 """Help: quick because nothing heavy is imported, complete, and within 80 columns."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,3 +135,15 @@ def test_the_help_of_a_noun_is_cut_nowhere() -> None:
         verbs = {name.split()[1]: verb for name, verb in commands() if name.startswith(f"{noun} ")}
         for name, verb in verbs.items():
             assert " ".join(verb.get_short_help_str(1_000).split()) in " ".join(shown.split()), name
+
+
+NAMED = re.compile(r"(?:^\s*(?:\$ )?|[`\"'])windlass ([a-z-]+) ([a-z-]+)", re.MULTILINE)
+
+
+def test_the_commands_that_texts_name_are_there() -> None:
+    names = {name for name, _ in commands()}
+    nouns = {name.split()[0] for name in names if " " in name}
+    root = Path(__file__).parents[2]
+    for file in [*root.glob("src/windlass/**/*.py"), *root.glob("docs/guides/*.md"), root / "README.md"]:
+        for noun, verb in NAMED.findall(file.read_text()):
+            assert noun not in nouns or verb.startswith("-") or f"{noun} {verb}" in names, (file, noun, verb)

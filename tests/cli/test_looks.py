@@ -125,3 +125,41 @@ def test_a_pipe_that_closes_early_is_no_traceback(shop: Shell) -> None:
     listing.stderr.close()
     listing.wait(timeout=20)
     assert "Traceback" not in err
+
+
+KEY = "reports:every-customer-of-the-north-and-the-south:nightly"
+
+TIMED = f"""
+from windlass import Windlass
+app = Windlass("sqlite:///shop.db")
+
+@app.schedule("0 3 * * *", key="{KEY}", args=("x",))
+@app.job(kind="a_report_with_a_rather_long_name_for_a_kind")
+async def report(customer: str) -> None: ...
+"""
+
+
+def test_what_is_to_be_copied_is_never_cut_on_a_terminal(shell: Shell) -> None:
+    (shell.folder / "timed.py").write_text(TIMED)
+    shell.ok("worker", "-A", "timed", "--until-idle")
+    shown = _ESCAPE.sub("", shell.on_terminal("schedules", "ls", "-A", "timed")).replace("\r", "").splitlines()
+    assert KEY in shown
+    assert max(map(len, shown)) <= 80
+    assert "a_report_with_a_rather_long_name_for_a_kind" in shell.on_terminal("kinds", "ls", "-A", "timed")
+    assert f"schedule:{KEY}" in shell.on_terminal("audit", "-A", "timed")
+
+
+def test_acts_are_told_in_words(shop: Shell) -> None:
+    shop.ok("dead", "retry", "--all", *A)
+    shop.ok("limits", "set", "queue:mail", "-c", "5", "--rate", "100/m", *A)
+    shop.ok("queues", "pause", "mail", *A)
+    shop.ok("alerts", "set", "late", "queue-age", "--cool-down", "1h", *A)
+    told = shop.ok("audit", *A).out
+    assert "states failed, 1 job\n" in told
+    assert "concurrency 5, rate 100 in 1m, pinned\n" in told
+    assert "queue:mail" in told and "  paused\n" in told
+    assert "window 5m" in told and "cool down 1h" in told
+    assert "{" not in told
+    seen = _ESCAPE.sub("", shop.on_terminal("audit", *A)).replace("\r", "")
+    assert "\n  states failed, 1 job\n" in seen, "under its row, whole"
+    assert "concurrency 5" in shop.ok("limits", "show", "queue:mail", *A).out

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.errors import InvalidOption
-from windlass.values.clock import END_OF_TIME, FOREVER, SECOND, host_now, instant, job_time, micros, moment, seconds
+from windlass.values.clock import (
+    END_OF_TIME,
+    FOREVER,
+    SECOND,
+    host_now,
+    instant,
+    job_time,
+    micros,
+    moment,
+    seconds,
+    span_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +112,8 @@ def test_the_hosts_clock_is_in_micros_and_exact_in_a_double() -> None:
     now = host_now()
     assert abs(now - datetime.now(UTC).timestamp() * SECOND) < 60 * SECOND
     assert now < 2**53
+
+
+def test_durations_for_people_have_no_empty_decimals() -> None:
+    told = {0.42: "0.4 s", 5.0: "5 s", 12.6: "13 s", 300.0: "5 min", 210: "3.5 min", 7_200: "2 h", 354_000: "4.1 d"}
+    assert {seconds: span_text(seconds) for seconds in told} == told

@@ -46,7 +46,7 @@ def _error_rate(rule: AlertRule, picture: Picture) -> Iterator[Finding]:
         share = queue.failed_share
         if share is not None and queue.ended >= rule.least and share >= rule.threshold:
             text = f"{share:.0%} of {queue.ended:,} jobs of {queue.queue} failed in the last 15 minutes"
-            yield Finding(queue.queue, share, text, f"windlass errors ls --queue {queue.queue}")
+            yield Finding(queue.queue, share, text, f"windlass dead ls --queue {queue.queue}")
 
 
 def _queue_size(rule: AlertRule, picture: Picture) -> Iterator[Finding]:
@@ -91,7 +91,7 @@ def _breaker_open(rule: AlertRule, picture: Picture) -> Iterator[Finding]:
     }
     if len(open_ones) >= rule.threshold:
         for provider, text in open_ones.items():
-            yield Finding(provider, 1, text, f"windlass breakers show {provider}")
+            yield Finding(provider, 1, text, "windlass breakers ls")
 
 
 def _schedule_missed(rule: AlertRule, picture: Picture) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_type_hints
 
 from windlass import Context, Handler, InvalidOption, SettingsError, Snooze, Windlass
 from windlass.catalogue.kinds import Kind, Recur, all_kinds, families, load
-from windlass.catalogue.readiness import SHARED, Readiness, has_module, readiness_of
+from windlass.catalogue.readiness import SHARED, Readiness, has_module, mend_all, readiness_of
 from windlass.presets import ALL, Work
 
 if TYPE_CHECKING:
@@ -99,11 +99,12 @@ def install(
         _share(app, Kit(app, settings or current(), storage))
     settings = settings or current()
     found: dict[str, Handler[..., Any]] = {}
+    states = {kind.name: readiness_of(kind, settings) for kind in chosen}
+    lacking = [state for state in states.values() if not state.ready]
+    if lacking and unready == "raise":
+        raise _not_ready(*lacking)
     for kind in chosen:
-        state = readiness_of(kind, settings)
-        if unready == "raise" and not state.ready:
-            raise _not_ready(state)
-        found[kind.name] = _install(app, kind, state, unready)
+        found[kind.name] = _install(app, kind, states[kind.name], unready)
         if schedules:
             for each in kind.schedules:
                 _schedule(app, each, found[kind.name])
@@ -191,10 +192,12 @@ def _refusing(state: Readiness) -> Callable[..., Any]:
     return entry
 
 
-def _not_ready(state: Readiness) -> KindNotReady:
-    return KindNotReady(
-        f"{state.kind} cannot run here, {state.word}: {state.mend}", field="kind", kind=state.kind, mend=state.mend
-    )
+def _not_ready(*states: Readiness) -> KindNotReady:
+    """All that is missing at once: asked for one by one, a deploy fails once for each."""
+    first, mend = states[0], states[0].mend if len(states) == 1 else mend_all(states)
+    kinds = ", ".join(state.kind for state in states)
+    words = ", ".join(dict.fromkeys(state.word for state in states))
+    return KindNotReady(f"{kinds} cannot run here, {words}: {mend}", field="kind", kind=first.kind, mend=mend)
 
 
 def _name(entry: Any, fn: Any) -> None:

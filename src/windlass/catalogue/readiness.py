@@ -48,11 +48,19 @@ def survey(settings: "CatalogueSettings | None" = None) -> list[Readiness]:
     return [readiness_of(kind, settings) for kind in all_kinds().values()]
 
 
+def mend_all(states: Iterable[Readiness]) -> str:
+    """What to do about all of them in one line: every extra in one command, then the rest."""
+    lacks = [lack for state in states for lack in state.lacks]
+    extras = ",".join(dict.fromkeys(lack.name for lack in lacks if lack.what == "extra"))
+    install = [f"pip install 'windlass[{extras}]'"] if extras else []
+    return "; ".join(install + list(dict.fromkeys(lack.mend for lack in lacks if lack.what != "extra")))
+
+
 def _lacks(kind: Kind, settings: "CatalogueSettings | None") -> Iterable[Lack]:
     absent = [name for name in (*SHARED, *kind.modules) if not has_module(name)]
-    for name in absent:
-        extra = kind.extra or "catalogue"
-        yield Lack("extra", extra, f"pip install 'windlass[{extra}]' ({name} is missing)")
+    if absent:
+        extra, are = kind.extra or "catalogue", "is" if len(absent) == 1 else "are"
+        yield Lack("extra", extra, f"pip install 'windlass[{extra}]' ({', '.join(absent)} {are} missing)")
     if kind.needs is None or any(name in absent for name in SHARED):
         return
     if settings is None:
@@ -90,4 +98,13 @@ def need_setting(value: object, variable: str, meaning: str) -> Iterable[Lack]:
         yield Lack("setting", variable, f"set {variable} ({meaning})")
 
 
-__all__ = ["Readiness", "find_binary", "has_module", "need_binary", "need_setting", "readiness_of", "survey"]
+__all__ = [
+    "Readiness",
+    "find_binary",
+    "has_module",
+    "mend_all",
+    "need_binary",
+    "need_setting",
+    "readiness_of",
+    "survey",
+]

@@ -54,7 +54,7 @@ def emit_alerts(alerts: Sequence[Alert], form: Form) -> None:
 
 def emit_notices(notices: Sequence[Notice], form: Form) -> None:
     """Print what was told."""
-    rows = [[each.at[:16], each.event, each.rule, each.group, clean(each.text)] for each in notices]
+    rows = [[each.at[:16].replace("T", " "), each.event, each.rule, each.group, clean(each.text)] for each in notices]
     _emit(notices, [each.id for each in notices], rows, form, ["at", "", "rule", "about", "what"], "nothing was told")
 
 
