@@ -31,7 +31,7 @@ def emit_catalogue(form: Form) -> None:
     else:
         emit_table(
             ["kind", "family", "state", "what to do"],
-            [[state.kind, state.family, state.word, state.mend] for state in states],
+            [[state.kind, state.family, state.word, state.mend or "-"] for state in states],
             below=True,
         )
         extras = sorted({lack.name for state in states for lack in state.lacks if lack.what == "extra"})

@@ -97,7 +97,7 @@ def _rich_table(
             console.print(_row(row[:1], [cell_len(row[0])], sides, ""), soft_wrap=True)
             cells = ["", *row[1:]]
         console.print(_row(cells, widths, sides, ""), soft_wrap=True)
-        if more:
+        if more not in ("", "-"):
             emit_wrapped(f"  {more}")
 
 
