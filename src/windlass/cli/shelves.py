@@ -37,6 +37,4 @@ def emit_catalogue(form: Form) -> None:
         extras = sorted({lack.name for state in states for lack in state.lacks if lack.what == "extra"})
         if extras:
             note(f"all extras that are missing: pip install 'windlass[{','.join(extras)}]'")
-        note(
-            "alerts of dead letters and the like: windlass alerts standard; webhooks: windlass webhooks add (both in every app)"
-        )
+        note("in every app: dead-letter alerts (windlass alerts standard), windlass webhooks add")
