@@ -89,7 +89,7 @@ def _print(story: Story, named: Mapping[str, Job], facts: Facts, made: list[str]
     print()
     shown = {name: job for name, job in named.items() if job.kind in KINDS}
     rows = [[name, job.kind, str(job.state), _attempts(job), _took(job)] for name, job in shown.items()]
-    emit_table(("job", "kind", "state", "attempts", "took"), rows, right=("took",), key=10)
+    emit_table(("job", "kind", "state", "attempts", "took"), rows, right=("took",))
     print(f"and {len(named) - len(shown)} small jobs that carry results from one to the next")
     print()
     if facts.faults:
