@@ -30,8 +30,8 @@ _RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
 _HEAD = struct.Struct(">BBH")
 _STATE = struct.Struct(">BBB7s7s7s7s7s7sHH3s")
 _LENGTH = struct.Struct(">I").unpack_from
-_CLAIMED = struct.Struct(">xxB20xQ14xHH").unpack_from
-"""Marks, the instant it was due (and a byte before it), attempt and rescues; the offsets are those of STATE in prelude.lua."""
+_CLAIMED = struct.Struct(">23xQ14xHH").unpack_from
+"""The instant it was due (and a byte before it), attempt and rescues; the offsets are those of STATE in prelude.lua."""
 _SEVEN_BYTES = (1 << 56) - 1
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -112,8 +112,12 @@ def _read_names(data: bytes) -> tuple[str, str]:
     return data[1 : 1 + n].decode(), data[2 + n :].decode()
 
 
+_Who = tuple[str | None, str | None, str | None, str | None, str | None]
+"""User, project, group, workflow, name."""
+
+
 @lru_cache(4096)
-def _read_who(data: bytes) -> tuple[str | None, str | None, str | None, str | None, str | None]:
+def _read_who(data: bytes) -> _Who:
     user, project, group, workflow, name = _decode(data)
     return user, project, group, workflow, name
 
@@ -302,7 +306,7 @@ class Head(NamedTuple):
     bounds: tuple[Bound, ...] = ()
 
 
-_NOBODY = (None, None, None, None, None)
+_NOBODY: _Who = (None, None, None, None, None)
 
 
 def _number(data: bytes) -> int:
@@ -426,18 +430,35 @@ def write_state(standing: Standing) -> bytes:
     return head + b"".join(len(text).to_bytes(2, "big") + text for text in texts)
 
 
+_USUAL = 3 | RICH | CHILD | WHO
+"""Flags of records that a claim reads without looking at each part."""
+
+
 def claim_of(row: Sequence[Any], lease: int, granted: Micros, rated: Container[bytes] = ()) -> Claim:
     """The claim of a row (id, record, state before or empty, order); `granted` 0: the state's own start."""
     id: bytes = row[0]
     c: bytes = row[1]
     m: bytes = row[2]
     flags = c[8]
-    created = _number(c[:7])
-    if not m and not flags & ~(3 | RICH):
-        kind_at = 12 + c[11]
-        at = kind_at + 1 + c[kind_at]
-        queue, kind = _read_names(c[11:at])
-        args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
+    if flags & ~_USUAL or (m and (m[2] or not granted)):
+        return _rich_claim(id_text(id), c, m, lease, granted, id in rated)
+    kind_at = 12 + c[11]
+    at = kind_at + 1 + c[kind_at]
+    queue, kind = _read_names(c[11:at])
+    if flags & CHILD:  # the ids of parents alone may be thousands of bytes
+        at += 4 + _LENGTH(c, at)[0]
+    who = _NOBODY
+    if flags & WHO:
+        end = at + 4 + _LENGTH(c, at)[0]
+        who = _read_who(c[at + 4 : end])
+        at = end
+    args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
+    created = ready = int.from_bytes(c[:7], "big")
+    attempt = rescues = 0
+    if m:
+        ready, attempt, rescues = _CLAIMED(m)
+        ready &= _SEVEN_BYTES
+    if who is _NOBODY and not m:  # above 15 arguments Python makes a dict of them first, half a microsecond
         return Claim(
             id=id_text(id),
             lease=lease,
@@ -455,11 +476,33 @@ def claim_of(row: Sequence[Any], lease: int, granted: Micros, rated: Container[b
             claimed_at=granted,
             tags=tuple(tags),
         )
-    return _rich_claim(id_text(id), c, m, lease, granted, id in rated)
+    user, project, group, workflow, name = who
+    return Claim(
+        id=id_text(id),
+        lease=lease,
+        kind=kind,
+        queue=queue,
+        args=args,
+        attempt=1 + attempt,
+        max_attempts=c[9] << 8 | c[10],
+        priority=c[7] - 100,
+        runtime=_RUNTIMES[flags & 3],
+        options=options,
+        rescues=rescues,
+        created_at=created,
+        ready_at=ready,
+        claimed_at=granted,
+        user=user,
+        project=project,
+        group=group,
+        workflow=workflow,
+        name=name,
+        tags=tuple(tags),
+    )
 
 
 def _rich_claim(id: str, c: bytes, m: bytes, lease: int, granted: Micros, rated: bool) -> Claim:
-    """Steps over what a claim does not tell: the ids of parents alone may be thousands of bytes."""
+    """Steps over what a claim does not tell."""
     flags = c[8]
     kind_at = 12 + c[11]
     at = kind_at + 1 + c[kind_at]
@@ -482,11 +525,9 @@ def _rich_claim(id: str, c: bytes, m: bytes, lease: int, granted: Micros, rated:
     args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
     created = _number(c[:7])
     ready, started, attempt, rescues, marks = created, 0, 0, 0, 0
-    if m:
-        marks, ready, attempt, rescues = _CLAIMED(m)
-        ready &= _SEVEN_BYTES
-        if not granted:
-            started = _number(m[31:38])
+    if m:  # the offsets are those of STATE in prelude.lua
+        ready, started, marks = _number(m[24:31]), _number(m[31:38]), m[2]
+        attempt, rescues = m[45] << 8 | m[46], m[47] << 8 | m[48]
     return Claim(
         id=id,
         lease=lease,

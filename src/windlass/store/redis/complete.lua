@@ -42,9 +42,11 @@ local complete, count_completed -- the block keeps the rest below the 200 locals
 do
 
 local NO_RETRY = '\0\0\0\0\0\0\0'
+local ledgers_of = {} -- by cost
 local function ledger_with(before, cost)
-  if not before then return pack('>I7HI7', cost, 0, 0) end
-  return pack('>I7', parse('>I7', before) + cost) .. sub(before, 8)
+  if before then return pack('>I7', parse('>I7', before) + cost) .. sub(before, 8) end
+  ledgers_of[cost] = ledgers_of[cost] or pack('>I7HI7', cost, 0, 0)
+  return ledgers_of[cost]
 end
 
 -- The common case without a job table: completion of a job without a key and without a flag; false for any other. Most bytes
@@ -68,8 +70,11 @@ function complete(id, m, took, queue, result, ledger, cost)
   fields[n + 1] = id .. 'm'
   fields[n + 2] = char(COMPLETED, flags, 0) .. lease .. lease .. sub(m, 18, 31) .. pack('>I7', now - took) .. NOW_BYTES
     .. attempt .. sub(m, 48, 54 + high * 256 + low) .. '\0\0\0\0'
-  if result then fields[n + 3], fields[n + 4] = id .. 'r', result end
-  if cost > 0 then set_field(id, 'l', ledger_with(ledger, cost)) end
+  if result then
+    n = n + 2
+    fields[n + 1], fields[n + 2] = id .. 'r', result
+  end
+  if cost > 0 then fields[n + 3], fields[n + 4] = id .. 'l', ledger_with(ledger, cost) end
   home.final[f + 1], home.final[f + 2], home.n = NOW, id, home.n + 1
   leased[#leased + 1] = id
   if News then News.add(COMPLETED, id) end
