@@ -17,9 +17,9 @@ from windlass.declare.kinds import BUILT_IN
 from windlass.declare.signature import REST
 from windlass.declare.unique import LONGEST_KEY, Unique
 from windlass.errors import InvalidArgs, UnknownKind, UnknownParent, WindlassError
-from windlass.operate.retention import HOUSE
 from windlass.produce.ref import JobRef
 from windlass.values.job import NewJob
+from windlass.values.queue import HOUSE
 from windlass.values.retry import exponential, fixed, linear
 from windlass.values.schedule import DUE, TAG
 from windlass.workflows.inputs import result_of

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 import msgspec
 from msgspec.structs import replace
 
-from windlass.operate.retention import HOUSE
 from windlass.store.protocol import Store
 from windlass.values.clock import instant
 from windlass.values.query import Action, AuditQuery, Command, Where
+from windlass.values.queue import HOUSE
 
 if TYPE_CHECKING:
     from windlass.declare.handler import Handler

@@ -5,13 +5,21 @@ from msgspec.structs import replace
 from windlass.declare.keeping import KEEPS, kept
 from windlass.store.protocol import Store
 from windlass.values.query import Keep, Retention
+from windlass.values.queue import HOUSE
 
-HOUSE = "windlass"
-"""The queue of the built-in jobs, of which there is one each minute."""
 _KEEP_HOUSE = 100
 
 NOTHING = Retention(
-    completed=None, failed=None, cancelled=None, logs=None, results=None, archive=None, metrics=None, audit=None
+    completed=None,
+    failed=None,
+    cancelled=None,
+    logs=None,
+    results=None,
+    archive=None,
+    metrics=None,
+    audit=None,
+    history=None,
+    keep_history=None,
 )
 """Keeps everything."""
 

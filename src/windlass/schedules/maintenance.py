@@ -8,11 +8,12 @@ from windlass.observe.frames import DAY, fold
 from windlass.observe.trend import keep_moment
 from windlass.observe.users import fold_users
 from windlass.operate.replaying import replay_handler
-from windlass.operate.retention import HOUSE, NOTHING, prune_all, retention_of
+from windlass.operate.retention import NOTHING, prune_all, retention_of
 from windlass.schedules.timetable import Deployed, reconcile
 from windlass.schedules.timing import make_rule
 from windlass.store.protocol import Store
 from windlass.values.query import Retention
+from windlass.values.queue import HOUSE
 from windlass.values.schedule import Rule
 
 if TYPE_CHECKING:

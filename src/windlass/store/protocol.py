@@ -40,6 +40,7 @@ from windlass.values.query import (
     ErrorGroup,
     Feed,
     Page,
+    Past,
     Record,
     Retention,
     Standing,
@@ -54,6 +55,8 @@ MOST_CLAIMED = 200
 MOST_FINISHED = 200
 MOST_ENQUEUED = 100_000
 INLINE_EDGES = 256
+PAST_STEP = 4
+"""What remained of so many jobs a call of `prune` drops for each that it may delete, so that dropping keeps up with deleting."""
 
 
 class Transaction(Protocol):
@@ -251,6 +254,11 @@ class Store(Protocol):
         """One job, or None."""
         ...
 
+    async def past(self, id: str) -> Past | None:
+        """What remains of a job that retention deleted; None if nothing does (any more), or if a job of this id lives. An id
+        that came twice shows its last."""
+        ...
+
     async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
         """Matching jobs, newest first, up to `limit` (1,000 at most)."""
         ...
@@ -308,7 +316,10 @@ class Store(Protocol):
 
     async def prune(self, retention: Retention, limit: int) -> int:
         """Delete what retention no longer keeps, at most `limit` jobs, and drop log lines, steps and results of as many; how many
-        jobs were touched. Never deletes a job that others wait for."""
+        jobs were touched. Never deletes a job that others wait for. What remains of a deleted job (`past`) is written in the
+        transaction that deletes it, but for those of the queue `HOUSE`. Each call drops, the oldest first, up to
+        `limit * PAST_STEP` of what remained of earlier ones and is too old or too many; while there is more of that the answer is
+        1 at least."""
         ...
 
     async def dump(self, cursor: str | None = None, limit: int = 500) -> Page[Snapshot]:

@@ -355,6 +355,10 @@ RECORD = (
 LEDGER = ("cost", "revivals", "next_retry_at")
 """The same for what operations add to it: an integer of millionths of a dollar, a count, an instant or None."""
 
+_GONE = ("args", "result", "note", "parents", "options")
+REMAINS = (*(name for name in RECORD if name not in _GONE), "cost", "revivals")
+"""What is kept of a job that retention deletes, by the names of its raw record."""
+
 MILLION = Decimal(1_000_000)
 
 

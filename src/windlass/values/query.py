@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from windlass.errors import InvalidOption
 from windlass.values.clock import Micros
-from windlass.values.job import Job
+from windlass.values.job import RECORD, Job, read_job
 from windlass.values.limit import LimitInfo
 from windlass.values.queue import QueueInfo
 from windlass.values.states import LIVE, TRANSITIONS, Event, State
@@ -228,7 +228,9 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 class Retention(Keep, frozen=True, kw_only=True):
     """What is kept how long. The fields of `Keep` hold for every queue that `queues` does not name. `logs`: log lines and
     steps of final jobs, counted from their end; `results`: likewise their results (None: as long as the job). `archive`: when a
-    dead letter leaves automatic retry. `metrics`: minutes; `audit`: operators' acts."""
+    dead letter leaves automatic retry. `metrics`: minutes; `audit`: operators' acts. `history`: what remains of jobs that
+    retention deleted, counted from then (None: for ever, 0: nothing remains), and of those the newest `keep_history` at most
+    (None: however many)."""
 
     queues: Mapping[str, Keep] = {}
     logs: Micros | None = 7 * 86_400 * 1_000_000
@@ -236,6 +238,26 @@ class Retention(Keep, frozen=True, kw_only=True):
     archive: Micros | None = 30 * 86_400 * 1_000_000
     metrics: Micros | None = 7 * 86_400 * 1_000_000
     audit: Micros | None = 90 * 86_400 * 1_000_000
+    history: Micros | None = 30 * 86_400 * 1_000_000
+    keep_history: int | None = 100_000
+
+    @property
+    def remembers(self) -> bool:
+        """Whether anything remains of a job that is deleted now."""
+        return self.history != 0 and self.keep_history != 0
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What remains of a job that retention deleted at `gone_at`: what `REMAINS` names; it shows no arguments, result, note of
+    progress, parents or options, and nothing that is due."""
+
+    job: Job
+    gone_at: Micros
+
+
+def read_past(row: Mapping[str, Any], gone_at: Micros) -> Past:
+    """The `Past` of an engine's raw record under the names of `REMAINS`."""
+    return Past(read_job({**dict.fromkeys(RECORD), **row}), gone_at)
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@ from windlass.errors import InvalidOption
 from windlass.values.clock import Micros
 
 LONGEST_NAME = 200
+HOUSE = "windlass"
+"""The queue of the built-in jobs, of which there is one each minute: their ends leave no history."""
 _NAME = re.compile(r"[A-Za-z0-9_.:@/+\-]+")
 
 

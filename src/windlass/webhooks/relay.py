@@ -12,13 +12,14 @@ from windlass.store.protocol import Store
 from windlass.values.clock import host_now, moment
 from windlass.values.job import NewJob
 from windlass.values.outcome import Finish
+from windlass.values.queue import HOUSE
 from windlass.values.states import Event
 from windlass.webhooks.endpoint import SPACE, Endpoint
 from windlass.webhooks.messages import ENDED, encoded, of_finish
 
 log = logging.getLogger("windlass.webhooks")
 
-QUEUE = "windlass"
+QUEUE = HOUSE
 REFRESH = 5.0
 """Seconds after which a worker knows of a new endpoint."""
 _FLOW_EVENTS = ("workflow.finished", "batch.finished")

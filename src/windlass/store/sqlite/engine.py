@@ -25,6 +25,7 @@ from windlass.store.sqlite import (
     operating,
     produce,
     reading,
+    remembering,
     retaining,
     selecting,
     standing,
@@ -68,6 +69,7 @@ from windlass.values.query import (
     ErrorGroup,
     Feed,
     Page,
+    Past,
     Record,
     Retention,
     Standing,
@@ -330,6 +332,9 @@ class SqliteStore:
 
     async def job(self, id: str) -> Job | None:
         return await self._look(lambda view: reading.job(view, id))
+
+    async def past(self, id: str) -> Past | None:
+        return await self._look(lambda view: remembering.past(view, id))
 
     async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
         return await self._scan(lambda view: selecting.jobs(view, where, cursor, limit, self._tables))

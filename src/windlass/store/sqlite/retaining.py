@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from windlass.store.protocol import PAST_STEP
 from windlass.store.sqlite import journal
+from windlass.store.sqlite.remembering import forget, remember
 from windlass.store.sqlite.settle import remove
 from windlass.store.sqlite.sweeping import sweep
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
@@ -20,10 +22,17 @@ _FORGET_WORKERS: Micros = 86_400_000_000
 
 
 def prune(tx: Tx, retention: Retention, limit: int) -> int:
+    touched = _prune(tx, retention, limit)
+    return max(touched, forget(tx, retention, limit * PAST_STEP))
+
+
+def _prune(tx: Tx, retention: Retention, limit: int) -> int:
     left = limit
     for rows in _old(tx, retention, limit):
         chosen = rows[:left]
         if chosen:
+            if retention.remembers:
+                remember(tx, chosen)
             remove(tx, chosen)
             left -= len(chosen)
         if left <= 0:  # there is more: what does not hang on jobs is looked through once, by the last call

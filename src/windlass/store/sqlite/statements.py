@@ -10,7 +10,8 @@ from importlib import resources
 from windlass.store.sqlite.address import names
 from windlass.store.statement import fill, load, parts
 from windlass.values.clock import END_OF_TIME
-from windlass.values.job import LEDGER, RECORD
+from windlass.values.job import LEDGER, RECORD, REMAINS
+from windlass.values.queue import HOUSE
 
 PACKAGE = "windlass.store.sqlite"
 _SELDOM = "expires_at, user, project, grp, name, tags, cancelling, ukey, line"
@@ -49,6 +50,8 @@ _LEDGER = {
     "revivals": "coalesce((select revivals from {ledger} where job = n), 0)",
     "next_retry_at": "(select next_retry_at from {ledger} where job = n)",
 }
+_PAST = {"group": "grp", "unique": "ukey"}
+_REMAINING = [_PAST.get(name, name) for name in REMAINS]
 FIELDS = (*RECORD, *LEDGER)
 """The names of a raw record's columns, in their order."""
 ERROR_FINGERPRINT = "iif(json_valid(error), nullif(error ->> '$.fingerprint', ''), null)"
@@ -60,6 +63,9 @@ _TEXTS = {
     "crowded": str(CROWDED),
     "claimed": CLAIMED,
     "record_columns": ", ".join([_RENAMED.get(name, name) for name in RECORD] + [_LEDGER[name] for name in LEDGER]),
+    "house": f"'{HOUSE}'",
+    "remains": ", ".join(_REMAINING),
+    "remaining": ", ".join(_LEDGER.get(name, name) for name in _REMAINING),
     "end_of_time": str(END_OF_TIME),
     "limit_columns": LIMIT_COLUMNS,
 }

@@ -138,3 +138,7 @@ select 'job ' || id || ' is in the group ' || coalesce(fingerprint, '""') || ', 
   select j.id, l.fingerprint, {error_fingerprint} as named from {job} as j join {ledger} as l on l.job = j.n
   where l.failed_at is not null
 ) where named is not null and fingerprint is not named
+-- name: past_gaps
+select 'past has ' || n || ' rows and numbers of ' || span from (
+  select count(*) as n, max(k) - min(k) + 1 as span from {past}
+) where n > 0 and n <> span

@@ -1,6 +1,9 @@
 -- Looking: jobs, sums, logs. Pages are put together by selecting.py.
 -- name: job
 select {record_columns} from {job} where id = ?
+-- name: past
+select gone_at, {remains} from {past} where id = ?1 || '' and not exists (select 1 from {job} where id = ?1)
+order by k desc limit 1
 -- name: outcomes
 select {record_columns} from {job} where id in (select value from json_each(?)) and state in ({any:final})
 -- name: counts

@@ -30,6 +30,17 @@ select n, id from (
 ) as old where not exists (select 1 from {edge} where parent = old.n) limit ?4 + 0
 -- name: final_counts
 select queue, state, n from {count} where n > 0 and state in ({any:final})
+-- name: remember
+insert into {past} (gone_at, {remains}) select ?2, {remaining} from {job}
+where n in (select value from json_each(?1)) and queue <> {house}
+-- name: past_first
+select min(k) from {past}
+-- name: past_last
+select max(k) from {past}
+-- name: past_old
+select max(k) from {past} where k < ?1 and gone_at <= ?2
+-- name: forget_past
+delete from {past} where k <= ?
 -- name: delete_cut
 delete from {cut} where parent in (select value from json_each(?1)) or child in (select value from json_each(?1))
 -- name: delete_jobs
