@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_results: float | None = None
     keep_metrics: float | None = 7 * 86_400.0
     keep_audit: float | None = 90 * 86_400.0
+    keep_history: float | None = 30 * 86_400.0
+    keep_history_count: int | None = 100_000
     archive_failed: float | None = 30 * 86_400.0
     app_version: str | None = None
     currency: str = "USD"
@@ -69,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             archive=_optional_micros(self.archive_failed),
             metrics=_optional_micros(self.keep_metrics),
             audit=_optional_micros(self.keep_audit),
+            history=_optional_micros(self.keep_history),
+            keep_history=self.keep_history_count,
         )
 
 
@@ -92,6 +96,8 @@ class SettingFlags(TypedDict, total=False):
     keep_results: Duration | Literal["forever"] | None
     keep_metrics: Duration | Literal["forever"] | None
     keep_audit: Duration | Literal["forever"] | None
+    keep_history: Duration | Literal["forever"] | None
+    keep_history_count: int | Literal["all"] | None
     archive_failed: Duration | Literal["forever"] | None
     app_version: str | None
     currency: str | None
@@ -236,6 +242,15 @@ def _read_keep(value: Any, name: str) -> float | None:
     return None if value == "forever" else seconds(_number(value), name)
 
 
+def _read_most(value: Any, name: str) -> int | None:
+    number = int(value) if isinstance(value, str) and value.strip().isdigit() else value
+    if number == "all":
+        return None
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 10_000_000:
+        return number
+    raise _bad(name, value, "a whole number from 0 to 10000000, or 'all'", "correct it")
+
+
 def _number(value: Any) -> Any:
     """Variables are text: `WINDLASS_LEASE=30` means seconds as the number does."""
     try:
@@ -325,6 +340,8 @@ _READERS: Mapping[str, Any] = {
     "keep_results": _read_keep,
     "keep_metrics": _read_keep,
     "keep_audit": _read_keep,
+    "keep_history": _read_keep,
+    "keep_history_count": _read_most,
     "archive_failed": _read_keep,
     "app_version": check_name,
     "currency": _read_currency,

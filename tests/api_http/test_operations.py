@@ -7,6 +7,8 @@ import pytest
 from tests.api_http.kit import Door, enqueue, opened, problem, token
 from tests.store.kit import Place
 from windlass import InvalidOption, ScheduleNotFound
+from windlass.operate.retention import prune_all
+from windlass.values.query import Retention
 
 API = "/api/v1"
 
@@ -116,6 +118,28 @@ async def test_history_and_users_by_http(place: Place) -> None:
         assert (user["user"], user["failed"], user["cost"]) == ("bob", 1, "0")
         one = (await client.get(f"{API}/metrics/users/bob?last=7d")).json()
         assert (one["total"]["failed"], [each["queue"] for each in one["queues"]]) == (1, ["mail"])
+
+
+async def test_the_history_of_a_job_that_retention_deleted(place: Place) -> None:
+    async with opened(place) as door:
+        (id,) = await dead(door)
+        operator, bob, eve = [
+            await door.as_(role, user=user) for role, user in (("operator", "ann"), ("user", "bob"), ("user", "eve"))
+        ]
+        path = f"{API}/jobs/{id}"
+        before = (await bob.get(f"{path}/history")).json()
+        assert before["gone_at"] is None
+        assert await prune_all(await door.app.store(), Retention(failed=0)) == 1
+        for client in (operator, bob):
+            assert "history" in problem(await client.get(path), 404, "job-not-found")["mend"]
+            found = (await client.get(f"{path}/history")).json()
+            assert found["attempts"] == before["attempts"]
+            assert [entry["what"] for entry in found["timeline"]] == [
+                *(entry["what"] for entry in before["timeline"] if entry["what"] != "due"),
+                "deleted",
+            ]
+            assert found["gone_at"] == found["timeline"][-1]["at"]
+        problem(await eve.get(f"{path}/history"), 404, "job-not-found")
 
 
 async def raw(door: Door, path: str, token: str) -> int:

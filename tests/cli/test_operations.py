@@ -66,3 +66,13 @@ def test_history_and_users(shop: Shell) -> None:
     (user,) = shop.ok("users", *A, "-o", "json").json["items"]
     assert (user["user"], user["completed"]) == ("ann", 3)
     assert "ann" in shop.ok("users", *A).out
+
+
+def test_the_history_of_a_job_that_retention_deleted(shop: Shell) -> None:
+    (id,) = shop.ok("dead", "ls", *A, "-o", "ids").lines
+    shop.ok("prune", *A, "--failed", "0s")
+    told = [entry["what"] for entry in shop.ok("jobs", "history", *A, id, "-o", "json").json]
+    assert told == ["created", "started", "failed", "deleted"]
+    assert "windlass jobs history" in shop.run("jobs", "show", *A, id).err
+    shop.ok("prune", *A, "--history", "0s")
+    assert shop.run("jobs", "history", *A, id).code == 4

@@ -6,7 +6,9 @@ import pytest
 
 from tests.store.kit import HOUR
 from windlass import Context, InvalidOption, JobNotFound, Windlass
+from windlass.operate.retention import prune_all
 from windlass.values.clock import SECOND, moment
+from windlass.values.query import Retention
 
 START = 1_800_000_000 * SECOND
 
@@ -64,6 +66,37 @@ async def test_what_is_ahead_and_ends_without_an_attempt(app: Windlass) -> None:
         assert [entry.cause for entry in await app.jobs.history(later)] == ["cancel", "delete"], "the acts outlive it"
         with pytest.raises(JobNotFound):
             await app.jobs.history("never-was")
+
+
+async def test_a_timeline_outlives_its_job(app: Windlass) -> None:
+    @app.job(max_attempts=2, backoff=lambda attempt: 0.0, dead_retries=("1h",))
+    async def work(ctx: Context) -> None:
+        await ctx.step("fetch", lambda: 7)
+        raise ConnectionError("gone")
+
+    async with app:
+        store = await app.store()
+        await store.hold_time(START)
+        ref = await work.options(user="ann").enqueue()
+        await drain(app)
+        await store.hold_time(START + SECOND)
+        await drain(app)
+        await app.jobs.reprioritise(5, ref, actor="ada")
+        before = await app.jobs.history(ref)
+        assert {"step", "failed", "due"} <= {entry.what for entry in before}
+        await store.hold_time(START + HOUR)
+        keep = Retention(failed=0, history=HOUR)
+        assert await prune_all(store, keep) == 1
+        with pytest.raises(JobNotFound, match="no job") as refused:
+            await app.jobs.get(ref)
+        assert "history" in refused.value.mend
+        *after, last = await app.jobs.history(ref)
+        assert after == [entry for entry in before if entry.what not in ("step", "due")]
+        assert (last.what, last.cause, last.at) == ("deleted", "retention", moment(START + HOUR))
+        await store.hold_time(START + 2 * HOUR)
+        await prune_all(store, keep)
+        with pytest.raises(JobNotFound):
+            await app.jobs.history(ref)
 
 
 async def test_the_audit(app: Windlass) -> None:

@@ -92,6 +92,18 @@ def test_retention_is_given_as_the_store_wants_it(folder: Path) -> None:
     assert retention.cancelled == 7 * 86_400_000_000
 
 
+def test_histories_are_kept_for_so_long_and_so_many(folder: Path) -> None:
+    usual = load_settings({}, {}, folder).retention
+    assert (usual.history, usual.keep_history) == (30 * 86_400_000_000, 100_000)
+    none = load_settings({}, {"WINDLASS_KEEP_HISTORY": "0", "WINDLASS_KEEP_HISTORY_COUNT": "250000"}, folder).retention
+    assert (none.history, none.keep_history) == (0, 250_000)
+    every = load_settings({"keep_history": "forever", "keep_history_count": "all"}, {}, folder).retention
+    assert (every.history, every.keep_history) == (None, None)
+    for wrong in (-1, "many", True, 1.5):
+        with pytest.raises(SettingsError, match="keep_history_count"):
+            load_settings({"keep_history_count": wrong}, {}, folder)
+
+
 def test_an_app_takes_settings_and_they_are_frozen() -> None:
     app = Windlass("sqlite://:memory:", namespace="shop", lease="2s")
     assert (app.url, app.namespace, app.settings.lease) == ("sqlite://:memory:", "shop", 2.0)

@@ -115,6 +115,7 @@ export interface Happened {
 
 export interface History {
   id: string;
+  gone_at: string | null;
   attempts: AttemptView[];
   acts: ActView[];
   timeline: Happened[];

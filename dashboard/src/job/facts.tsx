@@ -15,7 +15,7 @@ import { Span, Time } from "../ui/time";
 const SHOWN = 14;
 
 /** What happened to it, oldest first, and what is ahead; with the time that each attempt took. */
-export function Timeline({ job, entries }: { job: JobView; entries: readonly Happened[] }): JSX.Element {
+export function Timeline({ state: now, entries }: { state: State; entries: readonly Happened[] }): JSX.Element {
   const [all, setAll] = useState(false);
   const shown = all || entries.length <= SHOWN + 1 ? entries : [entries[0]!, ...entries.slice(-SHOWN)];
   const begun = new Map(entries.filter((entry) => entry.what === "started").map((entry) => [entry.attempt, entry.at]));
@@ -23,12 +23,12 @@ export function Timeline({ job, entries }: { job: JobView; entries: readonly Hap
     <Card title="Timeline">
       <ol class="timeline">
         {shown.map((entry, at) => {
-          const state = stateOf(entry, job);
+          const state = stateOf(entry, now);
           const took = ENDS.has(entry.what) ? spanText(begun.get(entry.attempt) ?? null, entry.at) : undefined;
           return (
             <li key={at} data-state={state} title={titleOf(entry)}>
               {state ? <StateIcon state={state} /> : <span class={entry.what === "act" ? "start act" : "start"} />}
-              <span class="grow cut">{wordsOf(entry, job)}</span>
+              <span class="grow cut">{wordsOf(entry, now)}</span>
               <span class="dim small nowrap">
                 {took && `${took} · `}
                 <Time at={entry.at} />
@@ -48,15 +48,15 @@ export function Timeline({ job, entries }: { job: JobView; entries: readonly Hap
 
 const ENDS = new Set(["completed", "retrying", "failed", "cancelled", "delayed", "blocked", "waiting", "rescued"]);
 
-function stateOf(entry: Happened, job: JobView): State | undefined {
+function stateOf(entry: Happened, now: State): State | undefined {
   if (entry.what === "started") return "active";
   if (entry.what === "rescued") return "retrying";
-  if (entry.what === "ended") return job.state;
-  if (entry.what === "due") return job.state === "delayed" ? "delayed" : "retrying";
+  if (entry.what === "ended") return now;
+  if (entry.what === "due") return now === "delayed" ? "delayed" : "retrying";
   return STATES.find((state) => state === entry.what);
 }
 
-function wordsOf(entry: Happened, job: JobView): string {
+function wordsOf(entry: Happened, now: State): string {
   switch (entry.what) {
     case "created":
       return "created";
@@ -67,9 +67,9 @@ function wordsOf(entry: Happened, job: JobView): string {
     case "step":
       return `step ${entry.detail?.step ?? ""}`;
     case "due":
-      return job.state === "failed" ? "retried by itself" : job.state === "delayed" ? "may run" : "next attempt";
+      return now === "failed" ? "retried by itself" : now === "delayed" ? "may run" : "next attempt";
     case "ended":
-      return `${job.state}${entry.cause ? `: ${entry.cause}` : ""}`;
+      return `${now}${entry.cause ? `: ${entry.cause}` : ""}`;
     case "rescued":
       return "worker lost";
     case "blocked":

@@ -2,12 +2,13 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { useRoute } from "preact-iso";
-import { type Answer, ask, get, part } from "../api/client";
+import { type Answer, ask, get, Problem, part } from "../api/client";
 import type { Explanation, History, JobView, LogView, StepRecord } from "../api/types";
 import { href } from "../config";
 import { JobActs } from "../job/acts";
 import { Attempts } from "../job/attempts";
 import { Facts, Relations, Timeline } from "../job/facts";
+import { Gone } from "../job/gone";
 import { useLoad } from "../state/load";
 import { useAddress } from "../state/url";
 import { duration, plural } from "../text/format";
@@ -41,15 +42,26 @@ async function readWhole(id: string, signal: AbortSignal): Promise<Whole> {
   return { answer, history, log, steps, explanation };
 }
 
+/** A job, or the history of one that is gone. */
+async function readJob(id: string, signal: AbortSignal): Promise<Whole | History> {
+  try {
+    return await readWhole(id, signal);
+  } catch (error) {
+    if (!(error instanceof Problem && error.status === 404)) throw error;
+    return get<History>(`/jobs/${part(id)}/history`, undefined, signal);
+  }
+}
+
 export default function JobPage(): JSX.Element {
   const id = useRoute().params.id ?? "";
-  const { data, error, reload } = useLoad((signal) => readWhole(id, signal), [id], {
+  const { data, error, reload } = useLoad((signal) => readJob(id, signal), [id], {
     on: (event) =>
       event.event !== "jobs" ||
       event.data.changes.some((change) => change.ids.includes(id) || change.count > change.ids.length),
     every: 1000,
   });
-  if (!data || data.answer.data.id !== id) {
+  if (data && "timeline" in data && data.id === id) return <Gone history={data} />;
+  if (!data || "timeline" in data || data.answer.data.id !== id) {
     return (
       <>
         <PageHead title="Job" />
@@ -83,7 +95,7 @@ function Shown({ whole, error, reload }: { whole: Whole; error?: Error; reload: 
           <Details whole={whole} />
         </div>
         <div class="stack roomy">
-          <Timeline job={job} entries={whole.history.timeline} />
+          <Timeline state={job.state} entries={whole.history.timeline} />
           <Facts job={job} />
           <Relations job={job} />
         </div>

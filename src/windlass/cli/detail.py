@@ -69,7 +69,7 @@ def _miss(missing: Sequence[str], form: Form) -> None:
         print(as_json({"code": "job-not-found", "message": "no such job", "ids": missing, "exit": 4}), file=sys.stderr)
         return
     for id in missing:
-        note(f"error[job-not-found]: there is no job {id}; `windlass jobs ls` lists the newest")
+        note(f"error[job-not-found]: there is no job {id}; `windlass jobs history` tells what is left of deleted ones")
 
 
 def _object(detail: Detail) -> dict[str, Any]:

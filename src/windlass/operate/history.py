@@ -13,6 +13,7 @@ from windlass.running.steps import StepRecord, read_record
 from windlass.secrecy.marks import shown
 from windlass.secrecy.veil import shown_job
 from windlass.store.protocol import Store
+from windlass.values.clock import moment
 from windlass.values.job import Attempt, ErrorInfo, Job
 from windlass.values.query import AuditQuery
 from windlass.values.states import State
@@ -33,7 +34,8 @@ _BY_OUTCOME: Mapping[str, str] = {
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a timeline. `what`: `created`, `started`, how an attempt ended (`completed`, `retrying`, `failed`,
     `cancelled`, `delayed`, `blocked`, `waiting`, `rescued`), `step`, `act` (`detail` says which), `ended` (without an attempt
-    of its own), `due` (ahead: it runs or is tried again then). `cause`: why; `actor`: who did it, of an act."""
+    of its own), `due` (ahead: it runs or is tried again then), `deleted` (by retention). `cause`: why; `actor`: who did it, of
+    an act."""
 
     at: datetime
     what: str
@@ -46,20 +48,27 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_history(store: Store, id: str) -> list[Happened]:
-    """The timeline of a job, oldest first. Of a job that is gone the acts are left, for as long as the audit is kept; raises
-    `JobNotFound` if there are none."""
-    job = await store.job(id)
+    """The timeline of a job, oldest first. Of a job that retention deleted all but its steps is told, for as long as the history
+    is kept; of one that somebody deleted the acts are left, for as long as the audit is kept. Raises `JobNotFound` if nothing is
+    left."""
+    job, past = await store.job(id), None
     acts = [act_of(entry) for entry in await store.audit(AuditQuery(target=id, limit=_MOST_ACTS))]
-    if job is None:
-        if not acts:
-            raise JobNotFound(f"there is no job {id!r}", id=id, mend="look at the id")
-        return [_acted(act) for act in reversed(acts)]
-    steps = [read_record(step) for step in await store.steps(id)]
-    entries = [*_of_job(shown_job(job)), *map(_acted, acts), *map(_stepped, steps)]
+    entries = [_acted(act) for act in reversed(acts)]
+    if job is not None:
+        entries += [_stepped(read_record(step)) for step in await store.steps(id)]
+    else:
+        past = await store.past(id)
+    if past is not None:
+        job = past.job
+        entries.append(Happened(at=moment(past.gone_at), what="deleted", cause="retention"))
+    if job is not None:
+        entries = [*_of_job(shown_job(job)), *entries]
+    if not entries:
+        raise JobNotFound(f"there is no job {id!r}", id=id, mend="look at the id")
     return sorted(entries, key=lambda entry: (entry.at, _ORDER.get(entry.what, 3)))
 
 
-_ORDER: Mapping[str, int] = {"created": 0, "started": 1, "step": 2, "due": 9}
+_ORDER: Mapping[str, int] = {"created": 0, "started": 1, "step": 2, "deleted": 8, "due": 9}
 """Of what happened in the same microsecond, which is told first."""
 
 

@@ -195,4 +195,8 @@ def value_of(job: Job) -> Any:
 
 def not_found(id: str) -> JobNotFound:
     """The error for a job that is not in the store."""
-    return JobNotFound(f"no job {id!r}", id=id, mend="it may have been deleted or pruned")
+    return JobNotFound(
+        f"no job {id!r}",
+        id=id,
+        mend="it may have been deleted; `windlass jobs history` and /jobs/{id}/history tell what is left",
+    )

@@ -13,9 +13,11 @@ from windlass.api.views import AttemptView, ErrorView, JobView, read_include, vi
 from windlass.errors import JobCancelled, JobFailed, JobNotFound, ResultTimeout
 from windlass.operate.explain import Explanation
 from windlass.operate.history import Happened
+from windlass.operate.views import job_id
 from windlass.produce.results import not_found
 from windlass.running.steps import StepRecord
 from windlass.secrecy.marks import shown, shown_text
+from windlass.secrecy.veil import shown_job
 from windlass.values.clock import moment, seconds
 from windlass.values.job import Job
 from windlass.values.lease import StoredLine
@@ -83,9 +85,13 @@ class ActView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """The attempts of a job, what operators did to it, and the timeline of all of it, oldest first, with what is ahead."""
+    """The attempts of a job, what operators did to it, and the timeline of all of it, oldest first, with what is ahead.
+
+    `gone_at`: when retention deleted it; its history is kept for a while.
+    """
 
     id: str
+    gone_at: datetime | None
     attempts: list[AttemptView]
     acts: list[ActView]
     timeline: list[Happened]
@@ -179,15 +185,27 @@ async def get_job_log(call: Call, id: str) -> list[LogView]:
 
 @routes.get("/jobs/{id}/history")
 async def get_job_history(call: Call, id: str) -> History:
-    """A job's attempts, and what was done to it from outside."""
-    job = await one_job(call, id)
+    """A job's attempts, and what was done to it from outside; also of a job that retention has deleted."""
+    job, gone_at = await _one_known(call, id)
     acts = await (await call.app.store()).audit(AuditQuery(target=id))
     return History(
         id=id,
+        gone_at=gone_at,
         attempts=view(job, ("attempts", "traceback")).attempts or [],
         acts=[act_view(act) for act in acts],
         timeline=await call.app.jobs.history(id),
     )
+
+
+async def _one_known(call: Call, id: str) -> tuple[Job, datetime | None]:
+    """A job within reach, or what remains of one that retention deleted, and when."""
+    try:
+        return await one_job(call, id), None
+    except JobNotFound:
+        past = await (await call.app.store()).past(job_id(id))
+        if past is None or not call.caller.reach.sees(past.job):
+            raise
+        return shown_job(past.job), moment(past.gone_at)
 
 
 def log_view(line: StoredLine) -> LogView:
