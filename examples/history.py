@@ -1,10 +1,10 @@
-"""The timeline of a job, and who did what."""
+"""The timeline of a job, also when the job is gone, and who did what."""
 
 import asyncio
 
 from windlass import Context, Retry, Windlass
 
-app = Windlass("sqlite://:memory:")
+app = Windlass("sqlite://:memory:", keep_completed="0s", keep_history="30d")
 
 
 @app.job(max_attempts=3)
@@ -24,6 +24,9 @@ async def main() -> None:
             print(entry.what, entry.cause or "", f"attempt {entry.attempt}" if entry.attempt else entry.actor or "")
         for act in (await app.audit(actor="ada")).items:
             print(act.actor, act.action, "on this job:", act.target == ref.id)
+        await (await app.store()).prune(app.settings.retention, 100)  # workers do it each minute
+        last = (await app.jobs.history(ref))[-1]
+        print("the job is gone, its history is not:", last.what, "by", last.cause)
 
 
 asyncio.run(main())

@@ -180,16 +180,15 @@ def remove(tx: Tx, rows: list[Row]) -> None:
     """Delete jobs with all that hangs on them: `rows` are (n, id, queue, state). None may have open edges to children."""
     numbers = packed([row[0] for row in rows])
     free_keys(tx, [row[1] for row in rows])
-    _drop_edges_into(tx, numbers)
-    for name in (
-        "delete_tags",
-        "delete_log",
-        "delete_ledger",
-        "delete_cut",
-        "delete_steps",
-        "delete_mail",
-        "delete_jobs",
-    ):
-        tx.run(name, (numbers,))
+    if tx.value("any_edge"):
+        _drop_edges_into(tx, numbers)
+    for name, any_there in zip(_HANGING, tx.rows("any_hanging")[0], strict=True):
+        if any_there:
+            tx.run(name, (numbers,))
+    tx.run("delete_jobs", (numbers,))
     for _, _, queue, old in rows:
         tx.moved(queue, old, None)
+
+
+_HANGING = ("delete_tags", "delete_log", "delete_ledger", "delete_cut", "delete_steps", "delete_mail")
+"""What hangs on jobs; many a store has none of it, so each is asked for first. In the order of `any_hanging`."""

@@ -41,6 +41,9 @@ select max(k) from {past}
 select max(k) from {past} where k < ?1 and gone_at <= ?2
 -- name: forget_past
 delete from {past} where k <= ?
+-- name: any_hanging
+select exists (select 1 from {tag}), exists (select 1 from {log}), exists (select 1 from {ledger}), exists (select 1 from {cut}),
+  exists (select 1 from {step}), exists (select 1 from {mail})
 -- name: delete_cut
 delete from {cut} where parent in (select value from json_each(?1)) or child in (select value from json_each(?1))
 -- name: delete_jobs
