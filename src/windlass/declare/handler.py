@@ -22,6 +22,7 @@ from windlass.declare.options import (
     refine,
     run_text,
 )
+from windlass.declare.pricing import Tariff
 from windlass.declare.ranking import PriorityRule, rank
 from windlass.declare.refusal import refusal
 from windlass.declare.signature import Binder, Bound, read_hints, read_parameters
@@ -106,7 +107,10 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     callback: str | None = None
     provider: str | None = None
     watched: bool = False
-    """Its end is news for a cache or a breaker, is to be sealed, or has a price or a ladder."""
+    """Its end is news for a cache or a breaker, or is to be sealed."""
+    price: Tariff | None = None
+    priced: bool = False
+    """Its end has a price, or a ladder if it is a dead letter."""
     ends_early: bool = False
     """It has a deadline."""
     veil: Any = None
@@ -345,7 +349,9 @@ class Handler(Generic[P, R]):
             batch=own.batch,
             callback=own.callback,
             provider=provider,
-            watched=_is_watched(declared, provider, veil),
+            watched=provider is not None or declared.cache is not None or veil is not None,
+            price=declared.price,
+            priced=declared.price is not None or declared.ladder is not None,
             ends_early=own.deadline_at is not None or _deadline(declared, own) is not None,
         )
 
@@ -369,11 +375,6 @@ class Handler(Generic[P, R]):
             known=self.version,
             mend="add the upcast, or let newer workers run it",
         )
-
-
-def _is_watched(declared: Declared, provider: str | None, veil: Veil | None) -> bool:
-    news = (provider, declared.cache, veil, declared.price, declared.ladder)
-    return any(each is not None for each in news)
 
 
 class AsyncHandler(Handler[P, R]):

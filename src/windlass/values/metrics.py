@@ -27,6 +27,16 @@ MINUTE: Micros = 60_000_000
 USER = ("complete", "fail", "abort", "retry", "took_sum", "cost", "memory", "memory_runs")
 """What the buckets of `user:<user>` count, by number."""
 _TOOK = USER.index("took_sum")
+WORKER = (
+    *("complete", "fail", "abort", "retry", "snooze", "suspend", "release", "took_sum", "waited_sum"),
+    *("cost", "cpu_sum", "memory", "memory_runs"),
+)
+"""The same of `worker:<worker>`; of histograms of its own see `TOOK`."""
+_WORKER_ENDS = {Event(name): number for number, name in enumerate(WORKER[:7])}
+_WORKER_COST = WORKER.index("cost")
+COARSE = 4
+TOOK, WAITED = 1_000, 2_000
+"""Behind these numbers `worker:<worker>` has its histograms, of buckets that are `COARSE` of the others wide (8 %)."""
 _USER_ENDS = {Event.COMPLETE: 0, Event.FAIL: 1, Event.ABORT: 2, Event.RETRY: 3}
 
 
@@ -35,6 +45,15 @@ class TallyKey(NamedTuple):
     kind: str
     name: str
     bucket: int
+
+
+class Tally(NamedTuple):
+    """What is added under one name, by bucket."""
+
+    queue: str
+    kind: str
+    name: str
+    values: Mapping[int, int]
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -70,71 +89,76 @@ def bucket_top(number: int) -> float:
 
 
 def tally(finishes: Iterable[Finish]) -> dict[TallyKey, int]:
-    """The sums that accepted finishes add. Run times are counted for runs that ended by themselves."""
-    alike: dict[tuple[str, str, Event, bool], list[Finish]] = {}
-    for end in finishes:  # grouped first: a batch is mostly one kind, and this runs for every job
-        alike.setdefault((end.queue, end.kind, end.event, end.rescued), []).append(end)
+    """What accepted finishes add to each sum."""
     sums: dict[TallyKey, int] = {}
-    for (queue, kind, event, rescued), ends in alike.items():
-        key = TallyKey(queue, kind, "rescue" if rescued else event.value, 0)
-        sums[key] = sums.get(key, 0) + len(ends)
-        ran = not (event is Event.RELEASE or rescued)
-        if ran:
-            _tally_times(sums, queue, kind, ends)
-        rest = [end for end in ends if end.user is not None or end.spent or end.memory or end.cpu or end.fingerprint]
-        if rest:
-            _tally_rest(sums, rest, ran)
+    for queue, kind, name, values in tallies(finishes):
+        for number, value in values.items():
+            key = TallyKey(queue, kind, name, number)
+            sums[key] = sums.get(key, 0) + value
     return sums
 
 
-def _tally_times(sums: dict[TallyKey, int], queue: str, kind: str, ends: list[Finish]) -> None:
-    for name, durations in (("took", [end.took for end in ends]), ("waited", [end.waited for end in ends])):
-        key = TallyKey(queue, kind, name + "_sum", 0)
-        sums[key] = sums.get(key, 0) + sum(durations)
-        for number, count in Counter(map(bucket, durations)).items():
-            key = TallyKey(queue, kind, name, number)
-            sums[key] = sums.get(key, 0) + count
+def tallies(finishes: Iterable[Finish]) -> list[Tally]:
+    """The same by name; one may come several times. Run times are counted for runs that ended by themselves."""
+    alike: dict[tuple[str, str, Event, bool, str], list[Finish]] = {}
+    for end in finishes:  # grouped first: a batch is mostly one kind, and this runs for every job
+        alike.setdefault((end.queue, end.kind, end.event, end.rescued, end.worker), []).append(end)
+    found: list[Tally] = []
+    for (queue, kind, event, rescued, worker), ends in alike.items():
+        found.append(Tally(queue, kind, "rescue" if rescued else event.value, {0: len(ends)}))
+        ran = not (event is Event.RELEASE or rescued)
+        of_worker = {_WORKER_ENDS[event]: len(ends)}
+        if ran:
+            for name, first, durations in (
+                ("took", TOOK, [end.took for end in ends]),
+                ("waited", WAITED, [end.waited for end in ends]),
+            ):
+                histogram, total = Counter(map(bucket, durations)), sum(durations)
+                found += (Tally(queue, kind, name, histogram), Tally(queue, kind, name + "_sum", {0: total}))
+                of_worker[WORKER.index(name + "_sum")] = total
+                for number, count in histogram.items():
+                    number = first + -(-number // COARSE)
+                    of_worker[number] = of_worker.get(number, 0) + count
+        rest = [end for end in ends if end.user is not None or end.spent or end.memory or end.cpu or end.fingerprint]
+        if rest:
+            _add_rest(found, of_worker, rest, ran)
+        if worker and not rescued:
+            found.append(Tally(queue, kind, "worker:" + worker, of_worker))
+    return found
 
 
-def _tally_rest(sums: dict[TallyKey, int], ends: list[Finish], ran: bool) -> None:
+def _add_rest(found: list[Tally], of_worker: dict[int, int], ends: list[Finish], ran: bool) -> None:
     """What few ends have: a user, costs, measured resources, an error. Money and resources count however the attempt ended: what
     was spent before a sleep, a suspension or a release is gone too. `ends`: of one queue, kind and event."""
     first = ends[0]
     queue, kind, event = first.queue, first.kind, first.event
-    ended = _USER_ENDS.get(event) if ran else None
-    found: dict[tuple[str, int], int] = {}
-    users: dict[str, list[int]] = {}
-    cost = cpu = memory = measured = 0
-    for end in ends:
-        spent, peak = end.spent, end.memory
-        cost += spent
-        cpu += end.cpu
-        if peak:
-            memory += peak
-            measured += 1
-        if end.fingerprint:
-            name = (f"error:{end.fingerprint}", int(event is Event.FAIL))
-            found[name] = found.get(name, 0) + 1
-        user = end.user
-        if user is not None:
-            row = users.get(user)
-            if row is None:
-                row = users[user] = [0] * len(USER)
-            if ended is not None:
-                row[ended] += 1
-            if ran:
-                row[_TOOK] += end.took
-            row[_TOOK + 1] += spent
-            row[_TOOK + 2] += peak
-            row[_TOOK + 3] += peak > 0
-    found[("cost", 0)], found[("cpu_sum", 0)], found[("memory", 0)], found[("memory", 1)] = cost, cpu, memory, measured
-    for user, row in users.items():
-        for number, value in enumerate(row):
-            found[f"user:{user}", number] = value
-    for (name, number), value in found.items():
+    peaks = [end.memory for end in ends if end.memory]
+    cost, cpu, memory = sum([end.spent for end in ends]), sum([end.cpu for end in ends]), sum(peaks)
+    if cost:
+        found.append(Tally(queue, kind, "cost", {0: cost}))
+    if cpu:
+        found.append(Tally(queue, kind, "cpu_sum", {0: cpu}))
+    if peaks:
+        found.append(Tally(queue, kind, "memory", {0: memory, 1: len(peaks)}))
+    for number, value in enumerate((cost, cpu, memory, len(peaks)), _WORKER_COST):
         if value:
-            key = TallyKey(queue, kind, name, number)
-            sums[key] = sums.get(key, 0) + value
+            of_worker[number] = value
+    for fingerprint, count in Counter([end.fingerprint for end in ends if end.fingerprint]).items():
+        found.append(Tally(queue, kind, f"error:{fingerprint}", {int(event is Event.FAIL): count}))
+    users: dict[str, list[Finish]] = {}
+    for end in ends:
+        if end.user is not None:
+            users.setdefault(end.user, []).append(end)
+    ended = _USER_ENDS.get(event) if ran else None
+    for user, own in users.items():
+        values: dict[int, int] = {} if ended is None else {ended: len(own)}
+        if ran and (took := sum([end.took for end in own])):
+            values[_TOOK] = took
+        if cost and (spent := sum([end.spent for end in own])):
+            values[_TOOK + 1] = spent
+        if memory and (peaks := [end.memory for end in own if end.memory]):
+            values[_TOOK + 2], values[_TOOK + 3] = sum(peaks), len(peaks)
+        found.append(Tally(queue, kind, "user:" + user, values))
 
 
 def percentiles(histogram: Mapping[int, int], shares: Sequence[float]) -> list[float]:

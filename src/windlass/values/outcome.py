@@ -145,7 +145,8 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     already, the job is waiting at once. `user`: the job's, for the tallies. `spent`: millionths of a dollar, added to the job's
     `cost`. `cpu`: microseconds, `memory`: bytes at the highest, both 0 where they are not known. `fingerprint`: the error's
     (retry, fail). `ladder`: of a failed job that may be retried by itself later, the waits (microseconds) before the first,
-    second, third automatic retry: the store takes the one behind the retries that it had (`Job.revivals`).
+    second, third automatic retry: the store takes the one behind the retries that it had (`Job.revivals`). `worker`: who ran it,
+    for the tallies.
     """
 
     id: str
@@ -171,6 +172,7 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     memory: int = 0
     fingerprint: str = ""
     ladder: tuple[Micros, ...] = ()
+    worker: str = ""
 
 
 class Verdict(StrEnum):

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
 
+from msgspec.structs import force_setattr
+
 from windlass.errors import InvalidArgs, StoreError
 from windlass.store.protocol import MOST_FINISHED, Store
 from windlass.values.outcome import Finish, Verdict
@@ -27,10 +29,13 @@ its own when a connection breaks (uvloop raises RuntimeError there), and a job t
 class Finisher:
     """`add` from the worker's loop; `settled` hears each verdict. Store trouble delays commits and loses none."""
 
-    def __init__(self, store: Store, reporter: Reporter, settled: Callable[[Finish, Verdict | None], None]) -> None:
+    def __init__(
+        self, store: Store, reporter: Reporter, settled: Callable[[Finish, Verdict | None], None], worker: str = ""
+    ) -> None:
         self._store = store
         self._reporter = reporter
         self._settled = settled
+        self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._pending: list[Finish] = []
         self.extend: Callable[[Finish], Finish] | None = None
@@ -50,6 +55,7 @@ class Finisher:
         pending = self._pending
         if self.extend is not None:
             finish = self.extend(finish)
+        force_setattr(finish, "worker", self._worker)  # a copy of each would cost a hundredth of a drain
         pending.append(finish)
         if len(pending) == 1:
             self._oldest = now

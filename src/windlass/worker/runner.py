@@ -153,16 +153,18 @@ class Runner:
             finish = self.tell_flow(finish, run.claim.workflow)
         if finish is None:
             self._drop(run.claim.id, run.claim.lease)
-        elif run.rules.watched or run.bill is not None or self._by_queue:
-            self._watched(run, finish)
         else:
-            self._finish(finish)
+            rules = run.rules
+            if (rules.priced or run.bill is not None or self._by_queue) and self._accounts is not None:
+                finish = self._accounts.settle(run, finish)
+            if rules.watched:
+                self._watched(run, finish)
+            else:
+                self._finish(finish)
         self._freed()
 
     def _watched(self, run: Run, finish: Finish) -> None:
-        """The end of a kind that has secrets, a cache or a provider, or one that costs something."""
-        if self._accounts is not None:
-            finish = self._accounts.settle(run, finish)
+        """The end of a kind that has secrets, a cache or a provider."""
         if run.rules.veil is not None:
             finish = run.rules.veil.close(run.claim, finish)
         if not (self._aftermath and self._aftermath.foresee(run, finish, self._finish)):

@@ -168,7 +168,7 @@ class Worker:
         app = self._app
         reporter = Reporter(store)
         runner = Runner(app.handlers, self.id, reporter)
-        finisher = Finisher(store, reporter, runner.settled)
+        finisher = Finisher(store, reporter, runner.settled, self.id)
         slots = AsyncLane(
             self._concurrency, self._prefetch, self._open, app.around, runner.ended, finisher.room, self.id
         )

@@ -12,7 +12,7 @@ from windlass.values.failure import is_text
 TABLES = (
     "job", "tag", "edge", "adrift", "settle", "uniq", "log", "queue", "count", "counter", "worker", "schedule", "audit", "tally",
     "record", "migration", "cut", "revive", "step", "mail", "limit", "meter", "spend", "line", "tie", "turn", "ledger", "news",
-    "walk", "front", "past",
+    "walk", "front", "past", "spool",
 )  # fmt: skip
 _DURABILITY = ("off", "normal", "full", "extra")
 # Lower case only: SQLite's table names ignore case, so "App" and "app" would share their tables.

@@ -29,6 +29,7 @@ from windlass.store.sqlite import (
     retaining,
     selecting,
     standing,
+    tallying,
     upkeep,
 )
 from windlass.store.sqlite.address import names, read_url
@@ -368,7 +369,7 @@ class SqliteStore:
         return await self._look(lambda view: journal.feed(view, cursor, limit, lapsed))
 
     async def metrics(self, query: MetricQuery) -> list[Point]:
-        return await self._scan(lambda view: reading.metrics(view, query))
+        return await self._scan(lambda view: tallying.metrics(view, query))
 
     # keep
 

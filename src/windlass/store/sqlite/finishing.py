@@ -9,12 +9,13 @@ from windlass.store.sqlite.lines import enter
 from windlass.store.sqlite.noting import box_holds, wake
 from windlass.store.sqlite.produce import enqueue
 from windlass.store.sqlite.settle import Ended, leave
+from windlass.store.sqlite.tallying import note
 from windlass.store.sqlite.transaction import Tx, Uneven, packed
 from windlass.store.sqlite.uniqueness import free_keys
 from windlass.values.clock import END_OF_TIME
 from windlass.values.failure import safe_text
 from windlass.values.job import NewJob, append_trail, trail_line
-from windlass.values.metrics import MINUTE, tally
+from windlass.values.metrics import MINUTE, tallies
 from windlass.values.outcome import Finish, Verdict
 from windlass.values.states import FINAL, TRANSITIONS, Event, State
 
@@ -89,10 +90,9 @@ def _after(tx: Tx, accepted: Sequence[Finish], ended: list[Ended]) -> None:
         return
     spent = [(end.id, end.spent) for end in accepted if end.spent]
     if spent:
-        tx.many("add_cost", spent)
+        tx.run("add_cost", (packed(spent),))
     tx.topics.add("done")
-    minute = tx.now - tx.now % MINUTE
-    tx.many("add_tally", ((minute, *key, n) for key, n in tally(accepted).items()))
+    note(tx, tallies(accepted))
 
 
 class _Attempt:

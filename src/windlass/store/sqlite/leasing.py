@@ -20,7 +20,7 @@ MOST_UNPARKED = 500
 REMEMBERED_LEASES = 10
 """A worker's record counts for so many leases after its last beat."""
 _Text: TypeAlias = str | None
-_SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, _Text, int | None])
+_SELDOM = msgspec.json.Decoder(tuple[Micros | None, _Text, _Text, _Text, _Text, _Text, _Text, int | None])
 _TAGS = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -128,14 +128,14 @@ def _after_claim(tx: Tx, request: ClaimRequest, rows: list[Row]) -> None:
     for row in rows:
         queue = row[4]
         moves[queue] = moves.get(queue, 0) + 1
-        if row[15] is not None:
-            seldom.append((row[1], row[15]))
+        if row[16] is not None:
+            seldom.append((row[1], row[16]))
     for queue, n in moves.items():
         tx.moved(queue, State.WAITING, State.ACTIVE, n)
     if tx.is_heard():
         tx.tell(State.ACTIVE, [row[1] for row in rows])
     if seldom and tx.value("any_started"):
-        free_started(tx, [id for id, text in seldom if _SELDOM.decode(text)[7] is not None])
+        free_started(tx, [id for id, text in seldom if _SELDOM.decode(text)[6] is not None])
 
 
 def next_due(view: View, request: ClaimRequest | None = None) -> Micros | None:
@@ -163,11 +163,11 @@ def _claims(tx: Tx, rows: list[Row]) -> list[Claim]:
     """What workers get. The flags of limited jobs are looked up by their lines."""
     lines: set[int] = set()
     if tx.flows():
-        lines = {line for row in rows if row[15] is not None and (line := _SELDOM.decode(row[15])[8]) is not None}
+        lines = {line for row in rows if row[16] is not None and (line := _SELDOM.decode(row[16])[7]) is not None}
     flags: dict[int, tuple[bool, bool]] = {}
     if lines:
         flags = {line: (bool(keys), bool(rates)) for line, keys, rates in tx.rows("flags", (packed(list(lines)),))}
-    return [_claim_of(row, tx.now) if row[15] is None else _full_claim_of(row, tx.now, flags) for row in rows]
+    return [_claim_of(row, tx.now) if row[16] is None else _full_claim_of(row, tx.now, flags) for row in rows]
 
 
 _PLAIN = (False, False)
@@ -191,6 +191,7 @@ def _claim_of(row: Row, now: Micros) -> Claim:
         created,
         run_at,
         workflow,
+        user,
         _,
     ) = row
     return Claim(
@@ -209,16 +210,16 @@ def _claim_of(row: Row, now: Micros) -> Claim:
         ready_at=run_at,
         claimed_at=now,
         workflow=workflow,
+        user=user,
     )
 
 
 def _full_claim_of(row: Row, now: Micros, flags: dict[int, tuple[bool, bool]]) -> Claim:
-    expires_at, user, project, group, name, tags, cancelling, _, line = _SELDOM.decode(row[15])
+    expires_at, project, group, name, tags, cancelling, _, line = _SELDOM.decode(row[16])
     limited, rated = _PLAIN if line is None else flags.get(line, _PLAIN)
     return msgspec.structs.replace(
         _claim_of(row, now),
         expires_at=expires_at,
-        user=user,
         project=project,
         group=group,
         name=name,

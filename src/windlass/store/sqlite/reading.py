@@ -6,10 +6,8 @@ import msgspec
 
 from windlass.store.sqlite.statements import FIELDS
 from windlass.store.sqlite.transaction import Row, View, packed
-from windlass.values.clock import Micros
 from windlass.values.job import Job, read_job
 from windlass.values.lease import StoredLine, WorkerInfo
-from windlass.values.metrics import MetricQuery, Point
 from windlass.values.query import Count, ErrorGroup
 from windlass.values.queue import AGEING, QueueInfo
 from windlass.values.states import State
@@ -60,12 +58,3 @@ def error_groups(view: View, limit: int) -> list[ErrorGroup]:
         last, sample = view.rows("newest_of_group", (fingerprint,))[0]
         groups.append(ErrorGroup(fingerprint=fingerprint or "", n=n, first=first, last=last, sample=sample))
     return groups
-
-
-def metrics(view: View, query: MetricQuery) -> list[Point]:
-    names = [name for name in query.names if not name.endswith("*")]
-    prefixes = [name[:-1] for name in query.names if name.endswith("*")]
-    chosen = [packed(list(some)) if some else None for some in (query.queues, query.kinds)]
-    named = packed(names) if query.names else None
-    since: Micros = query.since
-    return [Point(*row) for row in view.rows("tallies", (since, query.until, *chosen, named, packed(prefixes)))]

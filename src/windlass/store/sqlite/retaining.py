@@ -10,6 +10,7 @@ from windlass.store.sqlite import journal
 from windlass.store.sqlite.remembering import forget, remember
 from windlass.store.sqlite.settle import remove
 from windlass.store.sqlite.sweeping import sweep
+from windlass.store.sqlite.tallying import add_up
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.values.clock import Micros
 from windlass.values.metrics import MINUTE
@@ -42,6 +43,7 @@ def _prune(tx: Tx, retention: Retention, limit: int) -> int:
             left -= _walk(tx, walk, tx.now - age, left)
         if left <= 0:
             return limit
+    add_up(tx)
     if retention.metrics is not None:
         tx.run("prune_tally", ((tx.now - retention.metrics) // MINUTE * MINUTE,))
     if retention.audit is not None:

@@ -21,7 +21,9 @@ update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, finished_
   attempt = attempt + ?7, rescues = rescues + ?8, cancelling = null, parked = null, line = null
 where n = ?1
 -- name: add_cost
-insert into {ledger} (job, cost) select n, ?2 from {job} where id = ?1 on conflict (job) do update set cost = cost + excluded.cost
+insert into {ledger} (job, cost)
+select n, spent.value ->> 1 from json_each(?1) as spent cross join {job} on {job}.id = spent.value ->> 0 where true
+on conflict (job) do update set cost = cost + excluded.cost
 -- name: bury
 insert into {ledger} (job, failed_at, fingerprint, next_retry_at, id)
 select n, ?2, coalesce(?3, {error_fingerprint}), ?4, id from {job} where n in (select value from json_each(?1))
@@ -36,6 +38,12 @@ update {job} set signal = ?2, reason = ?3, expires_at = null where n = ?1
 -- name: add_tally
 insert into {tally} (minute, queue, kind, name, bucket, value) values (?1, ?2, ?3, ?4, ?5, ?6)
 on conflict (minute, queue, kind, name, bucket) do update set value = value + excluded.value
+-- name: spool
+insert into {spool} (k, minute, items) select coalesce(max(k), 0) + ?3, ?1, ?2 from {spool}
+-- name: spooled
+select minute, items from {spool} order by k
+-- name: empty_spool
+delete from {spool}
 -- name: gates
 select flag, awake, exists (select 1 from {edge}) or exists (select 1 from {adrift}) or exists (select 1 from {uniq})
 from {counter} where name = 'seq'
