@@ -7,6 +7,7 @@ from windlass.store import Store
 from windlass.values.clock import SECOND
 from windlass.values.metrics import MINUTE, MetricQuery, Point, TallyKey, bucket, tally
 from windlass.values.outcome import Finish, Verdict, completed
+from windlass.values.query import Retention
 from windlass.values.states import Event
 
 ALL = MetricQuery(since=T0 - HOUR, until=T0 + 10 * HOUR)
@@ -90,3 +91,41 @@ async def test_attempts_of_one_job_all_count(store: Store, clock: Clock) -> None
     sums = summed(await store.metrics(ALL))
     assert sums[TallyKey("default", "work", "retry", 0)] == 2
     assert sums[TallyKey("default", "work", "complete", 0)] == 1
+
+
+async def test_workers_are_counted_apart(store: Store, clock: Clock) -> None:
+    await put(store, *(new(f"k{n % 3}", queue="ab"[n % 2]) for n in range(40)))
+    hand = Hand(store)
+    ends: list[Finish] = []
+    for n, claim in enumerate(await hand.drain()):
+        events = (Event.COMPLETE, Event.RETRY, Event.RELEASE, Event.COMPLETE)
+        ended = end(claim, events[n % 4], delay=HOUR, took=n * 1_000, rescued=n % 8 == 2, spent=n)
+        ends.append(msgspec.structs.replace(ended, waited=n * 100, worker=f"w{n % 3}"))
+    await hand.finish(*ends[:30])
+    await clock.forward(MINUTE)
+    await hand.finish(*ends[30:])
+    found = await store.metrics(msgspec.structs.replace(ALL, names=("worker:*",)))
+    wanted = {key: value for key, value in tally(ends).items() if key.name.startswith("worker:")}
+    assert summed(found) == wanted and {key.name for key in wanted} == {"worker:w0", "worker:w1", "worker:w2"}
+    assert {key.queue + key.kind for key in wanted} == {""}
+    assert not any(":" in point.name for point in await store.metrics(ALL))
+
+
+async def test_many_calls_add_up(store: Store, clock: Clock) -> None:
+    """However a store writes down what each call counts."""
+    ends: list[Finish] = []
+    hand = Hand(store)
+    for n in range(150):
+        await put(store, *(new(user=f"u{n % 7}") for _ in range(3)))
+        some = [completed(claim, None, 100 * n) for claim in await hand.take(3)]
+        await hand.finish(*some)
+        ends += some
+        if n % 50 == 0:
+            await clock.forward(MINUTE)
+    everything = msgspec.structs.replace(ALL, names=("complete", "took", "took_sum", "waited", "waited_sum", "user:*"))
+    assert summed(await store.metrics(everything)) == tally(ends)
+    some = msgspec.structs.replace(ALL, names=("user:u3",), queues=("default",), kinds=("work",))
+    assert summed(await store.metrics(some)) == {k: n for k, n in tally(ends).items() if k.name == "user:u3"}
+    assert await store.metrics(msgspec.structs.replace(some, queues=("other",))) == []
+    await store.prune(Retention(), 10)
+    assert summed(await store.metrics(everything)) == tally(ends)

@@ -163,6 +163,7 @@ OPERATIONS: Mapping[str, Permission] = {
     "list_audit": _P.AUDIT_READ,
     "list_users": _P.METRICS_READ,
     "get_user_metrics": _P.METRICS_READ,
+    "list_worker_metrics": _P.METRICS_READ,
     "list_alerts": _P.ALERTS_READ,
     "list_alert_notices": _P.ALERTS_READ,
     "look_for_alerts": _P.ALERTS_CHANGE,

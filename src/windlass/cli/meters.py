@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from windlass.cli.options import Chosen, Plain
-from windlass.cli.show import emit_json, emit_table, note, span
+from windlass.cli.show import clean, emit_json, emit_table, note, span
 from windlass.errors import InvalidOption
+from windlass.observe.crew import WorkerFigures
 from windlass.observe.figures import Figures, Metrics, Times
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -42,11 +43,10 @@ def emit_metrics(found: Metrics, by: Literal["kind", "queue", "pair"], form: Pla
         note(f"no attempt ended then in {Chosen.store}")
         return
     print(f"{'jobs/' + found.step:12} {bars([point.completed for point in found.series])}\n")
-    numbers = ("done", "fail", "retry", "ok", "/min", "ran p50", "p95", "p99", "waited p50", "p99 ")
     emit_table(
-        [by if by != "pair" else "queue/kind", *numbers],
+        [by if by != "pair" else "queue/kind", *_NUMBERS],
         [*(_row(row, _name(row, by)) for row in rows), *([_row(found.total, "all")] if len(rows) > 1 else [])],
-        right=numbers,
+        right=_NUMBERS,
     )
     others = ("cancelled", "rescues", "snoozed", "suspended", "released")
     told = [f"{getattr(found.total, name):,} {name}" for name in others if getattr(found.total, name)]
@@ -54,6 +54,19 @@ def emit_metrics(found: Metrics, by: Literal["kind", "queue", "pair"], form: Pla
         print("\nalso: " + ", ".join(told))
     if found.oldest is not None and found.oldest > found.since and by != "pair":
         note(f"nothing is older than {found.oldest:%Y-%m-%d %H:%M} UTC")
+
+
+def emit_workers(found: Sequence[WorkerFigures], form: Plain) -> None:
+    """Print what workers did."""
+    if form is Plain.JSON:
+        emit_json({"items": found})
+    elif not found:
+        note(f"no attempt ended then in {Chosen.store}")
+    else:
+        emit_table(["worker", *_NUMBERS], [_row(row, clean(row.worker)) for row in found], right=_NUMBERS)
+
+
+_NUMBERS = ("done", "fail", "retry", "ok", "/min", "ran p50", "p95", "p99", "waited p50", "p99 ")
 
 
 def _name(row: Figures, by: str) -> str:

@@ -17,6 +17,7 @@ class By(StrEnum):
     KIND = "kind"
     QUEUE = "queue"
     PAIR = "pair"
+    WORKER = "worker"
 
 
 class Every(StrEnum):
@@ -48,8 +49,8 @@ def metrics(
     app_ref: options.AppRef = None,
     namespace: options.Namespace = None,
 ) -> None:
-    """Counts by outcome, rates, run and waiting times per kind, queue or both, exact for every attempt that ended."""
-    from windlass.cli.meters import emit_metrics, read_time
+    """Counts by outcome, rates, run and waiting times per kind, queue, both or worker, exact for every attempt that ended."""
+    from windlass.cli.meters import emit_metrics, emit_workers, read_time
     from windlass.cli.target import Target, on_app
 
     target = Target(url, app_ref, namespace)
@@ -57,6 +58,9 @@ def metrics(
         print(on_app(target, lambda app: app.prometheus()), end="")
         return
     start, end = read_time(since, "--from"), read_time(until, "--to")
+    if by is By.WORKER:
+        emit_workers(on_app(target, lambda app: app.worker_metrics(last=last, since=start, until=end)), output)
+        return
     width = None if step is None else step.value
     found = on_app(
         target, lambda app: app.metrics(queue=queue, kind=kind, last=last, since=start, until=end, step=width)

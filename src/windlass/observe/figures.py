@@ -150,10 +150,10 @@ async def read_metrics(
         since=moment(span.since),
         until=moment(span.until),
         oldest=moment(min(frame.start for frame in steps)) if steps else None,
-        total=_figures(total, span, queue, kind),
-        queues=tuple(_figures(sums, span, name, kind) for name, sums in by_queue),
-        kinds=tuple(_figures(_merged(several), span, queue, name) for name, several in _by(cells, 1)),
-        pairs=tuple(_figures(sums, span, *key) for key, sums in sorted(cells.items())),
+        total=figures_of(total, span, queue, kind),
+        queues=tuple(figures_of(sums, span, name, kind) for name, sums in by_queue),
+        kinds=tuple(figures_of(_merged(several), span, queue, name) for name, several in _by(cells, 1)),
+        pairs=tuple(figures_of(sums, span, *key) for key, sums in sorted(cells.items())),
         step=span.step,
         series=_series(steps, span),
         currency=currency,
@@ -222,7 +222,8 @@ def _by(cells: Cells, part: int) -> list[tuple[str, list[Sums]]]:
     return sorted(groups.items())
 
 
-def _figures(sums: Sums, span: Span, queue: str | None, kind: str | None) -> Figures:
+def figures_of(sums: Sums, span: Span, queue: str | None, kind: str | None) -> Figures:
+    """Sums as figures."""
     ends = sums.ends.get
     completed, failed = ends("complete", 0), ends("fail", 0)
     return Figures(

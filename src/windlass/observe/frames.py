@@ -196,7 +196,7 @@ async def counted(
     made: list[Frame] = []
     for start, end in spans:
         query = MetricQuery(since=start, until=end, queues=queues, kinds=kinds, names=names)
-        made += _added_up(await store.metrics(query), width)
+        made += added_up(await store.metrics(query), width)
     return made
 
 
@@ -254,16 +254,26 @@ async def days_of(store: Store, starts: Sequence[Micros], now: Micros) -> list[F
 
 
 async def hours_of(store: Store, starts: Sequence[Micros], now: Micros = 0, *, shapes: bool = True) -> list[Frame]:
-    found = [Frame(start, HOUR, cells) for start, cells in await _records(store, HOURS, starts, shapes=shapes)]
+    found = await kept_frames(store, HOURS, starts, shapes=shapes)
     known = {frame.start for frame in found}
-    for start, end in _runs([start for start in starts if start not in known]):
-        made = _added_up(await store.metrics(MetricQuery(since=start, until=end)), HOUR)
-        await _keep(store, HOURS, {frame.start: frame.cells for frame in made}, KEEP_HOURS)
+    for start, end in runs([start for start in starts if start not in known]):
+        made = added_up(await store.metrics(MetricQuery(since=start, until=end)), HOUR)
+        await keep_frames(store, HOURS, made, KEEP_HOURS)
         found += made
     return found
 
 
-def _runs(starts: Sequence[Micros]) -> Iterator[tuple[Micros, Micros]]:
+async def kept_frames(store: Store, space: str, starts: Sequence[Micros], *, shapes: bool = True) -> list[Frame]:
+    """Those of the hours that are on record."""
+    return [Frame(start, HOUR, cells) for start, cells in await _records(store, space, starts, shapes=shapes)]
+
+
+async def keep_frames(store: Store, space: str, made: Iterable[Frame], keep: Micros) -> None:
+    """Put them on record."""
+    await _keep(store, space, {frame.start: frame.cells for frame in made}, keep)
+
+
+def runs(starts: Sequence[Micros]) -> Iterator[tuple[Micros, Micros]]:
     """Hours that follow on each other, as spans that are read in one call."""
     begin = end = -1
     for start in sorted(starts):
@@ -276,7 +286,8 @@ def _runs(starts: Sequence[Micros]) -> Iterator[tuple[Micros, Micros]]:
         yield begin, end
 
 
-def _added_up(points: Iterable[Point], width: Micros) -> list[Frame]:
+def added_up(points: Iterable[Point], width: Micros) -> list[Frame]:
+    """Frames of stored sums."""
     made: dict[Micros, Cells] = {}
     for point in points:
         cells = made.setdefault(point.minute // width * width, {})

@@ -10,6 +10,7 @@ from windlass.values.clock import Duration
 from windlass.values.query import Page
 
 if TYPE_CHECKING:
+    from windlass.observe.crew import WorkerFigures
     from windlass.observe.figures import Metrics
     from windlass.observe.frames import Step
     from windlass.observe.health import Health, QueueHealth
@@ -86,6 +87,23 @@ class Watching(Protocol):
         from windlass.observe.users import read_users
 
         return await read_users(await self.store(), last=last, since=since, until=until, limit=limit)
+
+    async def worker_metrics(
+        self,
+        *,
+        worker: str | None = None,
+        last: Duration = "24h",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> "Sequence[WorkerFigures]":
+        """What each worker did, those that ran most first, also those that have gone: counts, rates, run and waiting times,
+        CPU, memory and costs. `worker`: only this one."""
+        from windlass.observe.crew import read_worker_metrics
+
+        return await read_worker_metrics(
+            await self.store(), worker=worker, last=last, since=since, until=until, limit=limit
+        )
 
     async def audit(
         self,

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
+from windlass.observe.crew import fold_workers
 from windlass.observe.frames import DAY, fold
 from windlass.observe.trend import keep_moment
 from windlass.observe.users import fold_users
@@ -41,6 +42,7 @@ def install(app: "Windlass") -> None:
             back = app.settings.retention.metrics or _LONGEST_FOLD
             await fold(await app.store(), back)
             await fold_users(await app.store(), back)
+            await fold_workers(await app.store(), back)
         store = await app.store()
         return await prune_all(store, _share(await retention_of(store, app.settings.retention), what))
 

@@ -4,7 +4,8 @@ A tally is (queue, kind, name, bucket) -> number, added up per minute by the sto
 `retry`, `snooze`, `release`, `fail`, `abort`, `rescue`) with bucket 0; `took` and `waited` as histograms, whose bucket b holds
 durations in (1.02**(b-1), 1.02**b] microseconds, so a percentile is within 2 %; `took_sum`, `waited_sum` in microseconds;
 `cost` in millionths of a dollar; `cpu_sum` in microseconds; `memory`: bucket 0 the sum of peaks in bytes, bucket 1 how many runs
-told theirs. `user:<user>` counts per user, bucket by `USER` below. `error:<fingerprint>` counts errors, bucket 0 of attempts that
+told theirs. `user:<user>` counts per user, bucket by `USER` below. `worker:<worker>`, of the queue and kind "", counts
+per worker, bucket by `WORKER`. `error:<fingerprint>` counts errors, bucket 0 of attempts that
 are made again, 1 of jobs that failed for good. `cancel`, `expire`, `doom` and `fail-by-command` are jobs that the engine ended by
 itself: by command, by expiry, by an edge, by command to the dead letters; bucket 0.
 """
@@ -123,7 +124,7 @@ def tallies(finishes: Iterable[Finish]) -> list[Tally]:
         if rest:
             _add_rest(found, of_worker, rest, ran)
         if worker and not rescued:
-            found.append(Tally(queue, kind, "worker:" + worker, of_worker))
+            found.append(Tally("", "", "worker:" + worker, of_worker))
     return found
 
 

@@ -10,6 +10,7 @@ from windlass.api.operation import Call, Reply, Routes
 from windlass.api.paging import Cursor, Listing, listing, read_cursor, whole
 from windlass.api.problems import Flaw, Problem
 from windlass.api.specs import Name
+from windlass.observe.crew import WorkerFigures
 from windlass.observe.users import UserFigures, UserMetrics
 from windlass.operate.audit import Act
 
@@ -75,6 +76,13 @@ def _time(text: str | None, field: str) -> datetime | None:
     except ValueError:
         flaw = Flaw("must be a time", "invalid", parameter=field)
         raise Problem(422, "invalid-parameter", "a parameter does not fit", flaws=[flaw]) from None
+
+
+@routes.get("/metrics/workers")
+async def list_worker_metrics(call: Call, query: UsersQuery) -> Reply[Listing[WorkerFigures]]:
+    """What each worker did, those that ran most first, also those that have gone."""
+    found = await call.app.worker_metrics(last=query.last, since=query.since, until=query.until, limit=query.limit)
+    return whole(call, list(found))
 
 
 @routes.get("/metrics/users")
