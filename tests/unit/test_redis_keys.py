@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from tests.servers import RedisServer
-from tests.store.kit import HOUR, LEASE, T0, Hand, act, end, new, put
+from tests.store.kit import HOUR, LEASE, T0, Hand, act, end, get, new, put
 from windlass.errors import InvalidOption, WorkersAlive
 from windlass.store.redis.engine import RedisStore
 from windlass.store.redis.produce import CHUNK_JOBS
@@ -16,7 +18,7 @@ from windlass.values.clock import SECOND
 from windlass.values.job import Ahead, Edge, UniqueKey
 from windlass.values.lease import LogLine, Progress, Step
 from windlass.values.limit import Bound, LimitChange, Rate, Take
-from windlass.values.query import Action, Retention, Swap
+from windlass.values.query import Action, Keep, Retention, Swap
 from windlass.values.queue import QueueChange
 from windlass.values.schedule import ScheduleRow
 from windlass.values.states import Event
@@ -73,7 +75,10 @@ async def whole_life(store: RedisStore) -> None:
     await store.put_schedules([ScheduleRow(key="s", spec="{}", due=T0)], "ops")
     await store.exchange([Swap(space="s", key="k", text="1", ttl=SECOND)])
     await store.promote(100)
-    await store.prune(Retention(), 100)
+    await put(store, new(queue="brief"))
+    brief = Hand(store, "brief", queues=("brief",))
+    await brief.complete(await brief.one())
+    await store.prune(Retention(queues={"brief": Keep(completed=0)}), 100)
 
 
 async def dead_letters(store: RedisStore) -> None:
@@ -142,12 +147,47 @@ async def test_what_ends_leaves_nothing_behind(server: RedisServer) -> None:
         await hand.complete(claim, result="1")
     await hand.beat(leaving=True)
     await store.hold_time(T0 + 1_000 * HOUR)
-    assert await store.prune(Retention(), 100) == 2
+    assert await store.prune(Retention(history=0), 100) == 2
     await store.hold_time(None)
     with redis.Redis.from_url(server.url) as client:
         left = {key.removeprefix(b"{empty}:").decode() for key in client.scan_iter("{empty}:*")}
     await store.close()
     assert left == {"schema", "seq", "lease", "queues", "ready:0", "idle"}
+
+
+async def test_what_remains_is_taken_out_of_a_record_with_everything_in_it(server: RedisServer) -> None:
+    """Each part of the immutable record has a place of its own behind those before it."""
+    store = RedisStore(server.url, "parts")
+    await store.open()
+    await store.hold_time(T0)
+    (parent,) = await put(store, new())
+    parts: dict[str, dict[str, Any]] = {
+        "expires": {"expires_in": HOUR},
+        "parents": {"after": (Edge(parent),)},
+        "key": {"unique": UniqueKey(key="k")},
+        "bounds": {"limits": (Bound("b", 1),), "weight": 3},
+        "who": {"user": "ann", "name": "ünï"},
+        "payload": {"args": '["' + 50 * "x" + '"]', "options": '{"timeout":5}'},
+        "tags": {"tags": ("x", "à")},
+    }
+    made: list[str] = []
+    for chosen in range(2 ** len(parts)):
+        job: dict[str, Any] = {}
+        for number, (name, fields) in enumerate(parts.items()):
+            if chosen >> number & 1:
+                job |= {"unique": UniqueKey(key=f"k{chosen}")} if name == "key" else fields
+        made += await put(store, new(**job))
+    await act(store, Action.CANCEL, *made)
+    jobs = [await get(store, id) for id in made]
+    while await store.prune(Retention(cancelled=0), 100):
+        pass
+    gone = {"args": {}, "options": {}, "parents": ()}
+    for job in jobs:
+        past = await store.past(job.id)
+        assert past is not None and past.gone_at == T0
+        assert past.job == replace(job, **gone)
+    assert await store.audit_counts() == []
+    await store.close()
 
 
 async def test_erasing_leaves_nothing_of_the_namespace_and_all_of_others(server: RedisServer) -> None:

@@ -115,6 +115,7 @@ end
 
 check_lines(all)
 check_letters(all)
+check_past(all)
 
 local unique = call('HGETALL', KEY.unique)
 for i = 1, #unique, 2 do

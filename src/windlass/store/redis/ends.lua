@@ -384,8 +384,8 @@ local function settle_ended()
 end
 
 local keys_gone = {}
--- Removes a job with everything that belongs to it. The caller has made sure that nothing waits for it, and
--- calls `drop_keys` at its end.
+-- Removes a job with everything that belongs to it (`job.suffixes`: the fields that it may have, if that is known). The caller has
+-- made sure that nothing waits for it, and calls `drop_keys` at its end.
 local SUFFIXES = { '', 'm', 'r', 'e', 't', 'p', 'l' }
 local function forget(job)
   job.gone, job.dirty = true, true
@@ -393,9 +393,9 @@ local function forget(job)
   if job.state == BLOCKED then cut_edges(job, false) end
   keys_gone[#keys_gone + 1] = doomed_key(job.id) -- also of a job that failed once and completed later
   if job.state == FAILED or job.state == CANCELLED then keys_gone[#keys_gone + 1] = cut_key(job.id) end
-  local fields = list_of(fields_gone, segment(job.id))
+  local fields, suffixes = list_of(fields_gone, segment(job.id)), job.suffixes or SUFFIXES
   local n = #fields
-  for s = 1, #SUFFIXES do fields[n + s] = job.id .. SUFFIXES[s] end
+  for s = 1, #suffixes do fields[n + s] = job.id .. suffixes[s] end
   local n_gone = #keys_gone
   keys_gone[n_gone + 1], keys_gone[n_gone + 2], keys_gone[n_gone + 3] = log_key(job.id), steps_key(job.id), signals_key(job.id)
 end

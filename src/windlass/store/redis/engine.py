@@ -18,6 +18,7 @@ from windlass.store.redis import (
     operating,
     produce,
     reading,
+    remembering,
 )
 from windlass.store.redis.connection import Link
 from windlass.values.clock import Micros
@@ -47,6 +48,7 @@ from windlass.values.query import (
     ErrorGroup,
     Feed,
     Page,
+    Past,
     Record,
     Retention,
     Standing,
@@ -190,6 +192,9 @@ class RedisStore:
 
     async def job(self, id: str) -> Job | None:
         return await reading.job(self._link, id)
+
+    async def past(self, id: str) -> Past | None:
+        return await remembering.past(self._link, id)
 
     async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
         return await reading.jobs(self._link, where, cursor, limit)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from windlass.store.protocol import PAST_STEP
 from windlass.store.redis.codec import NUMBER, id_bytes, id_text, pack
 from windlass.store.redis.connection import Link
 from windlass.store.redis.finding import find
@@ -184,11 +185,12 @@ async def prune(link: Link, retention: Retention, limit: int) -> int:
     limit = max(0, min(limit, MOST_PRUNED))
     rules = _rules(retention), {queue: _rules(keep) for queue, keep in retention.queues.items()}
     ages = ("" if age is None else age for age in (retention.metrics, retention.audit))
-    deleted: int = await link.run("prune", pack(rules), limit, *ages)
+    past = pack((_or_false(retention.history), _or_false(retention.keep_history), limit * PAST_STEP))
+    deleted, more = await link.run("prune", pack(rules), limit, *ages, past)
     ages_within = tuple(map(_or_false, (retention.logs, retention.results, retention.archive)))
-    if deleted == limit:
-        return deleted
-    return deleted + await link.run("strip", limit - deleted, pack(ages_within))
+    if deleted < limit:
+        deleted += await link.run("strip", limit - deleted, pack(ages_within))
+    return max(deleted, more)
 
 
 def _rules(keep: Keep) -> list[tuple[Any, ...]]:

@@ -1,11 +1,14 @@
 -- What it does: deletes what retention no longer keeps, and what nobody will miss: old tallies, audit, lapsed records.
 -- Input:  ARGV[1] {rules of most queues, {queue = rules}}, rules being {{state, age or false, keep or false}, ...}, ARGV[2] limit,
---         ARGV[3] metrics age or '', ARGV[4] audit age or ''.
--- Output: how many jobs were deleted.
--- Relies: ends.lua; a job that others wait for is passed over. UNLINK frees memory outside the command.
+--         ARGV[3] metrics age or '', ARGV[4] audit age or '', ARGV[5] {age or false of what remains of deleted jobs, how many of them
+--         are kept or false, how many may be dropped}.
+-- Output: {how many jobs were deleted, 1 when there is more of what remained to drop}.
+-- Relies: ends.lua, remember.lua; a job that others wait for is passed over. UNLINK frees memory outside the command.
 
 local STAGE_LIFE, WORKER_LIFE, BATCH = 600000000, 86400000000, 500
 local left, emptied, gone = tonumber(ARGV[2]), {}, 0
+local past_age, past_keep, past_most = unpack(cmsgpack.unpack(ARGV[5]))
+local remembers = past_age ~= 0 and past_keep ~= 0
 
 local function chosen(ids)
   local keys = {}
@@ -30,17 +33,22 @@ local function drop(key, upto_rank, upto_time)
     if #ids == 0 then return end
     local free = chosen(ids)
     load(free)
+    local going = {}
     for i = 1, #free do
       local job = jobs[free[i]]
       if job and not job.gone then
-        forget(job)
-        job.quiet = true
-        emptied[segment(job.id)] = job.id
-        left, gone = left - 1, gone + 1
+        going[#going + 1] = job
       elseif not job then
         call('ZREM', key, free[i]) -- its record was lost (eviction)
       end
     end
+    if remembers then remember(going) end
+    for i = 1, #going do
+      forget(going[i])
+      going[i].quiet = true
+      emptied[segment(going[i].id)] = going[i].id
+    end
+    left, gone = left - #going, gone + #going
     from = from + #ids -- nothing leaves the set before `flush`
   end
 end
@@ -160,5 +168,6 @@ if call('HLEN', KEY.lines) < 10000 then
     if call('HLEN', KEY.passes_ .. queues[q]) > 1 then tidy_shares(queues[q]) end
   end
 end
+local more = forget_past(past_most, past_age, past_keep)
 tell()
-return gone
+return { gone, more and 1 or 0 }

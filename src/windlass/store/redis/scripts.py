@@ -13,7 +13,7 @@ from windlass.values.clock import END_OF_TIME
 from windlass.values.job import NOT_TRIGGERED
 from windlass.values.lease import ORDERS
 from windlass.values.limit import BUCKETS, EXACT, GUARD
-from windlass.values.queue import AGEING
+from windlass.values.queue import AGEING, HOUSE
 
 _LAZY = {
     "open_lines = function()": ("limit.lua", "lines.lua"),
@@ -30,7 +30,7 @@ _SERVE = (*_ENDS, "lease.lua", "serve.lua")
 _REVIVE = (*_ENDS, "revive.lua")
 _WALKS = (*_ENDS, "walks.lua")
 _PARTS: dict[str, tuple[str, ...]] = {
-    "check": (*_LINES, "check_lines.lua", "check_letters.lua"),
+    "check": (*_LINES, "check_lines.lua", "check_letters.lua", "remember.lua", "check_past.lua"),
     "claim": (*_SERVE, "if stirred then"),
     "claim_plain": _SERVE,
     "command": _REVIVE,
@@ -41,8 +41,9 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "finish_plain": (*_ENDS, _COMPLETE),
     "fire": _INSERT,
     "load": _ENDS,
+    "past": (*_LINES, "remember.lua"),
     "promote": (*_INSERT, "revive.lua"),
-    "prune": _ENDS,
+    "prune": (*_ENDS, "remember.lua"),
     "put_limits": _ENDS,
     "regroup": _WALKS,
     "reline": _ENDS,
@@ -73,6 +74,8 @@ _SHARED = {
     *_SERVE,
     "check_lines.lua",
     "check_letters.lua",
+    "check_past.lua",
+    "remember.lua",
     *(file for files in _LAZY.values() for file in files),
 }
 
@@ -84,6 +87,7 @@ _VALUES = {
     "exact": str(EXACT),
     "buckets": str(BUCKETS),
     "ageing": str(AGEING),
+    "house": HOUSE,
 }
 
 
