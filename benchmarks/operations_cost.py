@@ -3,8 +3,8 @@
     python -m benchmarks.operations_cost --url sqlite:///cost.db --jobs 20000 --rounds 5
 
 Rounds of all variants take turns in one run; prints jobs per second (the best round, which others on the machine disturb
-least) and the share of the plain rate, by the clock and by processor time (which says most where others work too; what a server does is
-not in it). The namespace is erased at the end.
+least) and the share of the plain rate, by the clock and by processor time (which says most where others work too; what a server
+does is not in it). The namespace is erased at the end.
 """
 
 import argparse

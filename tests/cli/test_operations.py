@@ -76,3 +76,10 @@ def test_the_history_of_a_job_that_retention_deleted(shop: Shell) -> None:
     assert "windlass jobs history" in shop.run("jobs", "show", *A, id).err
     shop.ok("prune", *A, "--history", "0s")
     assert shop.run("jobs", "history", *A, id).code == 4
+
+
+def test_compact(shop: Shell) -> None:
+    found = shop.ok("compact", *A, "-o", "json").json
+    assert found["after"] > 0
+    assert found["after"] <= found["before"] or not found["compacted"]
+    assert ("nothing to do" in shop.ok("compact", *A).out) is not found["compacted"]

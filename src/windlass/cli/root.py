@@ -59,6 +59,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "windlass.cli.migrate_engine", "move jobs and schedules to another store: --from, --to"
         ),
         "prune": Entry("windlass.cli.prune", "delete old finished jobs"),
+        "compact": Entry("windlass.cli.compact", "give free space in a SQLite file back to the disk"),
         "version": Entry("windlass.cli.version", "versions of Windlass, Python and the engines"),
     },
 }

@@ -332,6 +332,12 @@ class Store(Protocol):
         An active job becomes waiting. The engine's sequence moves past every `order` it is given."""
         ...
 
+    async def compact(self, *, force: bool = False) -> bool:
+        """Give the space that deleted jobs left in the store's own file back to the disk; False where there is no such file.
+        Nothing is written meanwhile. Raises `WorkersAlive` while workers live, unless forced, and `StoreFull` when the disk
+        cannot hold the copy."""
+        ...
+
     async def erase(self, *, force: bool = False) -> None:
         """Drop everything of this namespace, the schema too, and close this handle; opening again begins with nothing.
         Raises `WorkersAlive` while workers live, unless forced. Other handles must be closed before."""

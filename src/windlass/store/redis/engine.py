@@ -246,6 +246,9 @@ class RedisStore:
     async def load(self, snapshots: Sequence[Snapshot]) -> int:
         return await copying.load(self._link, snapshots)
 
+    async def compact(self, *, force: bool = False) -> bool:
+        return False  # the server sees to its space itself
+
     async def erase(self, *, force: bool = False) -> None:
         alive = [] if force else [worker.id for worker in await self.workers()]
         if alive:

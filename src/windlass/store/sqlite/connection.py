@@ -89,6 +89,14 @@ def _enter_wal(connection: Connection) -> None:
             time.sleep(0.002)
 
 
+def free_of(connection: Connection) -> tuple[int, int]:
+    """Bytes of the file's free pages, and of all."""
+    (free,), (pages,), (each,) = [
+        connection.execute(f"pragma {name}").fetchall()[0] for name in ("freelist_count", "page_count", "page_size")
+    ]
+    return free * each, pages * each
+
+
 def size_of(path: str) -> int:
     """Bytes on disk: the database and its write-ahead log."""
     total = 0

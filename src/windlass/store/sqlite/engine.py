@@ -14,6 +14,7 @@ from windlass.store.protocol import MOST_ENQUEUED, Store
 from windlass.store.sqlite import (
     auditing,
     block,
+    compacting,
     finishing,
     journal,
     keys,
@@ -33,7 +34,7 @@ from windlass.store.sqlite import (
     upkeep,
 )
 from windlass.store.sqlite.address import names, read_url
-from windlass.store.sqlite.connection import Connection, attach, connect, size_of
+from windlass.store.sqlite.connection import Connection, attach, connect, free_of, size_of
 from windlass.store.sqlite.database import Database, database
 from windlass.store.sqlite.faults import translate
 from windlass.store.sqlite.keys import limit_infos
@@ -390,15 +391,16 @@ class SqliteStore:
     async def load(self, snapshots: Sequence[Snapshot]) -> int:
         return await self._write(lambda tx: moving.load(tx, snapshots)) if snapshots else 0
 
+    async def compact(self, *, force: bool = False) -> bool:
+        if self._address.path is None:
+            return False
+        await self._look(lambda view: self._check_alone(view, force))
+        await asyncio.to_thread(compacting.compact, self._address, self._place)
+        return True
+
     async def erase(self, *, force: bool = False) -> None:
         def drop(tx: Tx) -> None:
-            alive = [] if force else [worker.id for worker in reading.workers(tx)]
-            if alive:
-                raise WorkersAlive(
-                    f"{len(alive)} workers run on {self._place}",
-                    workers=alive,
-                    mend="stop them first; one that was killed counts for ten leases",
-                )
+            self._check_alone(tx, force)
             migrate.drop(tx.db, self._namespace)
 
         await self._write(drop)
@@ -415,10 +417,10 @@ class SqliteStore:
             "engine": "sqlite",
             "version": apsw.sqlite_lib_version(),
             "durability": self._durability(),
-            "size": await self._look(_bytes) if self._address.path is None else size_of(self._address.path),
+            "size": await self._size(),
             "schema": schema,
             "schema_known": known,
-            "warnings": self._warnings(),
+            "warnings": [*self._warnings(), *await self._look(compacting.loose)],
         }
 
     async def audit_counts(self) -> list[str]:
@@ -427,6 +429,20 @@ class SqliteStore:
         return await self._scan(lambda view: [row[0] for text in texts for row in view.db.execute(text).fetchall()])
 
     # inside
+
+    def _check_alone(self, view: View, force: bool) -> None:
+        alive = [] if force else [worker.id for worker in reading.workers(view)]
+        if alive:
+            raise WorkersAlive(
+                f"{len(alive)} workers run on {self._place}",
+                workers=alive,
+                mend="stop them first; one that was killed counts for ten leases",
+            )
+
+    async def _size(self) -> int:
+        if self._address.path is None:
+            return await self._look(lambda view: free_of(view.db)[1])
+        return size_of(self._address.path)
 
     def _durability(self) -> str:
         return "memory" if self._address.path is None else f"wal, synchronous={self._address.synchronous}"
@@ -474,10 +490,6 @@ class SqliteStore:
 
     def _closed(self) -> StoreUnavailable:
         return StoreUnavailable(f"the store {self.url} is not open", url=self.url, mend="await store.open() first")
-
-
-def _bytes(view: View) -> int:
-    return view.db.execute("pragma page_count").fetchall()[0][0] * view.db.execute("pragma page_size").fetchall()[0][0]
 
 
 def _foreign(connection: object) -> InvalidOption:
