@@ -1,5 +1,6 @@
 """PostgreSQL's way with dead letters and retention: a schema of the version before, its statements, work that does not grow."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,7 +72,7 @@ async def test_dead_letters_of_the_version_before_join_their_groups() -> None:
     ids = await left_by_version_1(store._namespace)
     with pytest.raises(SchemaMismatch):
         await store.open()
-    assert await store.migrate() == ["0002_operations", "0003_fans"]
+    assert await store.migrate() == ["0002_operations", "0003_fans", "0004_past"]
     await store.open()
     groups = {
         group.fingerprint: (group.n, group.first, group.last, group.sample) for group in await store.error_groups()
@@ -118,6 +119,9 @@ async def test_statements_of_the_version_before_keep_all_of_it_up() -> None:
         await call("SELECT {schema}.requeue($1::text[], $2::boolean, {schema}.clock())", [badly], False)
         assert [group.sample for group in await store.error_groups()] == [by_command]
         assert await store.audit_counts() == []
+        await call("SELECT {schema}.remove($1::text[])", [well])
+        assert (await store.job(well), await store.past(well)) == (None, None)
+        assert await store.audit_counts() == []
         await connection.close()
 
 
@@ -152,6 +156,23 @@ async def test_a_queue_that_keeps_more_is_passed_over_once() -> None:
         before = await _entries_read(store, "job")
         assert await store.prune(keep, 100) == 0
         assert await _entries_read(store, "job") - before < 100
+
+
+async def test_what_remains_of_jobs_is_numbered_without_gaps_by_several_at_once() -> None:
+    async with opened("past") as store:
+        other = PostgresStore(store._given, store._namespace)
+        await other.open()
+        ids = await put(store, *(new() for _ in range(600)))
+        hand = Hand(store)
+        await hand.complete(*await hand.drain())
+        keep = Retention(completed=0, history=None, keep_history=500)
+        await asyncio.gather(*(prune_all(handle, keep, 50) for handle in (store, other)))
+        assert await store.audit_counts() == []
+        assert sum([await other.past(id) is not None for id in ids]) == 500
+        await prune_all(store, Retention(completed=0, history=0))
+        assert sum([await other.past(id) is not None for id in ids]) == 0
+        assert await store.audit_counts() == []
+        await other.close()
 
 
 async def _entries_read(store: PostgresStore, table: str) -> int:

@@ -47,6 +47,7 @@ from windlass.values.query import (
     ErrorGroup,
     Feed,
     Page,
+    Past,
     Record,
     Retention,
     Standing,
@@ -225,6 +226,9 @@ class PostgresStore:
 
     async def job(self, id: str) -> Job | None:
         return await self._open.reader.job(id)
+
+    async def past(self, id: str) -> Past | None:
+        return await self._open.reader.past(id)
 
     async def jobs(self, where: Where, cursor: str | None = None, limit: int = 50) -> Page[Job]:
         return await self._open.reader.jobs(where, cursor, limit)

@@ -10,10 +10,10 @@ from windlass.errors import InvalidOption
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
 from windlass.store.postgres.filters import Pager, Terms, split
-from windlass.values.job import Job, read_job
+from windlass.values.job import REMAINS, Job, read_job
 from windlass.values.lease import StoredLine, WorkerInfo
 from windlass.values.metrics import MetricQuery, Point
-from windlass.values.query import AuditEntry, AuditQuery, Count, ErrorGroup, Page, Where
+from windlass.values.query import AuditEntry, AuditQuery, Count, ErrorGroup, Page, Past, Where, read_past
 from windlass.values.queue import QueueInfo
 from windlass.values.states import State
 
@@ -31,6 +31,10 @@ class Reader:
     async def job(self, id: str) -> Job | None:
         row = await self._db.row("inspect.job", id)
         return None if row is None else read_job(row)
+
+    async def past(self, id: str) -> Past | None:
+        row = await self._db.row("past.past", id)
+        return None if row is None else read_past({name: row[name] for name in REMAINS}, row["gone_at"])
 
     async def outcomes(self, ids: Sequence[str]) -> dict[str, Job]:
         rows = await self._db.rows("inspect.outcomes", list(ids))

@@ -5,7 +5,12 @@ from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.statements import PACKAGE, filled, routines, statements
 from windlass.store.statement import load
 
-STEPS: tuple[tuple[str, bool], ...] = (("0001_start", True), ("0002_operations", False), ("0003_fans", False))
+STEPS: tuple[tuple[str, bool], ...] = (
+    ("0001_start", True),
+    ("0002_operations", False),
+    ("0003_fans", False),
+    ("0004_past", False),
+)
 """(file, breaking): workers that do not know a breaking step must stop; others may go on beside the new version."""
 
 

@@ -211,7 +211,7 @@ class _Act:
         self.refused |= dict.fromkeys(awaited, "other jobs wait for it")
         free = [id for id in ids if id not in awaited]
         if free:
-            await self._do("delete", free)
+            await self._do("delete", free, False)
             await self._connection.execute(self._db.sql["journal.happen"], "deleted", free)
             self.done += free
             self.topics.add("done")

@@ -8,16 +8,16 @@ from windlass.values.clock import END_OF_TIME
 from windlass.values.job import MOST_TRAIL, NOT_TRIGGERED
 from windlass.values.limit import BUCKETS, EXACT, GUARD
 from windlass.values.priority import order
-from windlass.values.queue import AGEING, CLASS_WEIGHTS
+from windlass.values.queue import AGEING, CLASS_WEIGHTS, HOUSE
 from windlass.values.states import render
 
 PACKAGE = "windlass.store.postgres"
 VERBS = (
     "audit_counts", "claim", "clock", "command", "dead", "enqueue", "finish", "heartbeat", "inspect", "journal", "move",
-    "operate", "previous", "promote", "prune", "record", "rescue", "step", "lines", "serve", "limits",
+    "operate", "past", "previous", "promote", "prune", "record", "rescue", "step", "lines", "serve", "limits",
 )  # fmt: skip
 ROUTINES = (
-    "journal", "dead", "lines", "serve", "limits", "enqueue", "finish", "promote", "prune", "command", "step", "previous",
+    "journal", "dead", "lines", "serve", "limits", "enqueue", "finish", "promote", "prune", "past", "command", "step", "previous",
 )  # fmt: skip
 _DUE = render("(signal IS NOT NULL AND state = {state:blocked} OR state IN ({from:promote}))")
 """What a time brings back. One text, because a partial index serves only those who say exactly its predicate."""
@@ -91,6 +91,7 @@ def filled(text: str, schema: str, **values: str) -> str:
         most_trail=str(MOST_TRAIL),
         inline_edges=str(INLINE_EDGES),
         not_triggered=NOT_TRIGGERED,
+        house=f"'{HOUSE}'",
         seq_mask=str(order(100, (1 << 45) - 1)),
         **values,
     )

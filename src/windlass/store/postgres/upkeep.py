@@ -6,6 +6,7 @@ from typing import Any
 
 from windlass.store.postgres.connection import Connection
 from windlass.store.postgres.database import Database
+from windlass.store.protocol import PAST_STEP
 from windlass.values.clock import Micros
 from windlass.values.lease import Promoted
 from windlass.values.query import Keep, Retention
@@ -48,6 +49,7 @@ class _Prune:
         self._left = limit
 
     async def run(self) -> int:
+        await self._connection.execute(self._sql["past.lock"])
         await self._connection.execute(self._sql["prune.fold"])  # old tallies may still be unfolded
         named = sorted(self._retention.queues)
         await self._aged(None, self._retention, named)
@@ -56,7 +58,11 @@ class _Prune:
         await self._surplus()
         touched = await self._lighten()
         await self._rest()
-        return self._limit - self._left + len(touched)
+        keep = self._retention
+        more = await self._connection.fetchval(
+            self._sql["past.forget"], keep.history, keep.keep_history, self._limit * PAST_STEP
+        )
+        return max(self._limit - self._left + len(touched), int(more))
 
     async def _aged(self, queue: str | None, keep: Keep, others: Sequence[str]) -> None:
         """The jobs of a queue, or of all but the others."""
@@ -90,7 +96,7 @@ class _Prune:
         # Locked now: a child that was enqueued while we looked is seen by this second look.
         awaited = {row["parent"] for row in await self._connection.fetch(self._sql["command.awaited"], ids)}
         free = [id for id in ids if id not in awaited]
-        await self._connection.fetch(self._sql["command.delete"], free)
+        await self._connection.fetch(self._sql["command.delete"], free, self._retention.remembers)
         self._left -= len(free)
 
     async def _lighten(self) -> set[str]:

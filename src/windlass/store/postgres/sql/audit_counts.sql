@@ -85,6 +85,10 @@ SELECT format('label %s of %s is %s', coalesce(l.key, k.key), coalesce(l.job, k.
 FROM (SELECT j.id, v.key FROM {schema}.job j CROSS JOIN LATERAL {labels} WHERE v.key IS NOT NULL) k
 FULL JOIN {schema}.label l ON l.job = k.id AND l.key = k.key WHERE k.id IS NULL OR l.job IS NULL
 UNION ALL
+SELECT format('past holds %s, from %s to %s; its mark says %s to %s', p.n, p.first, p.last, m.until, m.at)
+FROM (SELECT count(*) AS n, min(n) AS first, max(n) AS last FROM {schema}.past) p LEFT JOIN {schema}.mark m ON m.name = 'past'
+WHERE p.n <> coalesce(m.at - m.until + 1, 0) OR p.first <> m.until OR p.last <> m.at
+UNION ALL
 SELECT format('lane %s begins with %s and is ranked behind it, at %s', l.id, h.ord, l.rank)
 FROM {schema}.lane l JOIN {schema}.queue q ON q.name = l.queue AND q.ordering = 'strict'
 CROSS JOIN LATERAL {schema}.heads(l.id, 0, {schema}.clock(), NULL, 1) h

@@ -18,7 +18,7 @@ UPDATE {schema}.job SET cancelling = $2 WHERE id = ANY($1::text[])
 SELECT DISTINCT parent FROM {schema}.edge WHERE parent = ANY($1::text[])
 
 -- name: delete
-SELECT {schema}.remove($1::text[])
+SELECT {schema}.remove($1::text[], $2::boolean)
 
 -- name: take_keys
 SELECT id, holder FROM {schema}.take_keys($1::text[])
@@ -58,10 +58,18 @@ SELECT t.now, a.actor, a.action, a.target, a.detail
 FROM t, unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY a(actor, action, target, detail, n) ORDER BY a.n
 
 -- name: routine
-CREATE OR REPLACE FUNCTION {schema}.remove(ids text[]) RETURNS void LANGUAGE plpgsql AS $$
+-- `remembered`: what remains of them goes to `past`, whose mark the caller has locked. One look tells who needs more than to be deleted.
+CREATE OR REPLACE FUNCTION {schema}.remove(ids text[], remembered boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    keyed text[]; labelled text[]; members text[];
 BEGIN
-    PERFORM {schema}.tell(ids, -1);
-    PERFORM {schema}.free_keys(ids);
+    SELECT array_agg(j.id) FILTER (WHERE j.unique_ IS NOT NULL),
+           array_agg(j.id) FILTER (WHERE coalesce(j.user_, j.project, j.group_, j.unique_) IS NOT NULL),
+           array_agg(j.id) FILTER (WHERE j.workflow IS NOT NULL)
+    INTO keyed, labelled, members FROM {schema}.job j WHERE j.id = ANY(ids);
+    IF keyed IS NOT NULL THEN
+        PERFORM {schema}.free_keys(keyed);
+    END IF;
     DELETE FROM {schema}.edge WHERE child = ANY(ids);
     DELETE FROM {schema}.cut WHERE child = ANY(ids);
     DELETE FROM {schema}.cut WHERE parent = ANY(ids);
@@ -70,10 +78,19 @@ BEGIN
     DELETE FROM {schema}.step WHERE job = ANY(ids);
     DELETE FROM {schema}.box WHERE job = ANY(ids);
     PERFORM {schema}.unbury(ids);
-    DELETE FROM {schema}.label l USING {schema}.job j CROSS JOIN LATERAL {labels}
-    WHERE j.id = ANY(ids) AND l.key = v.key AND l.job = j.id;
-    DELETE FROM {schema}.member m USING {schema}.job j WHERE j.id = ANY(ids) AND m.flow = j.workflow AND m.job = j.id;
-    DELETE FROM {schema}.job WHERE id = ANY(ids);
+    IF labelled IS NOT NULL THEN
+        DELETE FROM {schema}.label l USING {schema}.job j CROSS JOIN LATERAL {labels}
+        WHERE j.id = ANY(labelled) AND l.key = v.key AND l.job = j.id;
+    END IF;
+    IF members IS NOT NULL THEN
+        DELETE FROM {schema}.member m USING {schema}.job j WHERE j.id = ANY(members) AND m.flow = j.workflow AND m.job = j.id;
+    END IF;
+    IF remembered THEN
+        PERFORM {schema}.remember(ids);
+    ELSE
+        WITH gone AS (DELETE FROM {schema}.job WHERE id = ANY(ids) RETURNING queue, state)
+        INSERT INTO {schema}.delta (queue, state, n) SELECT queue, state, -count(*) FROM gone GROUP BY queue, state;
+    END IF;
 END $$;
 
 -- `scheduled`: an automatic retry of dead letters. `new_args`, `new_attempts`: NULL keeps what the jobs have.

@@ -6,6 +6,10 @@ CREATE OR REPLACE FUNCTION {schema}.end_pending(ids text[], target text, why tex
     SELECT {schema}.end_pending(ids, target, why, at, CASE target WHEN {to:fail} THEN 'fail-by-command' ELSE 'cancel' END)
 $$;
 
+CREATE OR REPLACE FUNCTION {schema}.remove(ids text[]) RETURNS void LANGUAGE sql AS $$
+    SELECT {schema}.remove(ids, false)
+$$;
+
 CREATE OR REPLACE FUNCTION {schema}.requeue(ids text[], keep boolean, at bigint) RETURNS void LANGUAGE sql AS $$
     SELECT {schema}.requeue(ids, keep, at, false, NULL, NULL)
 $$;
