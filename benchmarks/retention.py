@@ -2,9 +2,10 @@
 
     python -m benchmarks.retention --url sqlite:///retention.db --jobs 1000000
 
-Jobs are enqueued, claimed and completed by calls of hundreds, with 100 bytes of arguments. Then all of them are past their age and
-are pruned as workers do it, 500 a step, while another handle claims and completes single jobs of another queue: told are the times of
-those claims. The history of the last `--history` jobs stays. At last a SQLite file is compacted. The namespace is erased at the end.
+Jobs are enqueued, claimed and completed by calls of hundreds, with 100 bytes of arguments. Then all of them are past their
+age and are pruned as workers do it, 500 a step, while another handle claims and completes single jobs of another queue: told
+are the times of those claims. The history of the last `--history` jobs stays. At last a SQLite file is compacted. The
+namespace is erased at the end.
 """
 
 import argparse
