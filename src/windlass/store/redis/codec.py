@@ -1,7 +1,7 @@
 """Records as the scripts keep them: packed by Python, read by both sides. `prelude.lua` tells the layouts."""
 
 import struct
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from windlass.errors import InvalidOption
 from windlass.store.redis.ledger import Ledger
 from windlass.store.redis.payload import RICH, payload
 from windlass.values.clock import Micros
-from windlass.values.job import LEDGER, RECORD, RUNTIMES, Ahead, Claim, Edge, NewJob, OnFailure, Runtime, UniqueKey
+from windlass.values.job import LEDGER, RECORD, RUNTIMES, Ahead, Edge, NewJob, OnFailure, Runtime, UniqueKey
 from windlass.values.limit import Bound, Rate
 from windlass.values.states import State
 
@@ -24,15 +24,11 @@ MODES = ("finished", "started", "period")
 UNIQUE, EXPIRES, CHILD, WHO, BOUNDS = 4, 8, 16, 32, 128
 CANCELLING, LINED = 1, 4
 _CONFLICT = {"existing": 0, "skip": 0, "replace": 1, "rerun": 2}
-_RUNTIMES: tuple[Runtime, ...] = (*RUNTIMES, "async")
+RUNTIME_OF: tuple[Runtime, ...] = (*RUNTIMES, "async")
 """By the two bits of the flags; the fourth does not occur."""
 
 _HEAD = struct.Struct(">BBH")
 _STATE = struct.Struct(">BBB7s7s7s7s7s7sHH3s")
-_LENGTH = struct.Struct(">I").unpack_from
-_CLAIMED = struct.Struct(">23xQ14xHH").unpack_from
-"""The instant it was due (and a byte before it), attempt and rescues; the offsets are those of STATE in prelude.lua."""
-_SEVEN_BYTES = (1 << 56) - 1
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _JSON = msgspec.json.Encoder().encode
@@ -107,17 +103,17 @@ def _names(queue: str, kind: str) -> bytes:
 
 
 @lru_cache(4096)
-def _read_names(data: bytes) -> tuple[str, str]:
+def read_names(data: bytes) -> tuple[str, str]:
     n = data[0]
     return data[1 : 1 + n].decode(), data[2 + n :].decode()
 
 
-_Who = tuple[str | None, str | None, str | None, str | None, str | None]
+Who = tuple[str | None, str | None, str | None, str | None, str | None]
 """User, project, group, workflow, name."""
 
 
 @lru_cache(4096)
-def _read_who(data: bytes) -> _Who:
+def read_who(data: bytes) -> Who:
     user, project, group, workflow, name = _decode(data)
     return user, project, group, workflow, name
 
@@ -306,10 +302,10 @@ class Head(NamedTuple):
     bounds: tuple[Bound, ...] = ()
 
 
-_NOBODY: _Who = (None, None, None, None, None)
+NOBODY: Who = (None, None, None, None, None)
 
 
-def _number(data: bytes) -> int:
+def number_of(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
@@ -318,32 +314,32 @@ def read_head(c: bytes) -> Head:
     flags = c[8]
     kind_at = 12 + c[11]
     at = kind_at + 1 + c[kind_at]
-    queue, kind = _read_names(c[11:at])
-    expires, parents, key, mode, who = None, (), None, 0, _NOBODY
+    queue, kind = read_names(c[11:at])
+    expires, parents, key, mode, who = None, (), None, 0, NOBODY
     limits: tuple[int, tuple[Bound, ...]] = (1, ())
     if flags & (UNIQUE | EXPIRES | CHILD | WHO | BOUNDS):
         if flags & EXPIRES:
-            expires = _number(c[at : at + 7])
+            expires = number_of(c[at : at + 7])
             at += 7
         if flags & CHILD:
-            n = _number(c[at : at + 4])
+            n = number_of(c[at : at + 4])
             parents = tuple(id_text(c[i : i + 16]) for i in range(at + 4, at + 4 + n, 16))
             at += 4 + n
         if flags & UNIQUE:
-            mode, n = c[at], _number(c[at + 1 : at + 3])
+            mode, n = c[at], number_of(c[at + 1 : at + 3])
             key = c[at + 3 : at + 3 + n].decode()
             at += 3 + n
         if flags & BOUNDS:
-            n = _number(c[at : at + 4])
+            n = number_of(c[at : at + 4])
             limits = _read_bounds(c[at + 4 : at + 4 + n])
             at += 4 + n
         if flags & WHO:
-            n = _number(c[at : at + 4])
+            n = number_of(c[at : at + 4])
             who = tuple(_decode(c[at + 4 : at + 4 + n]))
             at += 4 + n
     args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
     return Head(
-        _number(c[:7]),
+        number_of(c[:7]),
         c[7] - 100,
         flags,
         c[9] << 8 | c[10],
@@ -393,7 +389,7 @@ def read_state(m: bytes) -> Standing:
         texts.append(m[at + 2 : at + 2 + n].decode("utf-8", "replace"))
         at += 2 + n
     line = m[at + 2 : at + 2 + (m[at] << 8 | m[at + 1])] if marks & LINED else b""
-    lease, settled, order, run_at, started, finished = map(_number, numbers)
+    lease, settled, order, run_at, started, finished = map(number_of, numbers)
     return Standing(
         STATES[state - 1],
         flags,
@@ -406,7 +402,7 @@ def read_state(m: bytes) -> Standing:
         finished,
         attempt,
         rescues,
-        _number(waits),
+        number_of(waits),
         texts[0],
         texts[1],
         texts[2],
@@ -430,132 +426,6 @@ def write_state(standing: Standing) -> bytes:
     return head + b"".join(len(text).to_bytes(2, "big") + text for text in texts)
 
 
-_USUAL = 3 | RICH | CHILD | WHO
-"""Flags of records that a claim reads without looking at each part."""
-
-
-def claim_of(row: Sequence[Any], lease: int, granted: Micros, rated: Container[bytes] = ()) -> Claim:
-    """The claim of a row (id, record, state before or empty, order); `granted` 0: the state's own start."""
-    id: bytes = row[0]
-    c: bytes = row[1]
-    m: bytes = row[2]
-    flags = c[8]
-    if flags & ~_USUAL or (m and (m[2] or not granted)):
-        return _rich_claim(id_text(id), c, m, lease, granted, id in rated)
-    kind_at = 12 + c[11]
-    at = kind_at + 1 + c[kind_at]
-    queue, kind = _read_names(c[11:at])
-    if flags & CHILD:  # the ids of parents alone may be thousands of bytes
-        at += 4 + _LENGTH(c, at)[0]
-    who = _NOBODY
-    if flags & WHO:
-        end = at + 4 + _LENGTH(c, at)[0]
-        who = _read_who(c[at + 4 : end])
-        at = end
-    args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
-    created = ready = int.from_bytes(c[:7], "big")
-    attempt = rescues = 0
-    if m:
-        ready, attempt, rescues = _CLAIMED(m)
-        ready &= _SEVEN_BYTES
-    if who is _NOBODY and not m:  # above 15 arguments Python makes a dict of them first, half a microsecond
-        return Claim(
-            id=id_text(id),
-            lease=lease,
-            kind=kind,
-            queue=queue,
-            args=args,
-            attempt=1,
-            max_attempts=c[9] << 8 | c[10],
-            priority=c[7] - 100,
-            runtime=_RUNTIMES[flags & 3],
-            options=options,
-            rescues=0,
-            created_at=created,
-            ready_at=created,
-            claimed_at=granted,
-            tags=tuple(tags),
-        )
-    user, project, group, workflow, name = who
-    return Claim(
-        id=id_text(id),
-        lease=lease,
-        kind=kind,
-        queue=queue,
-        args=args,
-        attempt=1 + attempt,
-        max_attempts=c[9] << 8 | c[10],
-        priority=c[7] - 100,
-        runtime=_RUNTIMES[flags & 3],
-        options=options,
-        rescues=rescues,
-        created_at=created,
-        ready_at=ready,
-        claimed_at=granted,
-        user=user,
-        project=project,
-        group=group,
-        workflow=workflow,
-        name=name,
-        tags=tuple(tags),
-    )
-
-
-def _rich_claim(id: str, c: bytes, m: bytes, lease: int, granted: Micros, rated: bool) -> Claim:
-    """Steps over what a claim does not tell."""
-    flags = c[8]
-    kind_at = 12 + c[11]
-    at = kind_at + 1 + c[kind_at]
-    queue, kind = _read_names(c[11:at])
-    expires: Micros | None = None
-    if flags & EXPIRES:
-        expires = _number(c[at : at + 7])
-        at += 7
-    if flags & CHILD:
-        at += 4 + _LENGTH(c, at)[0]
-    if flags & UNIQUE:
-        at += 3 + (c[at + 1] << 8 | c[at + 2])
-    if flags & BOUNDS:
-        at += 4 + _LENGTH(c, at)[0]
-    user = project = group = workflow = name = None
-    if flags & WHO:
-        n = _LENGTH(c, at)[0]
-        user, project, group, workflow, name = _read_who(c[at + 4 : at + 4 + n])
-        at += 4 + n
-    args, options, tags = _decode(c[at:]) if flags & RICH else (c[at:].decode(), "", ())
-    created = _number(c[:7])
-    ready, started, attempt, rescues, marks = created, 0, 0, 0, 0
-    if m:  # the offsets are those of STATE in prelude.lua
-        ready, started, marks = _number(m[24:31]), _number(m[31:38]), m[2]
-        attempt, rescues = m[45] << 8 | m[46], m[47] << 8 | m[48]
-    return Claim(
-        id=id,
-        lease=lease,
-        kind=kind,
-        queue=queue,
-        args=args,
-        attempt=1 + attempt,
-        max_attempts=c[9] << 8 | c[10],
-        priority=c[7] - 100,
-        runtime=_RUNTIMES[flags & 3],
-        options=options,
-        rescues=rescues,
-        created_at=created,
-        ready_at=ready,
-        claimed_at=granted or started or created,
-        expires_at=expires if not m or m[1] & EXPIRES else None,
-        user=user,
-        project=project,
-        group=group,
-        workflow=workflow,
-        name=name,
-        tags=tuple(tags),
-        cancelling=bool(marks & CANCELLING),
-        limited=bool(marks & LINED) and len(_decode(read_state(m).line)) > 3,
-        rated=rated,
-    )
-
-
 def record_of(id: bytes, c: bytes, m: bytes, texts: Sequence[bytes], ledger: Ledger) -> dict[str, Any]:
     """The raw record, under the names of `job.RECORD` and `job.LEDGER`, of a job's fields; `texts`: result, error, trail,
     progress."""
@@ -568,7 +438,7 @@ def record_of(id: bytes, c: bytes, m: bytes, texts: Sequence[bytes], ledger: Led
         head.kind,
         head.queue,
         str(standing.state),
-        _RUNTIMES[head.flags & 3],
+        RUNTIME_OF[head.flags & 3],
         head.priority,
         head.args,
         result,
@@ -626,5 +496,5 @@ def unique_of(head: Head, packed: bytes) -> UniqueKey | None:
     """The key that a job still holds, from its packed entry (mode, until, holder); its period counts from the job's creation."""
     if not packed or head.key is None:
         return None
-    until = _number(packed[1:8])
+    until = number_of(packed[1:8])
     return UniqueKey(key=head.key, until=MODES[packed[0]], ttl=until - head.created if until else None)

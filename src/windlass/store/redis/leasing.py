@@ -10,11 +10,11 @@ import msgspec
 
 from windlass.errors import StoreError
 from windlass.store.protocol import MOST_CLAIMED, MOST_FINISHED
+from windlass.store.redis.claims import claim_of
 from windlass.store.redis.codec import (
     NUMBER,
     batch,
     binary,
-    claim_of,
     id_bytes,
     id_text,
     pack,
