@@ -12,7 +12,6 @@ from windlass.store.redis.codec import (
     CHILD,
     EXPIRES,
     LINED,
-    NOBODY,
     RUNTIME_OF,
     UNIQUE,
     WHO,
