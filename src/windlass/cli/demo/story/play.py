@@ -147,15 +147,14 @@ class _Performance:
         self._screen.tell(Line("late", f"not over after {_PATIENCE:g} s, so it is broken off", "bad"))
 
     async def _kill(self, crew: Crew, video: Job) -> None:
-        """Kill the worker that makes the video smaller, once it is well on its way. Not while it has another job beside: an alert
-        that is mailed but not yet on record would be mailed again, and the story says that there is one."""
+        """Kill the worker that makes the video smaller, once it is well on its way; the other one goes on. Not while it has another
+        job beside: an alert that is mailed but not yet on record would be mailed again, and the story says that there is one."""
         if self._killed is not None or video.state is not State.ACTIVE or video.progress < _KILL_AT:
             return
         self._killed = await crew.kill_holder(await self._app.store(), video.id, alone=True)
         if self._killed is not None:
             text = f"kill -9 {self._killed.pid}, the worker at the video ({video.progress:.0f} %)"
             self._screen.tell(Line("killed", text, "bad"))
-            await crew.hire()
 
     async def _alert(self, broken: Job) -> None:
         """Have the rules looked at once there is a dead letter, which workers do by themselves every minute; tell the mail."""

@@ -60,7 +60,7 @@ class Teller:
     def _again(self, name: str, attempt: Attempt) -> Line:
         """An attempt that did not come to its end."""
         if attempt.outcome == "rescue":
-            return Line(name, "the lease has lapsed: another worker begins it anew", "good")
+            return Line(name, "the lease has lapsed: the other worker begins it anew", "good")
         said = attempt.error.message if attempt.error else ""
         if name == "post" and self._board.heard == ["cut"]:
             return Line(name, "sent, and the board hung up instead of answering", "bad")
