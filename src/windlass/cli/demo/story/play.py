@@ -147,7 +147,7 @@ class _Performance:
         self._screen.tell(Line("late", f"not over after {_PATIENCE:g} s, so it is broken off", "bad"))
 
     async def _kill(self, crew: Crew, video: Job) -> None:
-        """Kill the worker that makes the video smaller, once it is well on its way; the other one goes on. Not while it has another
+        """Kill the worker that makes the video smaller, once it is well on its way. Not while it has another
         job beside: an alert that is mailed but not yet on record would be mailed again, and the story says that there is one."""
         if self._killed is not None or video.state is not State.ACTIVE or video.progress < _KILL_AT:
             return
