@@ -117,8 +117,13 @@ async def run_all(app: Windlass, crew: Team, total: int, chance: random.Random) 
     seen = await ended()
     kills = 0
     while seen < total * 0.9:
-        before = len(crew.effects("begin"))
-        await until(lambda before=before: len(crew.effects("begin")) > before + total * 0.04, "some work", 60)
+        enough = len(crew.effects("begin")) + total * 0.04
+
+        async def worked(enough: float = enough) -> bool:
+            """Many that are left may be cancelled, and never begin."""
+            return len(crew.effects("begin")) > enough or await ended() >= total * 0.9
+
+        await until(worked, "some work", 60)
         victim = chance.randrange(len(team))
         team[victim].send_signal(signal.SIGKILL)
         await team[victim].wait()
