@@ -95,6 +95,18 @@ async def test_a_beat_tells_who_is_asked_to_stop(store: Store) -> None:
     assert await state_of(store, one) is State.ACTIVE
 
 
+async def test_a_beat_tells_of_jobs_that_it_does_not_name(store: Store, clock: Clock) -> None:
+    """The worker may not have had the answer to its claim yet."""
+    (id,) = await put(store, new())
+    hand, other = Hand(store), Hand(store, "w2")
+    claim = await hand.one()
+    await act(store, Action.CANCEL, id)
+    assert (await hand.beat()).cancelled == (id,)
+    assert (await other.beat()).cancelled == ()
+    await hand.finish(end(claim, Event.RETRY, delay=0))
+    assert (await hand.beat()).cancelled == ()
+
+
 async def test_a_beat_without_leases_extends_nothing(store: Store, clock: Clock, watch: Watch) -> None:
     await put(store, new())
     await watch.look()

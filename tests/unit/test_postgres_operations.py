@@ -72,7 +72,7 @@ async def test_dead_letters_of_the_version_before_join_their_groups() -> None:
     ids = await left_by_version_1(store._namespace)
     with pytest.raises(SchemaMismatch):
         await store.open()
-    assert await store.migrate() == ["0002_operations", "0003_fans", "0004_past"]
+    assert await store.migrate() == ["0002_operations", "0003_fans", "0004_past", "0005_flags"]
     await store.open()
     groups = {
         group.fingerprint: (group.n, group.first, group.last, group.sample) for group in await store.error_groups()

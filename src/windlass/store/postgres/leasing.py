@@ -205,11 +205,13 @@ class Keeper:
             await connection.execute(sql["heartbeat.leave"], info.id)
             return Pulse(lost=lost, cancelled=cancelled)
         text = msgspec.json.encode(info).decode()
-        breaking, orders = await connection.fetchrow(
+        breaking, orders, flagged = await connection.fetchrow(
             sql["heartbeat.record"], info.id, info.session, text, info.lease, ORDERS
         )
         newer = breaking if breaking is not None and breaking > self._known else 0
         stop = newer > 0 or orders == "stop"
+        # Also those of a claim whose answer the worker has not had yet.
+        cancelled = tuple(sorted({*cancelled, *flagged}))
         return Pulse(lost=lost, cancelled=cancelled, quiet=orders == "quiet", stop=stop, newer=newer)
 
     async def rescue(self, worker: str, lease: Micros, limit: int) -> list[Claim]:

@@ -10,6 +10,7 @@ STEPS: tuple[tuple[str, bool], ...] = (
     ("0002_operations", False),
     ("0003_fans", False),
     ("0004_past", False),
+    ("0005_flags", False),
 )
 """(file, breaking): workers that do not know a breaking step must stop; others may go on beside the new version."""
 

@@ -89,6 +89,9 @@ SELECT format('past holds %s, from %s to %s; its mark says %s to %s', p.n, p.fir
 FROM (SELECT count(*) AS n, min(n) AS first, max(n) AS last FROM {schema}.past) p LEFT JOIN {schema}.mark m ON m.name = 'past'
 WHERE p.n <> coalesce(m.at - m.until + 1, 0) OR p.first <> m.until OR p.last <> m.at
 UNION ALL
+SELECT format('job %s was asked to stop and has no flag', j.id)
+FROM {schema}.job j WHERE j.lease_until IS NOT NULL AND j.cancelling IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.flag f WHERE f.job = j.id)
+UNION ALL
 SELECT format('lane %s begins with %s and is ranked behind it, at %s', l.id, h.ord, l.rank)
 FROM {schema}.lane l JOIN {schema}.queue q ON q.name = l.queue AND q.ordering = 'strict'
 CROSS JOIN LATERAL {schema}.heads(l.id, 0, {schema}.clock(), NULL, 1) h

@@ -12,7 +12,8 @@ SELECT {schema}.end_pending($1::text[], {to:cancel}, $2::text, {schema}.clock(),
 SELECT {schema}.end_pending($1::text[], {to:fail}, $2::text, {schema}.clock(), 'fail-by-command') AS parents
 
 -- name: flag
-UPDATE {schema}.job SET cancelling = $2 WHERE id = ANY($1::text[])
+WITH asked AS (UPDATE {schema}.job SET cancelling = $2 WHERE id = ANY($1::text[]) RETURNING id)
+INSERT INTO {schema}.flag (job) SELECT id FROM asked ON CONFLICT DO NOTHING
 
 -- name: awaited
 SELECT DISTINCT parent FROM {schema}.edge WHERE parent = ANY($1::text[])

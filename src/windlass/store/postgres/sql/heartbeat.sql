@@ -1,5 +1,5 @@
 -- Keeps a worker's record fresh and extends the leases it names; progress and log lines of running attempts.
--- Input: the worker's description, ids and leases. Output: of the named jobs those still held, and which were asked to stop.
+-- Input: the worker's description, ids and leases. Output: of the named jobs those still held, and which of the worker's were asked to stop.
 -- Relies on: notes being written in the transaction that found, and locked, their jobs under the leases they came with.
 
 -- name: record
@@ -10,7 +10,10 @@ ON CONFLICT (id) DO UPDATE SET
     session = excluded.session, info = excluded.info, seen_at = excluded.seen_at, until = excluded.until
 RETURNING (SELECT max(version) FROM {schema}.migration WHERE breaking) AS breaking, (
     SELECT r.text FROM {schema}.record r WHERE r.space = $5 AND r.key = $1 AND (r.until IS NULL OR r.until > w.seen_at)
-) AS orders
+) AS orders, ARRAY(
+    SELECT f.job FROM {schema}.flag f JOIN {schema}.job j ON j.id = f.job
+    WHERE j.worker = $1 AND j.lease_until IS NOT NULL AND j.cancelling IS NOT NULL
+) AS flagged
 
 -- name: leave
 DELETE FROM {schema}.worker WHERE id = $1

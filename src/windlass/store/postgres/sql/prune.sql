@@ -139,6 +139,10 @@ DELETE FROM {schema}.audit WHERE at < {schema}.clock() - $1::bigint
 WITH t AS MATERIALIZED (SELECT {schema}.clock() AS now),
 records AS (DELETE FROM {schema}.record r USING t WHERE r.until <= t.now),
 keys AS (DELETE FROM {schema}.uniq u USING t WHERE u.until <= t.now),
+flags AS (
+    DELETE FROM {schema}.flag f
+    WHERE NOT EXISTS (SELECT FROM {schema}.job j WHERE j.id = f.job AND j.lease_until IS NOT NULL AND j.cancelling IS NOT NULL)
+),
 workers AS (DELETE FROM {schema}.worker w USING t WHERE w.until < t.now - 86400000000)
 SELECT
 
