@@ -113,6 +113,13 @@ def test_the_app_goes_before_the_environment_and_a_typed_url_before_the_app(shel
     assert not (shell.folder / "other.db").exists()
 
 
+def test_a_module_that_starts_its_program_when_imported_is_told_what_to_do(shell: Shell) -> None:
+    (shell.folder / "rash.py").write_text("import asyncio\nfrom shop import app\nasyncio.run(asyncio.sleep(0))\n")
+    answer = shell.run("jobs", "ls", "-A", "rash")
+    assert answer.code == 2
+    assert "put that under `if __name__ == '__main__':`" in answer.err
+
+
 def test_namespaces_are_apart(shell: Shell) -> None:
     shell.ok("enqueue", "-A", "shop", "--namespace", "one", "add", '{"a": 1}')
     assert shell.run("jobs", "ls", "-A", "shop", "-o", "ids").code == 4

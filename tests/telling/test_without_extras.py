@@ -31,6 +31,17 @@ async def main():
 asyncio.run(main())
 """
 
+_DEV = """
+import sys
+from windlass.cli import main
+sys.argv = ["windlass", "dev", "--port", "0"]
+sys.stderr = sys.stdout
+try:
+    main()
+except SystemExit as end:
+    print(end.code)
+"""
+
 _CATALOGUE = """
 from windlass import SettingsError, Windlass, catalogue
 try:
@@ -55,3 +66,9 @@ def test_a_delivery_names_the_extra_that_its_worker_lacks() -> None:
 
 def test_the_catalogue_names_the_extra_of_the_kinds_that_were_asked_for() -> None:
     assert "pip install 'windlass[mail]'" in _run({"pydantic_settings"}, _CATALOGUE)
+
+
+def test_dev_names_the_one_extra_that_has_all_it_needs() -> None:
+    told = _run({"fastapi", "watchfiles"}, _DEV)
+    assert "pip install 'windlass[dev]'" in told
+    assert told.endswith("\n2\n")

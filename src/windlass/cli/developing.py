@@ -38,7 +38,7 @@ class Bench(NamedTuple):
 
 def develop(target: Target, bench: Bench) -> None:
     """Serve until interrupted."""
-    require_api()
+    require_api("dev")
     target.load()  # a name that is wrong is said once, here, not by every restart
     if target.app is None:
         note("no app is loaded, so no job runs here: name yours with -A module:app")

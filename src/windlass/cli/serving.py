@@ -45,8 +45,8 @@ def listen(target: Target, where: Listening) -> None:
     run_fast(_serve(app, where, development=development))
 
 
-def require_api() -> "Modules":
-    """The API's modules; a clear error where the extra is not installed."""
+def require_api(extra: str = "api") -> "Modules":
+    """The API's modules; a clear error where they are not installed, naming the extra that has all that the command needs."""
     try:
         from windlass.api import asgi, keys, settings
     except ImportError as error:
@@ -54,7 +54,7 @@ def require_api() -> "Modules":
         if missing.partition(".")[0] == "windlass":  # ours is broken, and no extra mends it
             raise
         raise SettingsError(
-            f"the API needs {missing}, which is not installed", field="api", mend="pip install 'windlass[api]'"
+            f"the API needs {missing}, which is not installed", field="api", mend=f"pip install 'windlass[{extra}]'"
         ) from error
     return Modules(asgi, keys, settings)
 

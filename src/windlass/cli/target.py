@@ -148,6 +148,8 @@ def _import_text(path: str, error: Exception) -> str:
 def _import_mend(path: str, error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == path.partition(".")[0]:
         return f"run it where {path.replace('.', '/')}.py is ({sys.path[0]} was searched), or set PYTHONPATH"
+    if isinstance(error, RuntimeError) and "running event loop" in str(error):
+        return "importing it starts the program: put that under `if __name__ == '__main__':`"
     return "mend the module; WINDLASS_DEBUG=1 shows the traceback"
 
 
