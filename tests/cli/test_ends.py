@@ -185,6 +185,7 @@ async def test_an_interrupted_wait_is_exit_130(shell: Shell) -> None:
     finally:
         waiting.kill()
     assert waiting.returncode == 130, err
+    assert "no live worker serves queue default; start one: windlass worker -A shop\n" in err
     assert "Traceback" not in err
 
 

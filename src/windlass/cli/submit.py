@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -14,6 +14,9 @@ from windlass.errors import InvalidArgs
 from windlass.values.priority import check_priority
 
 _JSON: dict[Any, str] = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
 
 
 class Submission(NamedTuple):
@@ -67,6 +70,7 @@ async def _submit(target: Target, job: Submission, form: Form) -> None:
             else:
                 print(ref.id)
             return
+        await _warn_unserved(app, ref.id, target)
         result = await ref.result(timeout=job.timeout)
     if form is Form.JSON:
         emit_json({"id": ref.id, "kind": job.kind, "created": ref.created, "result": result})
@@ -74,6 +78,16 @@ async def _submit(target: Target, job: Submission, form: Form) -> None:
         print(ref.id)
     else:
         print(as_json(result))
+
+
+async def _warn_unserved(app: "Windlass", id: str, target: Target) -> None:
+    """Who waits for a job that nobody works on should know why nothing comes."""
+    store = await app.store()
+    queue, now = (await app.jobs.get(id)).queue, await store.now()
+    alive = (worker for worker in await store.workers() if now - worker.seen_at <= worker.lease)
+    if not any(worker.queues is None or queue in worker.queues for worker in alive):
+        flags = target.flags if target.app is not None else f" -A module:app{target.flags}"
+        note(f"job {id} waits: no live worker serves queue {queue}; start one: windlass worker{flags}")
 
 
 def _priority(text: str) -> int:
