@@ -192,3 +192,13 @@ def test_fingerprints_group_equal_failures() -> None:
     assert fail("a") != fail("a", KeyError)
     assert fail("a") != elsewhere()
     assert fingerprint("E", None) == fingerprint("E", None)
+
+
+@pytest.mark.parametrize("error", [NameError, AttributeError, KeyError, ImportError, ZeroDivisionError, AssertionError])
+def test_defects_of_the_code_are_tried_again_unless_a_rule_says_otherwise(error: type[Exception]) -> None:
+    """A deploy may mend them; guides/errors.md has this rule for who wants them given up."""
+    bugs = dict.fromkeys(
+        (NameError, AttributeError, ImportError, AssertionError, ArithmeticError, LookupError), "permanent"
+    )
+    assert classify(error("x")) is Category.TEMPORARY
+    assert classify(error("x"), bugs) is Category.PERMANENT

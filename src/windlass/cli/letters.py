@@ -94,10 +94,11 @@ def show(target: Target, ids: Sequence[str], form: Plain) -> None:
 
 def _judgement(letter: DeadLetter) -> list[tuple[str, str]]:
     policy = letter.policy
-    ladder = ", ".join(span(wait) for wait in policy.dead_retries) or "none"
+    ladder = ", ".join(span(wait) for wait in policy.dead_retries)
+    later = f"then automatic retries after {ladder}" if ladder else "no automatic retries"
     facts = [
         ("may help", "yes, trying it again may help" if letter.can_retry else "no: it fails for good"),
-        ("attempts", f"{policy.max_attempts} at most, then automatic retries after: {ladder}"),
+        ("attempts", f"{policy.max_attempts} at most, {later}"),
     ]
     if letter.next_retry_at is not None:
         facts.append(("again", f"by itself {ago(letter.next_retry_at)}"))
