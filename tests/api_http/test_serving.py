@@ -74,7 +74,7 @@ async def answers(client: httpx.AsyncClient) -> Any:
             return (await client.get("/readyz")).status_code == 200
         return False
 
-    await until(ask, "the server to answer", timeout=30)
+    await until(ask, "the server to answer")
 
 
 async def test_on_this_machine_it_needs_no_credentials_until_there_is_a_key(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ async def test_a_running_attempt_is_cut_at_it(app: Windlass, runtime: str) -> No
         running = asyncio.create_task(worker.run())
         await until(app.workers, "the worker to be known")
         ref = await work.enqueue()
-        await until(lambda: _is_over(ref), "the attempt to be cut", timeout=15)
+        await until(lambda: _is_over(ref), "the attempt to be cut")
         job = await ref.job()
         assert (job.state, job.reason) == ("failed", "deadline")
         assert job.error is not None

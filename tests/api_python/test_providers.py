@@ -232,7 +232,7 @@ async def test_half_open_there_is_one_probe_however_many_workers_there_are(share
         await until(lambda: _is_open(apps[1]), "the breaker to open")
         await until(lambda: _nobody_runs(apps[1]), "what ran to end")
         before, first = sum(service.calls for service in services), await apps[0].breakers.get("shop")
-        await until(lambda: _opened(apps[1], first.openings + 2), "two probes to fail", timeout=30)
+        await until(lambda: _opened(apps[1], first.openings + 2), "two probes to fail")
         await until(lambda: _nobody_runs(apps[1]), "the probe to end")
         openings = (await apps[0].breakers.get("shop")).openings
         assert sum(service.calls for service in services) - before == openings - first.openings

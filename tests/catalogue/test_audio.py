@@ -129,7 +129,7 @@ async def test_faults_that_are_for_the_job_to_meet(fake: FakeSpeech, tmp_path: P
         assert "voice_id missing" in await it.refused("audio-synthesis", text=TEXT, voiceId="missing")
         fake.faults = ["429"]
         ref = await it.handlers["audio-synthesis"].enqueue(text=TEXT)
-        job = await ended(it.app, ref.id, 30)
+        job = await ended(it.app, ref.id)
         assert job.state == "completed", job.error
         assert fake.count("text-to-speech") == 3
         breaker = await it.app.breakers.get("elevenlabs")
@@ -146,7 +146,7 @@ async def test_an_answer_that_is_no_sound(fake: FakeSpeech, tmp_path: Path) -> N
     async with studio(ENGINES[0], tmp_path, "speech", **hosted(fake, "openai")) as it:
         fake.faults = ["garbage"]
         ref = await it.handlers["audio-synthesis"].options(max_attempts=1).enqueue(text=TEXT)
-        job = await ended(it.app, ref.id, 30)
+        job = await ended(it.app, ref.id)
         assert job.state == "failed"
         assert job.error is not None
         assert "no sound" in job.error.message

@@ -117,7 +117,7 @@ async def test_the_folder_of_a_running_job_stays(engine: str, tmp_path: Path, mo
             found = await it.done("storage-cleanup")
             return found["folders"], folder.exists()
 
-        job = await ended(it.app, (await work.enqueue()).id, 30)
+        job = await ended(it.app, (await work.enqueue()).id)
         assert job.result == [0, True]
 
 

@@ -151,7 +151,7 @@ async def test_what_answers_mean(app: Windlass, name: str) -> None:
 
             async def sent(to: str, *answers: int | str, **options: Any) -> Any:
                 apis.answers.extend(answers)
-                return await ended(app, (await quick(app).options(**options).enqueue(to=to, **HELLO)).id, 30)
+                return await ended(app, (await quick(app).options(**options).enqueue(to=to, **HELLO)).id)
 
             busy = await sent("a1@b.org", 429)
             assert (busy.state, busy.attempt) == ("completed", 1)
@@ -172,7 +172,7 @@ async def test_a_lost_answer_is_held(app: Windlass, name: str) -> None:
         async with app, working(app):
             for n, answer in enumerate(("cut", "hang up", 500, 502)):
                 apis.answers.append(answer)
-                job = await ended(app, (await quick(app).enqueue(to=f"a{n}@b.org", **HELLO)).id, 30)
+                job = await ended(app, (await quick(app).enqueue(to=f"a{n}@b.org", **HELLO)).id)
                 assert job.error is not None and job.error.category == "held", answer
             assert len(await app.effects.list(name="email")) == 4
         assert len(apis.accepted[name]) == 1 and not apis.accepted["resend"]
@@ -184,7 +184,7 @@ async def test_resend_knows_what_it_has_done(app: Windlass) -> None:
         async with app, working(app):
             for n, answers in enumerate((["cut"], ["hang up", "cut"], [500])):
                 apis.answers.extend(answers)
-                job = await ended(app, (await quick(app).enqueue(to=f"a{n}@b.org", **HELLO)).id, 30)
+                job = await ended(app, (await quick(app).enqueue(to=f"a{n}@b.org", **HELLO)).id)
                 assert (job.state, job.attempt) == ("completed", 1), answers
         assert len(apis.accepted["resend"]) == 3
 
@@ -195,6 +195,6 @@ async def test_the_next_provider_takes_over_for_all_workers(app: Windlass) -> No
         async with app, working(app):
             for n, status in enumerate((503, 401, 429)):
                 apis.answers.append(status)
-                job = await ended(app, (await quick(app).enqueue(to=f"a{n}@b.org", **HELLO)).id, 30)
+                job = await ended(app, (await quick(app).enqueue(to=f"a{n}@b.org", **HELLO)).id)
                 assert (job.state, job.attempt) == ("completed", 1), status
         assert len(apis.accepted["postmark"]) == 3 and not apis.accepted["sendgrid"]

@@ -218,9 +218,9 @@ async def test_cancelling_ends_ffmpeg(engine: str, tmp_path: Path) -> None:
     async with studio(engine, tmp_path, "video") as it:
         key = await it.put("a.mp4", film(tmp_path / "a.mp4", 25))
         ref = await it.handlers["process-video"].enqueue(videoPath=key, **LONG)
-        (pid,) = await until(lambda: programs_of(os.getpid(), "ffmpeg"), "ffmpeg to run", 30)
+        (pid,) = await until(lambda: programs_of(os.getpid(), "ffmpeg"), "ffmpeg to run")
         await it.app.jobs.cancel(ref.id)
-        assert (await ended(it.app, ref.id, 30)).state == "cancelled"
+        assert (await ended(it.app, ref.id)).state == "cancelled"
         await until(lambda: not psutil.pid_exists(pid) and not programs_of(os.getpid(), "ffmpeg"), "ffmpeg to be gone")
 
 
@@ -232,9 +232,9 @@ async def test_cancelling_ends_ffmpeg_of_a_worker_process(tmp_path: Path) -> Non
         temporary = tmp_path / "temporary"
         temporary.mkdir()
         async with WorkerProcess(it, temporary) as worker:  # its loop is another one
-            (pid,) = await until(lambda: programs_of(worker.pid, "ffmpeg"), "ffmpeg to run", 30)
+            (pid,) = await until(lambda: programs_of(worker.pid, "ffmpeg"), "ffmpeg to run")
             await it.app.jobs.cancel(ref.id)
-            assert (await ended(it.app, ref.id, 30)).state == "cancelled"
+            assert (await ended(it.app, ref.id)).state == "cancelled"
             await until(lambda: not psutil.pid_exists(pid) and not programs_of(worker.pid, "ffmpeg"), "ffmpeg to go")
             await until(lambda: not list(temporary.glob("windlass-*")), "the attempt's folder to be gone")
 
@@ -245,8 +245,8 @@ async def test_a_time_limit_ends_ffmpeg(tmp_path: Path) -> None:
         key = await it.put("a.mp4", film(tmp_path / "a.mp4", 25))
         options = it.handlers["process-video"].options(timeout="4s", max_attempts=1)
         ref = await options.enqueue(videoPath=key, **LONG)
-        await until(lambda: programs_of(os.getpid(), "ffmpeg"), "ffmpeg to run", 30)
-        assert (await ended(it.app, ref.id, 30)).state == "failed"
+        await until(lambda: programs_of(os.getpid(), "ffmpeg"), "ffmpeg to run")
+        assert (await ended(it.app, ref.id)).state == "failed"
         await until(lambda: not programs_of(os.getpid(), "ffmpeg"), "ffmpeg to be gone")
 
 
@@ -258,7 +258,7 @@ async def test_a_killed_worker_leaves_no_ffmpeg_and_the_job_succeeds_elsewhere(e
         temporary = tmp_path / "temporary"
         temporary.mkdir()
         async with WorkerProcess(it, temporary) as first:
-            (pid,) = await until(lambda: programs_of(first.pid, "ffmpeg"), "ffmpeg to run", 30)
+            (pid,) = await until(lambda: programs_of(first.pid, "ffmpeg"), "ffmpeg to run")
             assert list(temporary.glob("windlass-*"))
             os.kill(first.pid, signal.SIGKILL)
             await until(lambda: not psutil.pid_exists(pid), "ffmpeg to die with its worker")

@@ -74,7 +74,7 @@ async def test_random_kills(app: Windlass, tmp_path: Any, scale: float, runtime:
     async with app, crew_of(app, tmp_path, LEASE=LEASE, CONCURRENCY=20, THREADS=8, PROCESSES=2) as crew:
         refs = await app.enqueue_many([kind(app, runtime).job(seconds=seconds) for _ in range(total)], atomic=False)
         team: list[Process] = [await crew.start() for _ in range(3)]
-        await until(lambda: crew.effects("begin"), "the work to begin", 30)
+        await until(lambda: crew.effects("begin"), "the work to begin")
         kills: list[tuple[float, float]] = []
         while not await all_completed(app, total):
             if len(crew.effects("end")) < total * 0.9:
@@ -104,7 +104,7 @@ async def test_a_thousand_jobs_in_flight(app: Windlass, tmp_path: Any, scale: fl
         async def both() -> bool:
             return len(await store.workers()) == 2
 
-        await until(both, "the second worker to be at work", 20)
+        await until(both, "the second worker to be at work")
         await crew.kill(doomed)
         killed = time()
         await until(lambda: len(crew.effects("begin")) == 2 * total, "all to be recovered", 60)
@@ -127,10 +127,10 @@ async def test_a_worker_that_stood_still_writes_nothing_late(app: Windlass, tmp_
     async with app, crew_of(app, tmp_path, LEASE=LEASE, CONCURRENCY=total) as crew:
         refs = await app.enqueue_many([kind(app, "async").job(seconds=1.0) for _ in range(total)])
         sleeper = await crew.start()
-        await until(lambda: len(crew.effects("begin")) == total, "all to run", 30)
+        await until(lambda: len(crew.effects("begin")) == total, "all to run")
         sleeper.send_signal(signal.SIGSTOP)
         await crew.start()
-        await until(lambda: all_completed(app, total), "the other worker to do it all", 30)
+        await until(lambda: all_completed(app, total), "the other worker to do it all")
         leases = {ref.id: (await app.jobs.get(ref.id)).lease for ref in refs}
         await asyncio.sleep(LEASE)  # three leases in all
         sleeper.send_signal(signal.SIGCONT)

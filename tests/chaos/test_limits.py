@@ -142,7 +142,7 @@ async def test_killed_holders_leak_no_slot(app: Windlass, tmp_path: Path, scale:
     async with app, crew_of(app, tmp_path, LEASE=LEASE, CONCURRENCY=10) as crew:
         under = await enqueue(app, [job_of(app, 0.05, *by_plan(n), queue="ab"[n % 2]) for n in range(total)])
         team: list[Process] = [await crew.start() for _ in range(WORKERS)]
-        await until(lambda: crew.effects("begin"), "the work to begin", 30)
+        await until(lambda: crew.effects("begin"), "the work to begin")
         gone: dict[int, float] = {}
         while not await all_completed(app, total):
             if len(crew.effects("end")) < total * 0.9:
@@ -185,7 +185,7 @@ async def test_all_holders_die_at_once(app: Windlass, tmp_path: Path) -> None:
         bounds = [Bound(f"k{n % 4}", 2) for n in range(16)]
         under = await enqueue(app, [job_of(app, 0.3, bound) for bound in bounds])
         doomed = [await crew.start() for _ in range(2)]
-        await until(lambda: len(crew.effects("begin")) >= 8, "all slots to be taken", 30)
+        await until(lambda: len(crew.effects("begin")) >= 8, "all slots to be taken")
         for process in doomed:
             await crew.kill(process)
         gone = {process.pid: time() + DYING for process in doomed}
@@ -227,7 +227,7 @@ async def test_a_rate_and_kills(app: Windlass, tmp_path: Path, scale: float) -> 
     async with app, crew_of(app, tmp_path, LEASE=LEASE, CONCURRENCY=4) as crew:
         await enqueue(app, [job_of(app, 0.05, Bound("k", 6, rate)) for _ in range(total)])
         team = [await crew.start() for _ in range(WORKERS)]
-        await until(lambda: crew.effects("begin"), "the work to begin", 30)
+        await until(lambda: crew.effects("begin"), "the work to begin")
         while not await all_completed(app, total):
             if len(crew.effects("end")) < total * 0.9:
                 victim = chance.choice(team)

@@ -127,11 +127,11 @@ async def test_an_iterable_job_goes_on_from_its_cursor(app: Windlass, tmp_path: 
     async with app, crew_of(app, tmp_path) as crew:
         [ref] = await app.enqueue_many([durable.export.job(rows)])
         doomed = await start(crew)
-        await until(lambda: crew.effects("row-40"), "forty rows", 30)
+        await until(lambda: crew.effects("row-40"), "forty rows")
         await crew.kill(doomed)
         [cursor] = await app.jobs.steps(ref)
         await start(crew)
-        job = await ended(app, ref.id, 30)
+        job = await ended(app, ref.id)
         assert (job.state, job.rescues) == ("completed", 1)
         times = [len(crew.effects(f"row-{row}")) for row in range(rows)]
         assert min(times) == 1 and max(times) == 2
@@ -147,11 +147,11 @@ async def test_a_killed_call_costs_only_those_not_marked(app: Windlass, tmp_path
         refs = await app.enqueue_many([durable.push.job(n) for n in range(10)])
         doomed = await start(crew, KILL="finish:1000:before")
         for ref in refs[:5]:
-            assert (await ended(app, ref.id, 30)).result is not None
+            assert (await ended(app, ref.id)).result is not None
         await crew.kill(doomed)
         assert len(crew.effects("push")) == 10
         await start(crew)
-        jobs = [await ended(app, ref.id, 30) for ref in refs]
+        jobs = [await ended(app, ref.id) for ref in refs]
         assert [job.result for job in jobs] == [0, 1, 2, 3, 4, -1, -1, -1, -1, -1]
         assert [job.rescues for job in jobs] == [0] * 5 + [1] * 5
         assert Counter(effect.job for effect in crew.effects("push")) == {
@@ -196,5 +196,5 @@ async def test_what_the_dying_record_is_seen_by_the_next(app: Windlass, tmp_path
         assert await (await start(crew, KILL="report:2:before")).wait() == -9
         assert [Counter(e.job for e in crew.effects(what))[ref.id] for what in STEPS] == [1, 1, 0, 0, 0]
         await start(crew)
-        await until(lambda: crew.effects("thank"), "the order to be carried out", 30)
+        await until(lambda: crew.effects("thank"), "the order to be carried out")
         await check(app, crew, "report:2:before", ref.id)

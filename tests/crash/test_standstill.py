@@ -50,7 +50,7 @@ async def stand_still(engine: str) -> tuple[Outcome, int]:
         team = scene.front.team
         sleeper = await team.start(HESITATES=1)
         process = psutil.Process(sleeper.pid)
-        await until(lambda: process.status() == psutil.STATUS_STOPPED, "the sleeper to stand still", 30)
+        await until(lambda: process.status() == psutil.STATUS_STOPPED, "the sleeper to stand still")
         await team.start()
         await team.freeze(sleeper, 3 * LEASE)
         await drain(scene)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 _ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-PATIENCE = 15_000
+PATIENCE = 60_000
 """Milliseconds that a fact may take to show on a busy machine."""
 
 

@@ -313,7 +313,7 @@ async def test_a_worker_frozen_between_deciding_and_firing_does_no_harm(shared: 
             await fire_all(firing)
             return (await row_of(store, "tick")).fired >= 3
 
-        await until(went_on, "the others to go on", 20)
+        await until(went_on, "the others to go on")
         before = await dues(shared, "tick")
         assert len(set(before)) == len(before)
         frozen.send_signal(signal.SIGCONT)
@@ -349,7 +349,7 @@ async def test_eight_processes_fire_a_seconds_schedule_once_a_second(shared: Win
             dues = [row.due for row in await store.schedules()]
             return all(due is not None and moment(due) > end for due in dues)
 
-        await until(all_fired, "every time to have fired", 30)
+        await until(all_fired, "every time to have fired")
         for number in range(5):
             times = Counter(at for at in await due_times(shared, f"s{number}") if at < end)
             assert times == {begin + timedelta(seconds=second): 1 for second in range(lasting)}

@@ -150,7 +150,7 @@ async def test_sentinel_and_a_failover(pair: tuple[RedisServer, RedisServer, int
             return False
         return True
 
-    await until(works_again, "the replica to take over", timeout=30)
+    await until(works_again, "the replica to take over")
     assert await counted(store) == {State.COMPLETED: 1, State.WAITING: 1}
     assert await store.audit_counts() == []
     with redis.Redis(port=replica.port) as client:
@@ -202,7 +202,7 @@ def formed(servers: list[RedisServer]) -> bool:
 
 
 async def test_a_cluster(cluster: list[RedisServer]) -> None:
-    await until(lambda: formed(cluster), "the cluster to form", timeout=30)
+    await until(lambda: formed(cluster), "the cluster to form")
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in cluster)
     for namespace in ("a", "b", "c", "d"):  # some of them on each node
         await lives(RedisStore(f"redis+cluster://{hosts}", namespace))

@@ -161,14 +161,14 @@ async def test_a_worker_that_stood_still_is_fenced(app: Windlass, tmp_path: Path
     async with app, crew_of(app, tmp_path, LEASE=3.0) as crew:
         [ref] = await app.enqueue_many([effectful.hold.job("a")])
         sleeper = await start(crew, WAIT=place)
-        await until(lambda: crew.effects("at"), "the worker to be there", 30)
+        await until(lambda: crew.effects("at"), "the worker to be there")
         sleeper.send_signal(signal.SIGSTOP)
         await start(crew)
         job = await ended(app, ref.id, 60)
         before = await app.effects.get("hold/a")
         sleeper.send_signal(signal.SIGCONT)
         await asyncio.to_thread(Path(f"{crew.effects_file}.{place}").touch)
-        await until(lambda: crew.effects("stopped"), "the sleeper to give up", 30)
+        await until(lambda: crew.effects("stopped"), "the sleeper to give up")
         if place == "ready":
             assert job.state == "completed" and before.state == "done"
         else:  # nobody could know, and the sleeper sends when it wakes: it was right to hold it

@@ -31,7 +31,7 @@ async def test_a_signal_lets_run_and_exits_0(app: Windlass, tmp_path: Path, numb
     async with app, crew_of(app, tmp_path) as crew:
         refs = await app.enqueue_many([kind(app, "async").job(seconds=0.3) for _ in range(5)])
         process = await crew.start()
-        await until(lambda: len(crew.effects("begin")) == 5, "all to start", 20)
+        await until(lambda: len(crew.effects("begin")) == 5, "all to start")
         process.send_signal(number)
         assert await process.wait() == 0
         assert [(await app.jobs.get(ref.id)).state for ref in refs] == ["completed"] * 5
@@ -43,7 +43,7 @@ async def test_the_second_signal_means_now_and_nothing_is_spent(app: Windlass, t
     async with app, crew_of(app, tmp_path, GRACE=600) as crew:
         [ref] = await app.enqueue_many([kind(app, runtime).job(seconds=3 if runtime == "thread" else 600)])
         process = await crew.start()
-        await until(lambda: crew.effects("begin"), "the job to start", 20)
+        await until(lambda: crew.effects("begin"), "the job to start")
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
 
@@ -68,9 +68,9 @@ async def test_a_dead_worker_is_replaced_and_all_leave_together(app: Windlass, t
             found = {worker.pid for worker in await store.workers()} & set(supervisor.pids)
             return sorted(found) if len(found) == 2 else []
 
-        first = await until(two, "two workers", 20)
+        first = await until(two, "two workers")
         os.kill(first[0], signal.SIGKILL)
-        second = await until(lambda: _without(two, first[0]), "another in its place", 20)
+        second = await until(lambda: _without(two, first[0]), "another in its place")
         assert first[1] in second
         supervisor.stop()
         assert await task == 0
@@ -97,11 +97,11 @@ async def test_workers_leave_when_their_supervisor_is_killed(app: Windlass, tmp_
                 found = [worker.pid for worker in await store.workers()]
                 return found if len(found) == 2 else []
 
-            pids = await until(two, "two workers", 20)
+            pids = await until(two, "two workers")
         finally:
             boss.kill()
             await boss.wait()
-        await until(lambda: not any(map(psutil.pid_exists, pids)), "the workers to leave", 15)
+        await until(lambda: not any(map(psutil.pid_exists, pids)), "the workers to leave")
         assert await store.workers() == []
 
 

@@ -66,7 +66,7 @@ async def test_claims_are_repeated_under_the_same_number(app: Windlass) -> None:
         try:
             async with working(app):
                 ref = await work.enqueue()
-                job = await ended(app, ref.id, timeout=5)  # far sooner than the lease of 30 s
+                job = await ended(app, ref.id, timeout=25)  # sooner than the lease of 30 s
         finally:
             patch.undo()
         assert (job.result, job.attempt, job.rescues) == ("ran once", 1, 0)

@@ -113,7 +113,7 @@ async def run_all(app: Windlass, crew: Team, total: int, chance: random.Random) 
         return sum(count.n for count in counts if count.state in (State.COMPLETED, State.FAILED, State.CANCELLED))
 
     team = [await crew.start() for _ in range(2)]
-    await until(lambda: crew.effects("begin"), "the work to begin", 30)
+    await until(lambda: crew.effects("begin"), "the work to begin")
     seen = await ended()
     kills = 0
     while seen < total * 0.9:
