@@ -67,7 +67,7 @@ def test_every_page(readers: tuple[Browsing, dict[int, BrowserContext]], stage: 
         for theme in sorted(("light", "dark"), key=lambda theme: theme != BEGINS[width]):
             found.emulate_media(color_scheme=theme)
             settled(found)
-            assert_accessible(found)
+            assert_accessible(found, colours=theme != BEGINS[width])
             assert_fits(found)
     finally:
         found.close()

@@ -14,6 +14,7 @@ import pytest
 from tests.api_http.kit import SECRET, token
 from tests.secrecy.kit import CANARY, FIRST, make_app, raw_bytes
 from tests.store.kit import Place
+from tests.store.places import a_file_and_a_server
 from windlass import Windlass
 from windlass.values.query import AuditQuery
 
@@ -125,6 +126,7 @@ async def test_nothing_of_it_is_in_the_api(place: Place) -> None:
         assert CORE.encode() not in raw_bytes(place)
 
 
+@pytest.mark.parametrize("shared_place", a_file_and_a_server(__name__), indirect=True)
 async def test_nothing_of_it_is_on_the_command_line(shared_place: Place, tmp_path: Path) -> None:
     place = shared_place
     app = make_app(place)
