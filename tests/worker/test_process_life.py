@@ -106,6 +106,16 @@ async def test_workers_leave_when_their_supervisor_is_killed(app: Windlass, tmp_
 
 
 @BETWEEN_PROCESSES
+async def test_a_worker_whose_supervisor_died_meanwhile_does_not_begin(app: Windlass, tmp_path: Path) -> None:
+    async with app, crew_of(app, tmp_path) as crew:
+        gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+        await gone.wait()
+        worker = await crew.start(WINDLASS_SUPERVISOR=gone.pid)
+        assert await asyncio.wait_for(worker.wait(), 60) == 1
+        assert await (await app.store()).workers() == []
+
+
+@BETWEEN_PROCESSES
 async def test_until_idle_workers_are_not_replaced(app: Windlass, tmp_path: Path) -> None:
     async with app, crew_of(app, tmp_path) as crew:
         refs = await app.enqueue_many([kind(app, "async").job(seconds=0) for _ in range(100)])

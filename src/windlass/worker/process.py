@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 from windlass.worker.lifeline import die_with
 from windlass.worker.worker import RECYCLE, Worker
@@ -19,18 +20,26 @@ SUPERVISOR = "WINDLASS_SUPERVISOR"
 _SWITCH = 0.0005
 
 
+@cache
+def _supervisor() -> int | None:
+    """The process that said so when it started this one; it may be gone by now. What this process starts is not under it."""
+    pid = os.environ.pop(SUPERVISOR, None)
+    return None if pid is None else int(pid)
+
+
 def is_supervised() -> bool:
     """Whether a supervisor started this process and will start another when it exits."""
-    return os.environ.get(SUPERVISOR) == str(os.getppid())
+    return _supervisor() is not None
 
 
 def run_worker(make: Callable[[], Worker], close: Callable[[], Awaitable[None]], *, until_idle: bool = False) -> int:
     """Run the worker that `make` gives until a signal, then `close` its app; the exit code (`RECYCLE`: start me again).
 
-    A supervised worker shuts down gracefully when its supervisor dies.
+    A supervised worker shuts down gracefully when its supervisor dies, and does not begin if it is dead already.
     """
-    if is_supervised():
-        die_with(os.getppid(), signal.SIGTERM)
+    supervisor = _supervisor()
+    if supervisor is not None:
+        die_with(supervisor, signal.SIGTERM)
     # The heartbeat thread and thread handlers share the interpreter with a loop that may be busy: at the default 5 ms,
     # each of their returns from C (a beat has several) could wait that long.
     sys.setswitchinterval(_SWITCH)
