@@ -82,7 +82,7 @@ BEGIN
     IF cardinality(parents) > 0 OR EXISTS (SELECT FROM {schema}.settle) THEN
         SELECT * INTO left_over FROM {schema}.settle(bound, coalesce(parents, '{}'), at, false);
         moved := moved + left_over.moved;
-        more := more OR left_over.more OR EXISTS (SELECT FROM {schema}.settle);
+        more := more OR left_over.more;
         readied := readied OR left_over.readied;
         ended := ended OR left_over.ended;
     END IF;

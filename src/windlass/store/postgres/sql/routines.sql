@@ -172,7 +172,8 @@ BEGIN
         moved := moved + cardinality(kids);
     END LOOP;
     INSERT INTO {schema}.settle (parent) SELECT unnest(line);
-    more := cardinality(line) > 0 OR stored AND EXISTS (SELECT FROM {schema}.settle);
+    -- What others work on is not ours to come back for: a promote that did so would ask in vain each few milliseconds.
+    more := cardinality(line) > 0 OR EXISTS (SELECT FROM {schema}.settle FOR UPDATE SKIP LOCKED);
 END $$;
 
 -- Edges are read once and deleted by their place: nobody else deletes them while the parent is locked, so a place cannot come to hold
