@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from windlass.store.protocol import MOST_CLAIMED
 from windlass.store.sqlite.lines import enter
@@ -174,7 +175,7 @@ _PLAIN = (False, False)
 
 
 def _claim_of(row: Row, now: Micros) -> Claim:
-    """Of a job without any of what few jobs have."""
+    """Of a job without any of what few jobs have, but for a user."""
     (
         _,
         id,
@@ -194,7 +195,7 @@ def _claim_of(row: Row, now: Micros) -> Claim:
         user,
         _,
     ) = row
-    return Claim(
+    claim = Claim(  # a sixteenth keyword would cost 0.5 us
         id=id,
         lease=lease,
         kind=kind,
@@ -210,8 +211,10 @@ def _claim_of(row: Row, now: Micros) -> Claim:
         ready_at=run_at,
         claimed_at=now,
         workflow=workflow,
-        user=user,
     )
+    if user is not None:
+        force_setattr(claim, "user", user)
+    return claim
 
 
 def _full_claim_of(row: Row, now: Micros, flags: dict[int, tuple[bool, bool]]) -> Claim:
