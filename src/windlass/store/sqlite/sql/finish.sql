@@ -5,6 +5,11 @@ update {job} set state = {to:complete}, result = f.result, finished_at = ?2, sta
 from (select value ->> 0 as id, value ->> 1 as lease, value ->> 2 as result, value ->> 3 as took from json_each(?1)) as f
 where {job}.id = f.id and {job}.lease = f.lease and {job}.state = {state:active}
   and {job}.cancelling is null
+-- name: complete_bare
+update {job} set state = {to:complete}, result = null, finished_at = ?2, started_at = ?2 - f.value, settled = {job}.lease,
+  attempt = attempt + 1, reason = null, line = null
+from json_each(?1) as f
+where {job}.id = f.key and {job}.lease = ?3 + 0 and {job}.state = {state:active} and {job}.cancelling is null
 -- name: places_of
 select id, n from {job} where id in (select value from json_each(?))
 -- name: attempts
@@ -22,7 +27,7 @@ update {job} set state = ?2, error = coalesce(?3, error), reason = ?4, finished_
 where n = ?1
 -- name: add_cost
 insert into {ledger} (job, cost)
-select n, spent.value ->> 1 from json_each(?1) as spent cross join {job} on {job}.id = spent.value ->> 0 where true
+select n, spent.value from json_each(?1) as spent cross join {job} on {job}.id = spent.key where true
 on conflict (job) do update set cost = cost + excluded.cost
 -- name: bury
 insert into {ledger} (job, failed_at, fingerprint, next_retry_at, id)
