@@ -315,26 +315,34 @@ local function settle_left(most)
 end
 
 -- The edges of jobs that completed and have few children each, mostly the same ones (a fan-in), taken as a union: then a child
--- counts down once for all of them. What a child's policies add up to by the highest of them is how many edges it has, if they
--- are all alike; only then these numbers add up to `total`. False, and nothing is taken, for any others.
+-- counts down once for all of them. One child has all edges. Of several, what a child's policies add up to by the highest of them is how
+-- many it has, if they are all alike; only then these numbers add up to `total`. False, and nothing is taken, for any others.
 local FEW = 8
 local function take_union(parents, total, edges)
-  local words, n, sums, counted_edges = {}, #parents, {}, 0
+  local words, n, policies, times, all = {}, #parents, {}, {}, 0
   for p = 1, n do words[p] = edges_key(parents[p].id) end
-  words[n + 1], words[n + 2], words[n + 3] = 'AGGREGATE', 'SUM', 'WITHSCORES'
+  words[n + 1], words[n + 2], words[n + 3] = 'AGGREGATE', 'MAX', 'WITHSCORES'
   local found = call('ZUNION', n, unpack(words))
-  for i = 1, #found, 2 do sums[found[i]] = found[i + 1] end
-  words[n + 2] = 'MAX'
-  found = call('ZUNION', n, unpack(words))
-  for i = 2, #found, 2 do
-    if tonumber(found[i]) == EDGE_TRIGGER then return false end
-    counted_edges = counted_edges + sums[found[i - 1]] / found[i]
+  for i = 1, #found, 2 do
+    policies[found[i]] = tonumber(found[i + 1])
+    if policies[found[i]] == EDGE_TRIGGER then return false end
   end
-  if counted_edges ~= total then return false end
+  if #found == 2 then
+    times[found[1]] = total
+  else
+    words[n + 2] = 'SUM'
+    local sums = call('ZUNION', n, unpack(words))
+    for i = 1, #sums, 2 do
+      times[sums[i]] = sums[i + 1] / policies[sums[i]]
+      all = all + times[sums[i]]
+    end
+    if all ~= total then return false end
+  end
   call('UNLINK', unpack(words, 1, n))
   budget = budget - total
-  for i = 1, #found, 2 do
-    put_edge(edges, found[i], tonumber(found[i + 1]), parents[1].id, COMPLETED, sums[found[i]] / found[i + 1])
+  for i = 1, #found, 2 do -- in the order of their ids
+    local id = found[i]
+    put_edge(edges, id, policies[id], parents[1].id, COMPLETED, times[id])
   end
   return true
 end
