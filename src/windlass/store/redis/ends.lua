@@ -155,8 +155,11 @@ local settle_edges, put_edge, put_edges = (function()
     touched[key] = touched[key] or { ready = like }
     return like
   end
+  local near, near_fields -- neighbours are of one segment
   local function release(id, lane, ord)
-    local to, fields = lane.to, list_of(fields_set, segment(id))
+    local start = sub(id, 1, 6)
+    if start ~= near then near, near_fields = start, list_of(fields_set, segment(id)) end
+    local to, fields = lane.to, near_fields
     local n, f = #to, #fields
     to[n + 1], to[n + 2] = ord, id
     fields[f + 1], fields[f + 2] = id .. 'm', lane.head .. pack('>I7', ord) .. after_order
@@ -177,27 +180,42 @@ local settle_edges, put_edge, put_edges = (function()
   local function counts_down(policy, state) return policy == EDGE_RUN or state == COMPLETED and policy ~= EDGE_TRIGGER end
 
   -- Many children of one parent come in the order of their ids, as they stand in `blocked`. If they are neighbours there, they are of
-  -- that queue, and their records need not be read (nor their payloads be made strings of Lua). Those that were released.
+  -- that queue, and their records need not be read (nor their payloads be made strings of Lua). True when all were released, else
+  -- those that were. What stands before and behind a child's order is mostly the same bytes as its neighbour's, and not judged again then.
   local RUN = 8
   local function release_run(ids, queue)
     local key, first, last = blocked_key(queue), '[' .. ids[1], '[' .. ids[#ids]
     if queue_settings(queue).order ~= 's' or global_keys() or call('ZLEXCOUNT', key, first, last) ~= #ids then return {} end
-    local ms, lanes, done, all = fetch(ids, 'm'), {}, {}, true
+    local ms, lanes, released = fetch(ids, 'm'), {}, {}
+    local head, tail, lane
     for i = 1, #ids do
-      local id, m, ord, run_at = ids[i], ms[i], nil, nil
-      if m and not jobs[id] and is_simple_child(m) then ord, run_at = parse('>I7I7', m, 18) end
-      if ord and ord > 0 and run_at <= now then
-        local flags = byte(m, 2)
-        lanes[flags] = lanes[flags] or plain_lane(queue, flags)
-        release(id, lanes[flags], order(100 - floor(ord / PRIORITY)))
-        done[id] = true
-      else
-        all = false
+      local id, m = ids[i], ms[i]
+      if m and not jobs[id] then
+        local own_head, own_tail = sub(m, 1, 17), sub(m, 25)
+        if own_head ~= head or own_tail ~= tail then
+          head, tail, lane = own_head, own_tail, is_simple_child(m) and parse('>I7', m, 25) <= now
+          if lane then
+            lane = lanes[head] or plain_lane(queue, byte(m, 2))
+            lanes[head] = lane
+          end
+        end
+        local ord = lane and parse('>I7', m, 18) or 0
+        if ord > 0 then
+          release(id, lane, order(100 - floor(ord / PRIORITY)))
+          released[#released + 1] = id
+        end
       end
     end
-    if all then call('ZREMRANGEBYLEX', key, first, last) end
-    for id in pairs(all and {} or done) do put(removed, key, id) end
     count_released(lanes)
+    if #released == #ids then
+      call('ZREMRANGEBYLEX', key, first, last)
+      return true
+    end
+    local done = {}
+    for i = 1, #released do
+      done[released[i]] = true
+      put(removed, key, released[i])
+    end
     return done
   end
 
@@ -263,6 +281,7 @@ local settle_edges, put_edge, put_edges = (function()
       for i = 1, taken do ids[i] = page[2 * i - 1] end
       done = release_run(ids, run)
     end
+    if done == true then return end
     for i = 1, 2 * taken, 2 do
       if not done[page[i]] then
         put_edge(edges, page[i], tonumber(page[i + 1]), parent, state, 1)
