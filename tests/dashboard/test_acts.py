@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,8 @@ def own(tmp_path: Path, browser: Any) -> Any:
     """A stage that a test may change."""
     with served(tmp_path) as stage, Browsing(browser, stage.url, stage.keys) as browsing:
         yield stage, browsing.open
-        # Browsers report refused requests, and these tests have some refused.
-        browsing.complaints[:] = [each for each in browsing.complaints if "422" not in each]
+        # Browsers report refused requests and what is not there, and these tests have some of both.
+        browsing.complaints[:] = [each for each in browsing.complaints if "422" not in each and "404" not in each]
 
 
 def ask(stage: Stage, path: str) -> Any:
@@ -161,3 +163,17 @@ def test_a_viewer_finds_no_button_that_changes_anything(page: Callable[..., Any]
     found = page(path, role="viewer")
     for words in ("Retry all", "Purge", "New schedule", "Pause", "Run", "Set a limit", "Set", "Cancel"):
         expect(found.get_by_role("button", name=words, exact=True)).to_have_count(0)
+
+
+def test_a_job_that_retention_deleted_shows_its_history(own: tuple[Stage, Callable[..., Any]], tmp_path: Path) -> None:
+    stage, open_page = own
+    page = open_page(f"/jobs/{stage.ids['planted']}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("charge_card")
+    expect(page.get_by_text("Arguments").first).to_be_visible()
+    address = f"sqlite:///{tmp_path / 'stage.db'}"
+    subprocess.run([sys.executable, "-m", "windlass", "prune", "--url", address, "--failed", "0s"], check=True)
+    page.reload()
+    expect(page.get_by_text("Retention deleted this job")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("charge_card")
+    expect(page.locator(".timeline li").last).to_contain_text("retention")
+    expect(page.get_by_text("PaymentDeclined").first).to_be_visible()
