@@ -94,10 +94,15 @@ async def test_workers_of_two_versions_share_a_store(place: Place, tmp_path: Pat
             assert await bring_up(place) == STEP
             fresh = app_on(place)
             async with fresh:
-                refs = [await fresh.handlers["async"].enqueue(0.1) for _ in range(40)]
                 mine = fresh.worker(concurrency=1, lease="2s")
                 running = asyncio.create_task(mine.run())
                 await crew.start(CONCURRENCY=1)
+
+                async def all_there() -> bool:
+                    return len(await fresh.workers()) == 3
+
+                await until(all_there, "the records of three workers")
+                refs = [await fresh.handlers["async"].enqueue(0.1) for _ in range(40)]
                 results = [await ref.result("60s") for ref in refs]
                 await mine.stop()
                 await running
