@@ -116,6 +116,11 @@ async def test_history_and_users_by_http(place: Place) -> None:
         assert told.count("failed") == 1 and told[-1] == "act"
         (user,) = (await client.get(f"{API}/metrics/users")).json()["items"]
         assert (user["user"], user["failed"], user["cost"]) == ("bob", 1, "0")
+        workers = (await client.get(f"{API}/metrics/workers")).json()["items"]
+        name = workers[0]["worker"]
+        (alone,) = (await client.get(f"{API}/metrics/workers", params={"worker": name})).json()["items"]
+        assert (alone["worker"], alone["failed"], alone["run"]["count"]) == (name, 1, 1)
+        assert (await client.get(f"{API}/metrics/workers?worker=nobody")).json()["items"] == []
         one = (await client.get(f"{API}/metrics/users/bob?last=7d")).json()
         assert (one["total"]["failed"], [each["queue"] for each in one["queues"]]) == (1, ["mail"])
 

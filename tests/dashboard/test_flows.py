@@ -369,3 +369,12 @@ def test_clearing_a_queue_is_asked_first(fresh_page: Open, fresh_stage: Stage) -
     button(found, "Clear").click()
     button(found, "Delete them").click()
     expect(waiting).to_contain_text("7")  # those that others wait for stay
+
+
+def test_a_worker_tells_what_became_of_its_jobs(page: Open) -> None:
+    found = page("/workers")
+    found.locator("main table.table tbody a").first.click()
+    card = found.locator("section, .card").filter(has_text="Last 24 hours").last
+    expect(card).to_contain_text("Completed")
+    expect(card).to_contain_text("median; p95")
+    assert_accessible(found)

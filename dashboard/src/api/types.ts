@@ -224,6 +224,12 @@ export interface Figures {
   wait: Times | null;
 }
 
+export interface WorkerFigures extends Figures {
+  worker: string;
+  cost: string;
+  cpu: number;
+}
+
 export interface SeriesPoint {
   at: string;
   completed: number;

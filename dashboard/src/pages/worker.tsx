@@ -1,11 +1,13 @@
-/** One worker: what it is, and what it runs now. */
+/** One worker: what it is, what it runs now, and what became of what it ran. */
 import type { JSX } from "preact";
 import { useRoute } from "preact-iso";
+import { get } from "../api/client";
 import { readList } from "../api/lists";
-import type { JobView } from "../api/types";
+import type { JobView, Listing, WorkerFigures } from "../api/types";
 import { href, hrefWith } from "../config";
 import { useLoad } from "../state/load";
-import { bytes, compact, count } from "../text/format";
+import { can } from "../state/session";
+import { bytes, compact, cost, count, duration, percent } from "../text/format";
 import { quoted } from "../text/query";
 import { Card, Empty, Figure, PageHead, Progress, Waiting } from "../ui/basics";
 import { Table } from "../ui/table";
@@ -31,6 +33,7 @@ export default function WorkerPage(): JSX.Element {
         <Empty icon="workers" title="It is gone: no worker of this name is alive" command="windlass workers ls">
           <code class="break">{id}</code>
         </Empty>
+        {can("metrics:read") && <Ran id={id} />}
       </>
     );
   }
@@ -49,6 +52,7 @@ export default function WorkerPage(): JSX.Element {
           <Figure label="Heartbeat" value={<Time at={worker.seen_at} />} />
         </div>
       </Card>
+      {can("metrics:read") && <Ran id={id} />}
       <div class="columns">
         <RunsNow id={id} />
         <Card title="Facts">
@@ -77,6 +81,44 @@ export default function WorkerPage(): JSX.Element {
         </Card>
       </div>
     </>
+  );
+}
+
+const PERIOD = "24h";
+
+/** Counted with each end, so it is there after the worker has gone too. */
+function Ran({ id }: { id: string }): JSX.Element | null {
+  const { data } = useLoad(
+    (signal) => get<Listing<WorkerFigures>>("/metrics/workers", { worker: id, last: PERIOD }, signal),
+    [id],
+    { every: 5000, period: 15000 },
+  );
+  const ran = data?.items[0];
+  if (!ran) {
+    return null;
+  }
+  return (
+    <Card title="Last 24 hours">
+      <div class="figures">
+        <Figure label="Completed" value={compact(ran.completed)} />
+        <Figure
+          label="Failed"
+          value={compact(ran.failed)}
+          hint={ran.success_rate === null ? undefined : `${percent(ran.success_rate)} went well`}
+        />
+        <Figure label="Retries" value={compact(ran.retries)} />
+        {ran.run && (
+          <Figure
+            label="Run"
+            value={duration(ran.run.median)}
+            hint={`median; p95 ${duration(ran.run.p95)}, p99 ${duration(ran.run.p99)}`}
+          />
+        )}
+        {ran.wait && <Figure label="Wait" value={duration(ran.wait.median)} hint={`p95 ${duration(ran.wait.p95)}`} />}
+        <Figure label="CPU" value={duration(ran.cpu)} hint="of its jobs" />
+        {Number(ran.cost) > 0 && <Figure label="Cost" value={cost(Number(ran.cost))} />}
+      </div>
+    </Card>
   );
 }
 

@@ -44,6 +44,12 @@ class UsersQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
 
 
+class WorkersQuery(UsersQuery, frozen=True, kw_only=True):
+    """When, and perhaps of one worker only (its id)."""
+
+    worker: Name | None = None
+
+
 class UserQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When, and of which queue and kind."""
 
@@ -79,9 +85,11 @@ def _time(text: str | None, field: str) -> datetime | None:
 
 
 @routes.get("/metrics/workers")
-async def list_worker_metrics(call: Call, query: UsersQuery) -> Reply[Listing[WorkerFigures]]:
+async def list_worker_metrics(call: Call, query: WorkersQuery) -> Reply[Listing[WorkerFigures]]:
     """What each worker did, those that ran most first, also those that have gone."""
-    found = await call.app.worker_metrics(last=query.last, since=query.since, until=query.until, limit=query.limit)
+    found = await call.app.worker_metrics(
+        worker=query.worker, last=query.last, since=query.since, until=query.until, limit=query.limit
+    )
     return whole(call, list(found))
 
 
