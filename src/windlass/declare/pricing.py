@@ -37,11 +37,9 @@ class Tariff(msgspec.Struct, frozen=True):
     micro: int = 0
     gb_micro: int = 0
 
-    def parts(self, took: Micros, memory: int, *, whole: bool) -> int:
+    def parts(self, took: Micros, memory: int, whole: bool) -> int:
         """What a run costs. `whole`: the attempt ended by itself, so the base is due."""
-        amount = self.micro * took
-        if whole:
-            amount += self.base
+        amount = self.micro * took + self.base if whole else self.micro * took
         if memory and self.gb_micro:
             amount += self.gb_micro * took * memory // GIGABYTE
         return amount

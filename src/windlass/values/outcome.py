@@ -19,6 +19,7 @@ DEFAULT_RESCUES = 5
 LONGEST_REASON = 500
 DEADLINE = "deadline"
 RATE_LIMITED = "rate limited"
+_COMPLETE = Event.COMPLETE  # looked up once: an enum's member takes 0.05 us
 
 
 class Signal(Exception):
@@ -188,7 +189,7 @@ def completed(claim: Claim, result: str | None, took: Micros) -> Finish:
     return Finish(
         claim.id,
         claim.lease,
-        Event.COMPLETE,
+        _COMPLETE,
         claim.queue,
         claim.kind,
         result,

@@ -25,6 +25,7 @@ from windlass.worker.witness import Witness
 
 log = logging.getLogger("windlass.worker")
 
+_ACCEPTED, _COMPLETE = Verdict.ACCEPTED, Event.COMPLETE  # looked up once: that takes 0.05 us, and is asked of every job
 _MOST_UNSETTLED = 2_000
 """Ends that may wait for a store in trouble before the worker stops asking it for more work."""
 
@@ -173,19 +174,22 @@ class Runner:
     def settled(self, finish: Finish, verdict: Verdict | None) -> None:
         """The finisher says what the store made of an end."""
         run = self._drop(finish.id, finish.lease)
-        if run is not None and run.rules.watched and verdict is Verdict.ACCEPTED and self._aftermath is not None:
+        if run is not None and run.rules.watched and verdict is _ACCEPTED and self._aftermath is not None:
             self._aftermath.saw(run, finish)
-        if verdict is Verdict.ACCEPTED or verdict is Verdict.REPEAT:  # accepted, and the answer came now or got lost
+        if verdict is _ACCEPTED or verdict is Verdict.REPEAT:  # accepted, and the answer came now or got lost
             if finish.error is not None:
                 self._failed(finish, run)
             if self._announcer is not None:
                 self._announcer.ended(finish, None if run is None else run.claim)
         self._freed()  # too many unsettled ends hold back claims, and no handler may be left to end and say so
-        if verdict is Verdict.STALE:
-            log.info("job %s: its lease was lost, its end (%s) does not count", finish.id, finish.event.value)
-        elif finish.event is not Event.RELEASE and not finish.rescued:
+        event = finish.event
+        if verdict is _ACCEPTED and event is _COMPLETE and not finish.rescued:
             self.done += 1
-            if finish.event is Event.RETRY or finish.event is Event.FAIL:
+        elif verdict is Verdict.STALE:
+            log.info("job %s: its lease was lost, its end (%s) does not count", finish.id, event.value)
+        elif event is not Event.RELEASE and not finish.rescued:
+            self.done += 1
+            if event is Event.RETRY or event is Event.FAIL:
                 self.failed += 1
 
     def _failed(self, finish: Finish, run: Run | None) -> None:

@@ -300,7 +300,7 @@ class AsyncLane:
         except BaseException as error:  # it runs code of the result's class: nothing of it may end the slot
             self._end(run, raised_end(run, error, self._worker))
             return
-        if run.why is Why.LOST:
+        if run.why is not None and run.why is Why.LOST:
             self._end(run, None)
         else:
             self._end(run, run.completed(result))

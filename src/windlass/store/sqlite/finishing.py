@@ -22,12 +22,13 @@ from windlass.values.states import FINAL, TRANSITIONS, Event, State
 _LONGEST = 2_000_000
 _FEW = 3
 """Leases of one call up to which ends without results are committed by lease: 0.6 us a job less than with four values each."""
+_COMPLETE = Event.COMPLETE  # looked up once: an enum's member takes 0.05 us
 _TARGETS = {event: move.target for event, move in TRANSITIONS.items() if move.target is not None}
 
 
 def finish(tx: Tx, finishes: Sequence[Finish]) -> list[Verdict]:
     """The quick way: all completions at once. Raises `Uneven` when one of them is not accepted."""
-    plain = [end for end in finishes if end.event is Event.COMPLETE and end.spends and not end.rescued]
+    plain = [end for end in finishes if end.event is _COMPLETE and end.spends and not end.rescued]
     if len({end.id for end in finishes}) != len(finishes):
         raise Uneven
     if not plain:
