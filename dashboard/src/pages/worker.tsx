@@ -116,7 +116,7 @@ function Ran({ id }: { id: string }): JSX.Element | null {
         )}
         {ran.wait && <Figure label="Wait" value={duration(ran.wait.median)} hint={`p95 ${duration(ran.wait.p95)}`} />}
         <Figure label="CPU" value={duration(ran.cpu)} hint="of its jobs" />
-        {Number(ran.cost) > 0 && <Figure label="Cost" value={cost(Number(ran.cost))} />}
+        {Number(ran.cost) > 0 && <Figure label="Cost" value={cost(Number(ran.cost), "$")} />}
       </div>
     </Card>
   );
