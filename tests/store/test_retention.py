@@ -8,7 +8,7 @@ from windlass.values.clock import SECOND
 from windlass.values.job import Edge
 from windlass.values.lease import LogLine
 from windlass.values.metrics import MetricQuery
-from windlass.values.query import Action, AuditQuery, Retention, Swap, Where
+from windlass.values.query import SPARED, Action, AuditQuery, Retention, Swap, Where
 from windlass.values.states import Event, State
 
 FOREVER = Retention(completed=None, failed=None, cancelled=None, metrics=None, audit=None)
@@ -94,6 +94,26 @@ async def test_a_count_bound_keeps_the_newest_of_each_queue(store: Store, clock:
         assert [state is None for state in await states_of(store, *ids)] == [True] * (5 - kept) + [False] * kept
     assert await store.prune(Retention(keep_completed=0), 100) == 4
     assert await counted(store) == {State.FAILED: 8}
+
+
+async def test_a_count_bound_spares_members_of_workflows_for_a_day(store: Store, clock: Clock) -> None:
+    """Their results are read by other members: among many workflows the newest two ends are milliseconds old."""
+    plain, members = [], []
+    for n in range(6):
+        plain.append(await finished(store, Event.COMPLETE, queue="a"))
+        members.append(await finished(store, Event.COMPLETE, queue="a", workflow=f"w{n}"))
+        await clock.forward(SECOND)
+    failed = [await finished(store, Event.FAIL, queue="a", workflow="w", user="u") for _ in range(3)]
+    keep = Retention(completed=None, failed=None, keep_completed=2, keep_failed=1)
+    while await store.prune(keep, 3):
+        pass
+    assert [state is None for state in await states_of(store, *plain)] == [True] * 5 + [False]
+    assert None not in await states_of(store, *members, *failed)
+    await clock.forward(SPARED)
+    while await store.prune(keep, 3):
+        pass
+    assert [state is None for state in await states_of(store, *members)] == [True] * 5 + [False]
+    assert [state is None for state in await states_of(store, *failed)] == [True, True, False]
 
 
 async def test_a_job_that_others_wait_for_stays(store: Store, clock: Clock) -> None:

@@ -216,13 +216,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a queue's final jobs stay, in microseconds per state; None keeps them. `keep_...`: how many of a state at most."""
+    """How long a queue's final jobs stay, in microseconds per state; None keeps them. `keep_...`: how many of a state at most,
+    apart from members of workflows that ended less than `SPARED` ago."""
 
     completed: Micros | None = 24 * 3_600 * 1_000_000
     failed: Micros | None = 90 * 86_400 * 1_000_000
     cancelled: Micros | None = 7 * 86_400 * 1_000_000
     keep_completed: int | None = None
     keep_failed: int | None = None
+
+
+SPARED: Micros = 86_400 * 1_000_000
+"""So long after its end a member of a workflow is spared by the counts of `Keep`: other members may still read its result, and
+among many jobs the newest ten end within seconds."""
 
 
 class Retention(Keep, frozen=True, kw_only=True):

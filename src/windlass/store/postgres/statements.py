@@ -8,6 +8,7 @@ from windlass.values.clock import END_OF_TIME
 from windlass.values.job import MOST_TRAIL, NOT_TRIGGERED
 from windlass.values.limit import BUCKETS, EXACT, GUARD
 from windlass.values.priority import order
+from windlass.values.query import SPARED
 from windlass.values.queue import AGEING, CLASS_WEIGHTS, HOUSE
 from windlass.values.states import render
 
@@ -92,6 +93,7 @@ def filled(text: str, schema: str, **values: str) -> str:
         inline_edges=str(INLINE_EDGES),
         not_triggered=NOT_TRIGGERED,
         house=f"'{HOUSE}'",
+        spared=str(SPARED),
         seq_mask=str(order(100, (1 << 45) - 1)),
         **values,
     )

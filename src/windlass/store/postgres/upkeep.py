@@ -84,13 +84,12 @@ class _Prune:
             rule = self._retention.queues.get(row["queue"], self._retention)
             keep = {State.COMPLETED: rule.keep_completed, State.FAILED: rule.keep_failed}.get(State(row["state"]))
             if keep is not None and row["n"] > keep:
-                await self._remove(f"prune.surplus_{row['state']}", row["queue"], most=row["n"] - keep)
+                await self._remove(f"prune.surplus_{row['state']}", row["queue"], row["n"] - keep)
 
-    async def _remove(self, statement: str, *args: Any, most: int | None = None) -> None:
-        bound = self._left if most is None else min(self._left, most)
-        if bound <= 0:
+    async def _remove(self, statement: str, *args: Any) -> None:
+        if self._left <= 0:
             return
-        ids = [row["id"] for row in await self._connection.fetch(self._sql[statement], *args, bound)]
+        ids = [row["id"] for row in await self._connection.fetch(self._sql[statement], *args, self._left)]
         if not ids:
             return
         # Locked now: a child that was enqueued while we looked is seen by this second look.

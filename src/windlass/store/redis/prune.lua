@@ -21,6 +21,13 @@ local function chosen(ids)
   return free
 end
 
+-- Whether a count spares a job: a member of a workflow that ended lately, whose result others may still read.
+local function is_spared(job)
+  if job.finished <= now - {spared} or band(whole(job).head_flags, WHO) == 0 then return false end
+  local at = job.rest + 4
+  return cmsgpack.unpack(sub(job.c, at, at - 1 + parse('>I4', job.c, job.rest)))[4] ~= nil
+end
+
 -- Deletes from the old end of one queue's final set. Jobs that stay are stepped over, at most 1,000 a call.
 local function drop(key, upto_rank, upto_time)
   local from = 0
@@ -36,7 +43,7 @@ local function drop(key, upto_rank, upto_time)
     local going = {}
     for i = 1, #free do
       local job = jobs[free[i]]
-      if job and not job.gone then
+      if job and not job.gone and not (upto_rank and is_spared(job)) then
         going[#going + 1] = job
       elseif not job then
         call('ZREM', key, free[i]) -- its record was lost (eviction)

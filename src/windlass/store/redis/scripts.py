@@ -13,6 +13,7 @@ from windlass.values.clock import END_OF_TIME
 from windlass.values.job import NOT_TRIGGERED
 from windlass.values.lease import ORDERS
 from windlass.values.limit import BUCKETS, EXACT, GUARD
+from windlass.values.query import SPARED
 from windlass.values.queue import AGEING, HOUSE
 
 _LAZY = {
@@ -88,6 +89,7 @@ _VALUES = {
     "buckets": str(BUCKETS),
     "ageing": str(AGEING),
     "house": HOUSE,
+    "spared": str(SPARED),
 }
 
 

@@ -14,7 +14,7 @@ from windlass.store.sqlite.tallying import add_up
 from windlass.store.sqlite.transaction import Row, Tx, View, packed
 from windlass.values.clock import Micros
 from windlass.values.metrics import MINUTE
-from windlass.values.query import Keep, Retention
+from windlass.values.query import SPARED, Keep, Retention
 from windlass.values.states import FINAL, State
 
 LOOKED = 2_000
@@ -79,7 +79,9 @@ def _old(tx: Tx, retention: Retention, limit: int) -> Iterator[list[Row]]:
         if most is not None:
             surplus = n + tx.moves.get((queue, state), 0) - most
             if surplus > 0:
-                yield [(*row, queue, state) for row in tx.rows("oldest", (queue, state, surplus, limit))]
+                yield [
+                    (*row, queue, state) for row in tx.rows("oldest", (queue, state, surplus, limit, tx.now - SPARED))
+                ]
 
 
 def _age(keep: Keep, state: str) -> Micros | None:

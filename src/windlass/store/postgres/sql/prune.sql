@@ -116,15 +116,25 @@ SELECT j.id FROM (
 ) j LIMIT $5
 
 -- name: surplus_completed
-SELECT id FROM {schema}.job j
-WHERE state = {state:completed} AND queue = $1 AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
-ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+SELECT id FROM {schema}.job j WHERE id = ANY(ARRAY(
+    SELECT id FROM (
+        SELECT id, workflow, finished_at FROM {schema}.job WHERE state = {state:completed} AND queue = $1 ORDER BY finished_at LIMIT $2
+    ) oldest
+    WHERE (workflow IS NULL OR finished_at <= {schema}.clock() - {spared})
+      AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = oldest.id)
+    LIMIT $3
+)) FOR UPDATE SKIP LOCKED
 
 -- name: surplus_failed
-SELECT id FROM {schema}.job j
-WHERE state IN ({state:failed}, {state:cancelled}) AND state = {state:failed} AND queue = $1
-  AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = j.id)
-ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+SELECT id FROM {schema}.job j WHERE id = ANY(ARRAY(
+    SELECT id FROM (
+        SELECT id, workflow, finished_at FROM {schema}.job
+        WHERE state IN ({state:failed}, {state:cancelled}) AND state = {state:failed} AND queue = $1 ORDER BY finished_at LIMIT $2
+    ) oldest
+    WHERE (workflow IS NULL OR finished_at <= {schema}.clock() - {spared})
+      AND NOT EXISTS (SELECT FROM {schema}.edge e WHERE e.parent = oldest.id)
+    LIMIT $3
+)) FOR UPDATE SKIP LOCKED
 
 -- name: fold
 SELECT {schema}.fold()

@@ -26,8 +26,9 @@ where state in ({any:final}) and queue = ?1 || '' and state = ?2 and finished_at
 order by finished_at limit ?4 + 0
 -- name: oldest
 select n, id from (
-  select n, id from {job} where state in ({any:final}) and queue = ?1 || '' and state = ?2 order by finished_at limit ?3 + 0
-) as old where not exists (select 1 from {edge} where parent = old.n) limit ?4 + 0
+  select n, id, workflow, finished_at from {job}
+  where state in ({any:final}) and queue = ?1 || '' and state = ?2 order by finished_at limit ?3 + 0
+) as old where (workflow is null or finished_at <= ?5) and not exists (select 1 from {edge} where parent = old.n) limit ?4 + 0
 -- name: final_counts
 select queue, state, n from {count} where n > 0 and state in ({any:final})
 -- name: remember
