@@ -17,6 +17,7 @@ from windlass import (
     result_of,
 )
 from windlass.values.job import NOT_TRIGGERED, OnFailure
+from windlass.values.query import Retention
 
 
 def ran_in(app: Windlass) -> list[str]:
@@ -136,6 +137,30 @@ async def test_results_of_parents_in_every_way(app: Windlass) -> None:
         await app.drain()
         assert await ref.result(timeout=1) == 2 * 3 + 3
         assert seen == {"all": [1, 2], "one": "abc", "named": 2, "by id": 1, "len": 3}
+
+
+async def test_parents_that_retention_deleted_are_missed(app: Windlass) -> None:
+    """A sum over what is left of them would be wrong and look right."""
+
+    @app.job
+    async def number(n: int) -> int:
+        return n
+
+    @app.job(queue="later", max_attempts=1)
+    async def total(ctx: Context) -> int:
+        return sum(ctx.parents.all(number))
+
+    async with app:
+        ref = await app.run(chain(group(*[number.job(n) for n in range(5)]), total.job()))
+        await app.queues.pause("later")
+        await app.drain()
+        store = await app.store()
+        assert await store.prune(Retention(completed=0), 3) == 3
+        await app.queues.resume("later")
+        await app.drain()
+        job = await app.jobs.get(ref.jobs[-1].id)
+        assert (job.state, job.error and job.error.type) == ("failed", "JobNotFound")
+        assert job.error is not None and "3 of 5 parents" in job.error.message
 
 
 async def test_a_promised_result_that_does_not_come(app: Windlass) -> None:

@@ -61,7 +61,11 @@ def _result(run: Run, name: str, parent: Job | None) -> Any:
         why = "that job is no longer in the store"
     except WindlassError as error:
         why = error.message
-    raise InvalidArgs(f"{run.claim.kind}: {name} is the result of another job, but {why}", field=name)
+    raise InvalidArgs(
+        f"{run.claim.kind}: {name} is the result of another job, but {why}",
+        field=name,
+        mend="run the whole workflow again; keep parents longer than their children may take (docs/guides/retention.md)",
+    )
 
 
 async def _read(store: Store, ids: Sequence[str]) -> dict[str, Job]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from windlass.declare.handler import Handler
-from windlass.errors import WindlassError
+from windlass.errors import JobNotFound, WindlassError
 from windlass.produce.results import value_of
 from windlass.values.job import Job
 from windlass.values.states import State
@@ -57,7 +57,16 @@ class Parents(Mapping[str, Any]):
         return handler.result_from(value_of(found[0]))
 
     def all(self, handler: "Handler[..., R]") -> list[R]:
-        """The results of the completed parents of this kind, in the order of `after`."""
+        """The results of the completed parents of this kind, in the order of `after`. Raises `JobNotFound` if retention has
+        deleted parents: a sum over the rest would be wrong and look right."""
+        gone = self.count - len(self.jobs)
+        if gone > 0:
+            raise JobNotFound(
+                f"{gone:,} of {self.count:,} parents are no longer in the store, so these would not be all",
+                gone=gone,
+                count=self.count,
+                mend="keep parents longer than their children may take (docs/guides/retention.md); ctx.parents.jobs has the rest",
+            )
         return [
             handler.result_from(job.result)
             for job in self.jobs
