@@ -2,7 +2,7 @@
 -- Input:  ARGV[1] completions {id, lease, took, queue, result}, ARGV[2] other ends {id, lease, target, spends, rescued, took,
 --         delay, queue, reason, park, result, error, trail, signal, spent, fingerprint, ladder}, both flat, texts false where not
 --         given (of the fingerprint: when no error replaces the job's); ARGV[3] tallies
---         {field, number, ...}, ARGV[4] follow-up batch or '', ARGV[5] see complete.lua.
+--         {{queue, kind, name, {bucket = number}}, ...}, ARGV[4] follow-up batch or '', ARGV[5] see complete.lua.
 -- Output: {a letter per item, completions first: `a` accepted, `r` repeat, `s` stale; parent a follow-up names in vain or '';
 --         1 when jobs waited for the ended ones, 2 when edges are left over}.
 -- Relies: complete.lua, insert.lua. Unless every item is accepted nothing is written: the caller sends the accepted ones again
@@ -90,6 +90,6 @@ for i = 1, #wide do
 end
 if batch then insert(batch) end
 settle_ended()
-add_tallies(cmsgpack.unpack(ARGV[3]))
+spool_tallies(ARGV[3])
 flush()
 return { table.concat(letters), '', topics.left and 2 or met_children and 1 or 0 }

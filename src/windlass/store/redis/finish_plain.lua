@@ -17,7 +17,7 @@ for i = 1, #states do
 end
 count_completed()
 go_on_when_full()
-add_tallies(cmsgpack.unpack(ARGV[3]))
+spool_tallies(ARGV[3])
 write_lists()
 tell()
 return { table.concat(letters), '', 0 }

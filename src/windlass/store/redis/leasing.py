@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Container, Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +23,7 @@ from windlass.store.redis.produce import parents_of, unknown_parent
 from windlass.values.clock import Micros
 from windlass.values.job import RUNTIMES, Claim, NewJob
 from windlass.values.lease import Beat, Claimed, ClaimRequest, Promoted, Pulse
-from windlass.values.metrics import TallyKey, tally
+from windlass.values.metrics import tallies
 from windlass.values.outcome import Finish, Verdict
 from windlass.values.states import TRANSITIONS, Event
 
@@ -141,12 +140,9 @@ def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[str, bytes, bytes,
             others += _other(id, end)
         if end.follow:
             follow += end.follow
-    tallies: list[Any] = []
-    for key, number in tally(end for _, end in ends).items():
-        tallies += (_tally_field(key), number)
     verb = "finish" if others or follow else "finish_plain"
     spent = pack(costs) if any(costs) else b""
-    return verb, pack(completions), pack(others), pack(tallies), batch(follow) if follow else b"", spent
+    return verb, pack(completions), pack(others), pack(tallies([end for _, end in ends])), batch(follow) if follow else b"", spent
 
 
 def _other(id: bytes, end: Finish) -> tuple[Any, ...]:
@@ -170,11 +166,6 @@ def _other(id: bytes, end: Finish) -> tuple[Any, ...]:
         end.fingerprint if end.error is not None or end.fingerprint else False,
         end.ladder or False,
     )
-
-
-@lru_cache(4096)
-def _tally_field(key: TallyKey) -> msgspec.Raw:
-    return binary(pack(key))
 
 
 async def rescue(link: Link, worker: str, lease: Micros, limit: int) -> list[Claim]:

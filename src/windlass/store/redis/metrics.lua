@@ -1,8 +1,9 @@
 -- What it does: the tallies of the minutes between two instants, at most 60 minutes a call.
 -- Input:  ARGV[1] first minute, ARGV[2] minute after the last.
 -- Output: {next minute or -1, {minute, {field, value, ...}, ...}}.
--- Relies: finish.lua.
+-- Relies: prelude.lua; what is in the spool is added up first.
 
+add_up()
 local out = {}
 local minutes = call('ZRANGEBYSCORE', KEY.minutes, ARGV[1], '(' .. ARGV[2], 'LIMIT', 0, 61)
 for i = 1, min(#minutes, 60) do

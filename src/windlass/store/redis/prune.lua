@@ -85,6 +85,7 @@ elseif till and till ~= '' then
   put_clock(held, '')
   call('UNLINK', KEY.news)
 end
+add_up()
 if ARGV[3] ~= '' then
   local oldest = floor((now - tonumber(ARGV[3])) / 60000000)
   local minutes = call('ZRANGEBYSCORE', KEY.minutes, '-inf', '(' .. text(oldest), 'LIMIT', 0, BATCH)
