@@ -142,7 +142,14 @@ def _arguments(ends: Sequence[tuple[bytes, Finish]]) -> tuple[str, bytes, bytes,
             follow += end.follow
     verb = "finish" if others or follow else "finish_plain"
     spent = pack(costs) if any(costs) else b""
-    return verb, pack(completions), pack(others), pack(tallies([end for _, end in ends])), batch(follow) if follow else b"", spent
+    return (
+        verb,
+        pack(completions),
+        pack(others),
+        pack(tallies([end for _, end in ends])),
+        batch(follow) if follow else b"",
+        spent,
+    )
 
 
 def _other(id: bytes, end: Finish) -> tuple[Any, ...]:
