@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -199,7 +199,18 @@ def _checked(found: Any, file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: [tool.windlass] must be a table", field=str(file))
     given = cast("dict[str, Any]", found)
     _refuse_unknown(given, f"key in {file}:")
-    return given
+    url = given.get("url")
+    return given if not isinstance(url, str) else {**given, "url": _beside(file, url.strip())}
+
+
+def _beside(file: Path, url: str) -> str:
+    """A relative SQLite file of a settings file lies beside that: whoever starts below its folder means the same store."""
+    scheme, _, rest = url.partition(":///")
+    path, mark, options = rest.partition("?")
+    if scheme.lower() != "sqlite" or path in ("", ":memory:") or Path(unquote(path)).is_absolute():
+        return url
+    place = str(file.parent.absolute() / unquote(path))
+    return f"sqlite:///{place.replace('%', '%25').replace('?', '%3F')}{mark}{options}"
 
 
 def _refuse_unknown(given: Mapping[str, Any], where: str) -> None:

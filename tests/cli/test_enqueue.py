@@ -47,6 +47,44 @@ def test_wait_prints_the_result_or_fails_with_the_error(shell: Shell) -> None:
         worker.communicate()
 
 
+MAIL = """
+from pydantic import BaseModel
+from windlass import Windlass
+
+app = Windlass()
+
+
+class Sent(BaseModel):
+    to: str
+    parts: list[str]
+
+
+@app.job
+def post(to: str) -> Sent:
+    return Sent(to=to, parts=["a"])
+"""
+
+
+def test_a_result_of_a_type_of_its_own_is_json_from_whatever_folder_it_is_asked_for(shell: Shell) -> None:
+    """Of a model, and of a store that the settings file above names by a relative path."""
+    (shell.folder / "mail.py").write_text(MAIL)
+    (shell.folder / "windlass.toml").write_text('url = "sqlite:///mail.db"\n')
+    (shell.folder / "hooks").mkdir()
+    below = Shell(shell.folder / "hooks")
+    worker = shell.start("worker", "-A", "mail")
+    try:
+        words = ("enqueue", "-A", "mail", "post", '{"to": "ann"}', "--wait")
+        path = {"PYTHONPATH": f"{shell.folder}:{shell.environment.get('PYTHONPATH', '')}"}
+        assert below.ok(*words, **path).out == '{"to":"ann","parts":["a"]}\n'
+        assert below.ok(*words, "-o", "json", **path).json["result"] == {"to": "ann", "parts": ["a"]}
+        assert below.run("jobs", "show", "-A", "mail", "none", **path).code == 4
+        assert str(shell.folder / "mail.db") in below.ok("doctor", "-A", "mail", **path).out
+        assert not list(below.folder.glob("*.db"))
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
 def test_without_the_code_a_published_kind_is_known(shell: Shell) -> None:
     shell.ok("worker", *A, "--until-idle")
     shell.ok("enqueue", "--url", "sqlite:///shop.db", "add", '{"a": 1}')

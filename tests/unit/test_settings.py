@@ -8,6 +8,7 @@ import pytest
 from windlass import Windlass
 from windlass.errors import SettingsError
 from windlass.settings import DEFAULT_URL, load_settings
+from windlass.store.sqlite.address import read_url
 
 
 @pytest.fixture
@@ -55,7 +56,37 @@ def test_pyproject_is_read_from_a_folder_below(tmp_path: Path) -> None:
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     settings = load_settings({}, {}, below)
-    assert (settings.url, settings.result_limit) == ("sqlite:///p.db", 2 << 20)
+    assert (settings.url, settings.result_limit) == (f"sqlite:///{tmp_path}/p.db", 2 << 20)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("sqlite:///jobs.db", "sqlite:///{folder}/jobs.db"),
+        (
+            "sqlite:///data/50%25 a.db?synchronous=full&cache=8",
+            "sqlite:///{folder}/data/50%25 a.db?synchronous=full&cache=8",
+        ),
+        ("SQLite:///jobs.db", "sqlite:///{folder}/jobs.db"),
+        ("sqlite:////var/jobs.db?timeout=5", "sqlite:////var/jobs.db?timeout=5"),
+        ("sqlite:///%2Fvar/jobs.db", "sqlite:///%2Fvar/jobs.db"),
+        ("sqlite://:memory:", "sqlite://:memory:"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("redis://host:1/2", "redis://host:1/2"),
+    ],
+)
+def test_a_relative_file_in_a_settings_file_lies_beside_that_file(tmp_path: Path, written: str, read: str) -> None:
+    folder = tmp_path / "what? 100%"
+    below = folder / "a" / "b"
+    below.mkdir(parents=True)
+    (folder / "windlass.toml").write_text(f"url = '{written}'\n")
+    escaped = str(folder).replace("%", "%25").replace("?", "%3F")
+    url = load_settings({}, {}, below).url
+    assert url == read.replace("{folder}", escaped)
+    assert url == load_settings({}, {}, folder).url
+    if "jobs.db" in written and "folder" in read:
+        assert read_url(url).path == str(folder / "jobs.db")
+    assert load_settings({}, {"WINDLASS_URL": "sqlite:///own.db"}, below).url == "sqlite:///own.db"
 
 
 @pytest.mark.parametrize(

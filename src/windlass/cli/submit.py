@@ -11,6 +11,7 @@ from windlass.cli.options import Form
 from windlass.cli.show import emit_json, note
 from windlass.cli.target import Target
 from windlass.errors import InvalidArgs
+from windlass.values.codec import encode
 from windlass.values.priority import check_priority
 
 _JSON: dict[Any, str] = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
@@ -71,13 +72,18 @@ async def _submit(target: Target, job: Submission, form: Form) -> None:
                 print(ref.id)
             return
         await _warn_unserved(app, ref.id, target)
-        result = await ref.result(timeout=job.timeout)
+        result = _plain(await ref.result(timeout=job.timeout))
     if form is Form.JSON:
         emit_json({"id": ref.id, "kind": job.kind, "created": ref.created, "result": result})
     elif form is Form.IDS:
         print(ref.id)
     else:
         print(as_json(result))
+
+
+def _plain(result: Any) -> Any:
+    """A result as JSON's own values, as it was stored: its handler's type may be one that only its own code can encode."""
+    return msgspec.json.decode(encode(result, "result", sys.maxsize, "result"))
 
 
 async def _warn_unserved(app: "Windlass", id: str, target: Target) -> None:
