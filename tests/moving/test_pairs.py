@@ -71,7 +71,7 @@ async def fill(store: Store) -> dict[str, str]:
             await hand.finish(end(claim, Event.RELEASE, park="kind:unknown"))
         if name == "held parent":
             await act(store, Action.CANCEL, claim.id)
-            await hand.finish(end(claim, Event.CANCEL, reason="cancelled"))
+            await hand.finish(end(claim, Event.ABORT, reason="cancelled"))
     parent = new(priority=-5)
     more = {
         "parent": parent,

@@ -25,7 +25,7 @@ from windlass.values.outcome import Cancel
 from windlass.values.query import Swap, Where
 from windlass.values.states import State
 from windlass.webhooks.messages import settled_id
-from windlass.webhooks.relay import QUEUE
+from windlass.webhooks.relay import QUEUE, RESCUES
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -55,7 +55,7 @@ class Install:
         self._clients = Clients(lambda: app.settings.webhook_networks, _TIMEOUT)
         self.watch: Handler[..., Any] = app.job(kind=WATCH, queue=QUEUE, max_attempts=1, timeout="2m")(self._watch)
         self.tell: Handler[..., Any] = app.job(
-            kind=TELL, queue=QUEUE, max_attempts=len(WAITS) + 1, backoff=_wait, timeout="1m"
+            kind=TELL, queue=QUEUE, max_attempts=len(WAITS) + 1, backoff=_wait, timeout="1m", max_rescues=RESCUES
         )(self._tell)
 
     async def _watch(self) -> int:

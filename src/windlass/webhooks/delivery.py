@@ -26,7 +26,7 @@ from windlass.values.states import FINAL, State
 from windlass.webhooks import signing
 from windlass.webhooks.endpoint import SPACE, Endpoint
 from windlass.webhooks.messages import Message, body, encoded, of_job, settled_id
-from windlass.webhooks.relay import QUEUE, delivery, look
+from windlass.webhooks.relay import QUEUE, RESCUES, delivery, look
 from windlass.workflows.flow import FlowGraph
 
 if TYPE_CHECKING:
@@ -73,9 +73,12 @@ class Install:
             max_attempts=len(WAITS) + 1,
             backoff=_wait,
             timeout="1m",
+            max_rescues=RESCUES,
             limits=[Limit(by="endpoint", concurrency=AT_ONCE)],
         )(self._deliver)
-        self.flow: Handler[..., Any] = job(kind=FLOW, queue=QUEUE, unique=Unique(until="started"))(self._flow)
+        self.flow: Handler[..., Any] = job(kind=FLOW, queue=QUEUE, unique=Unique(until="started"), max_rescues=RESCUES)(
+            self._flow
+        )
         self.sweep: Handler[..., Any] = job(kind=SWEEP, queue=QUEUE, max_attempts=1, timeout="5m")(self._sweep)
 
     async def tell(self, message: Message, at: Micros, *, about: str) -> int:

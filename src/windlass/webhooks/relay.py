@@ -20,6 +20,8 @@ from windlass.webhooks.messages import ENDED, encoded, of_finish
 log = logging.getLogger("windlass.webhooks")
 
 QUEUE = HOUSE
+RESCUES = 100
+"""Workers that may be lost under a job that tells of something: it does not kill them, and what it tells may be who does."""
 REFRESH = 5.0
 """Seconds after which a worker knows of a new endpoint."""
 _FLOW_EVENTS = ("workflow.finished", "batch.finished")
