@@ -10,7 +10,7 @@ import msgspec
 
 from windlass.errors import BatchTooLarge, StoreUnavailable, UnknownParent
 from windlass.store.postgres.connection import Connection
-from windlass.store.postgres.database import Database
+from windlass.store.postgres.database import TRIES, Database
 from windlass.store.protocol import MOST_ENQUEUED
 from windlass.values.job import Enqueued, NewJob
 from windlass.values.limit import Bound
@@ -174,16 +174,24 @@ class Producer:
             return []
         check_size(jobs)
         await self.register(jobs)
-        simple = plain(jobs)
-        try:
-            told = await self._store(jobs, simple=simple, careful=not simple)
-        except asyncpg.UniqueViolationError:
-            # Some id is stored already: a repeat after a lost reply. With care only another one at this moment collides.
-            told = await self._store(jobs, simple=simple, careful=True)
+        told = await self._store_once(jobs)
         self._db.bell.ring("ready")
         if _some([job.answer for job in jobs]) is not None:
             self._db.bell.ring("done")
         return told
+
+    async def _store_once(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
+        """Some id may be stored already: a repeat after a lost reply. With care only one that is stored at this moment collides."""
+        simple = plain(jobs)
+        careful = not simple
+        for _ in range(TRIES):
+            try:
+                return await self._store(jobs, simple=simple, careful=careful)
+            except asyncpg.UniqueViolationError:
+                careful = True
+        raise StoreUnavailable(
+            f"others store jobs of the same ids all the time, such as {jobs[0].id!r}", mend="try again, or give each job an id of its own"
+        )
 
     async def _store(self, jobs: Sequence[NewJob[Any]], *, simple: bool, careful: bool) -> list[Enqueued]:
         if len(jobs) <= STEP or not simple:
