@@ -13,10 +13,10 @@ import pytest
 
 from tests.api_http.kit import SECRET, token
 from tests.secrecy.kit import CANARY, FIRST, make_app, raw_bytes
-from tests.store.kit import Place
+from tests.store.kit import Place, prune_all
 from tests.store.places import a_file_and_a_server
 from windlass import Windlass
-from windlass.values.query import AuditQuery
+from windlass.values.query import AuditQuery, Retention
 
 CORE = "canary-7f3a"
 """The part of the secret that no escaping changes."""
@@ -85,6 +85,20 @@ async def test_nothing_of_it_is_in_the_store(place: Place, logged: io.StringIO) 
     assert FIRST.encode() not in raw
     if place.crosses_processes:
         assert CONTROL.encode() in raw  # what is not secret is found there, so a secret would be
+
+
+async def test_nothing_of_it_remains_of_deleted_jobs(place: Place) -> None:
+    """Nor do plain arguments: what retention keeps of a job is its history."""
+    app = make_app(place)
+    async with app:
+        ids = await fill(app)
+        store = await app.store()
+        await prune_all(store, Retention(completed=0, failed=0, cancelled=0, logs=0, results=0))
+        gone = [id for id in ids.values() if await store.past(id) is not None]
+        assert {ids["paid"], ids["declined"], ids["in"], ids["out"], ids["plain"], ids["thread"]} <= set(gone)
+        told = "".join([repr(await store.past(id)) + repr(await app.jobs.history(id)) for id in gone])
+        assert CORE not in told and CONTROL not in told
+        assert CORE.encode() not in raw_bytes(place)
 
 
 async def test_nothing_of_it_is_in_the_api(place: Place) -> None:

@@ -83,6 +83,21 @@ async def test_a_parent_named_twice_counts_once(store: Store) -> None:
     assert await state_of(store, child.id) is WAITING
 
 
+@pytest.mark.parametrize("parent_ended", [False, True])
+@pytest.mark.parametrize("policies", [("run", "cancel"), ("cancel", "run"), ("fail", "hold", "cancel")])
+async def test_of_a_parent_named_twice_the_first_mention_counts(
+    store: Store, policies: tuple[OnFailure, ...], parent_ended: bool
+) -> None:
+    parent = new()
+    child = new(after=tuple(Edge(parent.id, policy) for policy in policies))
+    await put(store, parent, *([] if parent_ended else [child]))
+    await finish_next(store, Event.ABORT)
+    if parent_ended:
+        await put(store, child)
+    assert await state_of(store, child.id) is {"run": WAITING, "cancel": CANCELLED, "fail": FAILED}[policies[0]]
+    assert set((await get(store, child.id)).parents) == {parent.id}
+
+
 async def test_an_unblocked_child_takes_a_new_place(store: Store) -> None:
     parent = new()
     child, other = new(after=after(parent.id)), new()
@@ -233,7 +248,7 @@ async def test_a_child_of_a_completed_parent_does_not_wait(store: Store) -> None
     assert await states_of(store, child.id, both.id) == [WAITING, BLOCKED]
     assert await finish_next(store) == open_.id
     assert await states_of(store, child.id, both.id) == [WAITING, WAITING]
-    assert (await get(store, child.id)).parents == (parent.id,)
+    assert set((await get(store, child.id)).parents) == {parent.id}
 
 
 @pytest.mark.parametrize(

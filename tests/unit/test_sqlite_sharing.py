@@ -10,12 +10,20 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.store.kit import Hand, new, put
+from tests.store.kit import Hand, new, prune_all, put
 from tests.waiting import until
 from windlass.errors import StoreUnavailable
 from windlass.store.sqlite.engine import SqliteStore
+from windlass.values.query import Retention
 
 ROOT = Path(__file__).parents[2]
+CHECKPOINTS = """import fcntl, sys
+with open(sys.argv[1], "r+") as shared:
+    fcntl.lockf(shared, fcntl.LOCK_EX, 1, 121)
+    print(flush=True)
+    sys.stdin.read()
+"""
+"""Holds the lock of a checkpoint."""
 
 
 async def opened(path: Path, query: str = "") -> SqliteStore:
@@ -217,4 +225,26 @@ sys.exit(os.waitstatus_to_exitcode(status))
         subprocess.run, [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    await store.close()
+
+
+async def test_to_compact_beside_a_checkpoint_of_somebody_else_is_no_failure(tmp_path: Path) -> None:
+    """SQLite does not wait for one, and the file has been written anew by then; who checkpoints gives the space back."""
+    path = tmp_path / "jobs.db"
+    store = await opened(path, "?timeout=0.05")
+    await put(store, *(new(args='{"x":"' + "x" * 2_000 + '"}') for _ in range(500)))
+    hand = Hand(store)
+    await hand.complete(*await hand.drain())
+    await prune_all(store, Retention(completed=0, history=0))
+    checkpointer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHECKPOINTS, f"{path}-shm", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert checkpointer.stdout is not None and await checkpointer.stdout.readline()
+        assert await store.compact()
+    finally:
+        await checkpointer.communicate(b"")
+    assert await store.compact()
+    assert path.stat().st_size < 1_000_000
+    await put(store, new())
     await store.close()

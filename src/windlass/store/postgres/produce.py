@@ -181,7 +181,7 @@ class Producer:
         return told
 
     async def _store_once(self, jobs: Sequence[NewJob[Any]]) -> list[Enqueued]:
-        """Some id may be stored already: a repeat after a lost reply. With care only one that is stored at this moment collides."""
+        """Some id may be stored already: a repeat after a lost reply. With care only one that another stores now collides."""
         simple = plain(jobs)
         careful = not simple
         for _ in range(TRIES):
@@ -190,7 +190,8 @@ class Producer:
             except asyncpg.UniqueViolationError:
                 careful = True
         raise StoreUnavailable(
-            f"others store jobs of the same ids all the time, such as {jobs[0].id!r}", mend="try again, or give each job an id of its own"
+            f"others store jobs of the same ids all the time, such as {jobs[0].id!r}",
+            mend="try again, or give each job an id of its own",
         )
 
     async def _store(self, jobs: Sequence[NewJob[Any]], *, simple: bool, careful: bool) -> list[Enqueued]:

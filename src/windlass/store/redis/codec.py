@@ -1,7 +1,7 @@
 """Records as the scripts keep them: packed by Python, read by both sides. `prelude.lua` tells the layouts."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -255,10 +255,20 @@ def _special(job: NewJob[Any]) -> tuple[Any, ...]:
         _or_false(job.run_at),
         _or_false(job.expires_in),
         _or_false(job.expires_at),
-        binary(b"".join(map(edge_bytes, job.after))) if job.after else False,
+        binary(b"".join(map(edge_bytes, _each_once(job.after)))) if job.after else False,
         key is not None
         and (key.key, MODES.index(key.until), _or_false(key.ttl), _CONFLICT[key.on_conflict], _or_false(key.latest)),
     )
+
+
+def _each_once(edges: Sequence[Edge]) -> Iterable[Edge]:
+    """A parent that is named twice counts once, by its first mention."""
+    if len(edges) < 2:
+        return edges
+    found: dict[str, Edge] = {}
+    for edge in edges:
+        found.setdefault(edge.parent, edge)
+    return found.values()
 
 
 def edge_bytes(edge: Edge) -> bytes:

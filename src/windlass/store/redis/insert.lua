@@ -86,7 +86,7 @@ local function hang(job, edges, renamed, fresh)
     local over = parent and is_final(parent.state)
     if (parent or fresh[id]) and not (over and parent.state == COMPLETED) then
       if not over or policy == EDGE_HOLD then
-        if call('ZADD', edges_key(id), policy, job.id) == 1 then job.waits = job.waits + 1 end
+        if call('ZADD', edges_key(id), 'NX', policy, job.id) == 1 then job.waits = job.waits + 1 end
       elseif policy ~= EDGE_RUN and not fallen then
         fallen = { policy = policy, parent = parent }
       end

@@ -1,9 +1,11 @@
 """Giving the space that deleted jobs left in the file back to the disk."""
 
+import time
+
 import apsw
 
 from windlass.store.sqlite.address import Address
-from windlass.store.sqlite.connection import attach, free_of
+from windlass.store.sqlite.connection import Connection, attach, free_of
 from windlass.store.sqlite.faults import translate
 from windlass.store.sqlite.transaction import View
 
@@ -19,11 +21,25 @@ def compact(address: Address, place: str) -> None:
         connection.set_busy_timeout(round(address.timeout * 1_000))
         connection.execute("pragma temp_store = file")  # the copy: as large as the jobs that are there
         connection.execute("vacuum")
-        connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        _empty_log(connection, address.timeout)
     except apsw.Error as error:
         raise translate(error, place) from error
     finally:
         connection.close()
+
+
+def _empty_log(connection: Connection, timeout: float) -> None:
+    """SQLite waits for readers and writers, but not for a worker's checkpoint. The file is written by then, so one that goes on and
+    on is no failure: the log is that worker's to empty."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            if time.monotonic() < until:
+                time.sleep(0.005)
+                continue
+        return
 
 
 def loose(view: View) -> list[str]:
