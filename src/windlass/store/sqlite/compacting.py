@@ -29,8 +29,8 @@ def compact(address: Address, place: str) -> None:
 
 
 def _empty_log(connection: Connection, timeout: float) -> None:
-    """SQLite waits for readers and writers, but not for a worker's checkpoint. The file is written by then, so one that goes on and
-    on is no failure: the log is that worker's to empty."""
+    """SQLite waits for readers and writers, but not for a worker's checkpoint. The file is written by then, so one that goes
+    on and on is no failure: the log is that worker's to empty."""
     until = time.monotonic() + timeout
     while True:
         try:
