@@ -68,6 +68,8 @@ def test_a_command_that_looks_at_a_store_makes_none(shell: Shell, monkeypatch: p
     answer = shell.run("doctor", "--url", "sqlite:///typo.db", "-o", "json")
     assert (answer.code, [each["code"] for each in answer.json["findings"]]) == (1, ["no-store"])
     assert not list(shell.folder.glob("typo.db*"))
+    assert "add" in shell.ok("kinds", "ls", "-A", "shop", "--url", "sqlite:///typo.db", "-o", "ids").lines
+    assert not list(shell.folder.glob("typo.db*")), "kinds of code need no store"
     assert "in the namespace 'other'" in shell.run("stats", "-A", "shop", "--namespace", "other").err
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target, on_app
@@ -13,13 +14,19 @@ if TYPE_CHECKING:
 
 
 def gather(target: Target) -> list[KindInfo]:
-    """The published kinds, by name; those of `-A` are published by opening it."""
-    return on_app(target, _gather, create=target.app is not None)
+    """The published kinds, by name; those of `-A` are published by opening it, and told as they are where no store is."""
+    try:
+        found = on_app(target, _published)
+    except StoreNotFound:
+        if target.app is None:
+            raise
+        found = target.load().kinds.described()
+    return sorted(found, key=lambda info: info.name)
 
 
-async def _gather(app: "Windlass") -> list[KindInfo]:
+async def _published(app: "Windlass") -> list[KindInfo]:
     async with app:
-        return sorted(await app.published_kinds(), key=lambda info: info.name)
+        return await app.published_kinds()
 
 
 def emit_kinds(infos: Sequence[KindInfo], form: Form) -> None:

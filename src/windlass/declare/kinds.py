@@ -157,7 +157,7 @@ class Kinds:
 
     async def publish(self, store: Store) -> int:
         """Write this app's kinds to the store where they differ; how many were written."""
-        infos = {name: msgspec.json.encode(describe(self._handlers[name])).decode() for name in self.own()}
+        infos = {info.name: msgspec.json.encode(info).decode() for info in self.described()}
         if not infos:
             return 0
         there = {record.key: record.text for record in await store.records(SPACE, tuple(infos))}
@@ -165,6 +165,10 @@ class Kinds:
         if swaps:
             await store.exchange(swaps)
         return len(swaps)
+
+    def described(self) -> list[KindInfo]:
+        """This app's own kinds, as they are published."""
+        return [describe(self._handlers[name]) for name in self.own()]
 
     async def published(self, store: Store) -> list[KindInfo]:
         """Every published kind, by name."""
