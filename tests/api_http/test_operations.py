@@ -49,6 +49,24 @@ async def test_dead_letters_by_http(place: Place) -> None:
         assert (job["state"], job["args"], job["max_attempts"]) == ("waiting", {"to": "new"}, 4)
 
 
+async def test_an_argument_that_is_a_result_cannot_be_given_by_http(place: Place) -> None:
+    async with opened(place) as door:
+        client = await door.as_("operator")
+        jobs = [
+            {"ref": "sum", "kind": "add", "args": {"a": 1}},
+            {"ref": "mail", "kind": "send", "inputs": {"to": "sum"}},
+        ]
+        made = (await client.post(f"{API}/workflows", json={"jobs": jobs})).json()
+        await door.app.drain()
+        await door.app.drain()
+        (letter,) = (await client.get(f"{API}/dead-letters")).json()["items"]
+        path = f"{API}/dead-letters/{letter['id']}/retry"
+        answer = await client.post(path, json={"args": {"to": "new"}})
+        problem(answer, 422, "invalid-args")
+        assert "it is the result of job" in answer.text
+        assert (await client.post(path, json={"args": {}})).json()["outcome"] == "done", made
+
+
 async def test_replay_archive_and_purge_by_http(place: Place) -> None:
     async with opened(place) as door:
         await dead(door, 3)

@@ -43,6 +43,27 @@ def ids(shell: Shell) -> list[str]:
     return done.stdout.decode().split()
 
 
+def test_a_letter_run_again_tells_what_its_failure_ended(shell: Shell) -> None:
+    code = FLOWS.split("async def main", 1)[0] + (
+        "async def main():\n    async with app:\n"
+        "        print((await app.run(chain(send.job('nobody'), greet.job('a'), greet.job('b')))).id)\n"
+        "        await app.drain()\n\nasyncio.run(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=shell.folder, env=shell.environment, check=True, capture_output=True
+    )
+    flow = done.stdout.decode().strip()
+    (id,) = shell.ok("dead", "ls", *A, "-o", "ids").lines
+    mend = f"windlass workflows retry {' '.join(A)} {flow}"
+    told = f"2 jobs that a failure ended in workflow {flow} stay so: {mend}\n"
+    assert shell.ok("dead", "retry", *A, id).err == told
+    shell.ok("worker", *A, "--until-idle")
+    assert shell.ok("dead", "retry", *A, id, "--args", '{"to": "noone"}').err == told
+    shell.ok(*mend.split()[1:])
+    shell.ok("worker", *A, "--until-idle")
+    assert shell.ok("dead", "retry", *A, "--all").err == told
+
+
 def test_listing(shell: Shell, ids: list[str]) -> None:
     assert shell.ok("workflows", "ls", *A, "-o", "ids").lines == ids[::-1]
     items = shell.ok("workflows", "ls", *A, "-o", "json").json["items"]

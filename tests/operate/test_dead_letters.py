@@ -7,7 +7,7 @@ import pytest
 
 from tests.store.kit import HOUR, Place
 from tests.waiting import until
-from windlass import Fail, InvalidArgs, InvalidOption, JobNotFound, Windlass, exponential, fixed
+from windlass import Fail, InvalidArgs, InvalidOption, JobNotFound, Windlass, exponential, fixed, result_of
 from windlass.operate.retention import prune_all, retention_of
 from windlass.secrecy import Keys, Secret, generate_key
 from windlass.values.clock import SECOND, moment
@@ -148,6 +148,47 @@ async def test_edited_arguments(app: Windlass) -> None:
         assert (job.args, job.max_attempts) == ({"to": "a@example.com"}, 7)
         (act,) = (await app.audit(target=ref.id)).items
         assert (act.actor, act.action) == ("ada", "requeue")
+
+
+async def test_edited_arguments_without_the_code_are_checked_by_what_is_published(shared: Place) -> None:
+    app = with_handlers(Windlass(shared.url, namespace=shared.namespace))
+    async with app:
+        ref = await app.enqueue("send", to="nobody")
+        await drain(app)
+    async with Windlass(shared.url, namespace=shared.namespace) as stranger:
+        for wrong, field in (({"whom": "a@b"}, "whom"), ({}, "to")):
+            with pytest.raises(InvalidArgs, match="send") as refused:
+                await stranger.dead_letters.requeue(ref.id, args=wrong)
+            assert refused.value.facts["field"] == field
+        assert await stranger.dead_letters.requeue(ref.id, args={"to": "a@b"}) == 1
+
+
+async def test_an_argument_that_is_a_result_is_left_out_of_other_ones(app: Windlass) -> None:
+    @app.job
+    async def number() -> int:
+        return 7
+
+    @app.job(max_attempts=1)
+    async def use(n: int, to: str) -> str:
+        if to == "bad":
+            raise Fail("bad")
+        return f"{n} {to}"
+
+    async with app:
+        parent = number.job()
+        made = use.job(n=result_of(parent), to="bad")
+        await app.enqueue_many([parent, made])
+        await drain(app)
+        with pytest.raises(InvalidArgs, match=f"result of job {parent.id}") as refused:
+            await app.dead_letters.requeue(made.id, args={"n": 8, "to": "good"})
+        assert refused.value.facts["field"] == "n" and parent.id in refused.value.facts["mend"]
+        for wrong, field in (({"to": 5}, "to"), ({}, "to"), ({"to": "good", "from": 1}, "from")):
+            with pytest.raises(InvalidArgs) as refused:
+                await app.dead_letters.requeue(made.id, args=wrong)
+            assert refused.value.facts["field"] == field
+        assert await app.dead_letters.requeue(made.id, args={"to": "good"}) == 1
+        await drain(app)
+        assert (await app.jobs.get(made.id)).result == "7 good"
 
 
 async def test_by_filter_group_and_none_twice(app: Windlass) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import typer
@@ -14,6 +15,9 @@ from windlass.values.query import Action, Command, Commanded, Where
 from windlass.values.states import State
 
 CHUNK = 500
+_FLOWS = 20
+"""Of how many workflows one act tells."""
+
 _DONE = {
     Action.REQUEUE: "will run again",
     Action.CANCEL: "cancelled",
@@ -82,6 +86,17 @@ async def _by_filter(store: Store, command: Command, on: Portion) -> Commanded:
         if not answer.more or not news:  # jobs asked to stop go on matching until they have stopped
             break
     return Commanded(done=tuple(done), flagged=tuple(flagged))
+
+
+async def tell_left(store: Store, ids: Sequence[str], flags: str) -> None:
+    """Say of workflows what the failure of these jobs had ended: they run again, that does not by itself."""
+    jobs = await store.jobs(Where(ids=tuple(ids[:CHUNK])), None, CHUNK)
+    for id in list(dict.fromkeys(job.workflow for job in jobs.items if job.workflow))[:_FLOWS]:
+        page = await store.jobs(Where(workflow=id, states=(State.CANCELLED, State.FAILED)), None, CHUNK)
+        left = sum((job.reason or "").startswith("parent ") for job in page.items)
+        if left:
+            count = f"{_jobs(left)} or more" if page.next else _jobs(left)
+            note(f"{count} that a failure ended in workflow {id} stay so: windlass workflows retry{flags} {id}")
 
 
 def report(action: Action, result: Commanded, form: Form) -> None:

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import typer
 
-from windlass.cli.act import Portion, act, confirm, report
+from windlass.cli.act import Portion, act, confirm, report, tell_left
 from windlass.cli.filters import read_ids
 from windlass.cli.options import Form
 from windlass.cli.target import Target, with_store
+from windlass.store.protocol import Store
 from windlass.values.priority import check_priority
 from windlass.values.query import Action, Command, Commanded, Where
 from windlass.values.states import State
@@ -45,7 +46,14 @@ def change(target: Target, command: Command, chosen: Selection, *, yes: bool, fo
         report(command.action, Commanded(), form)
         return
     part = Portion(ids, chosen.where, chosen.limit, chosen.within)
-    result = with_store(target, lambda store: act(store, command, part))
+
+    async def run(store: Store) -> Commanded:
+        done = await act(store, command, part)
+        if command.action is Action.REQUEUE and not command.revive and done.done:
+            await tell_left(store, done.done, target.flags)
+        return done
+
+    result = with_store(target, run)
     report(command.action, result, form)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
-from windlass.cli.act import actor, confirm
+from windlass.cli.act import actor, confirm, tell_left
 from windlass.cli.detail import emit_details, gather
 from windlass.cli.listing import why
 from windlass.cli.options import Chosen, Form, Plain
@@ -15,6 +15,7 @@ from windlass.cli.target import Target, on_app
 from windlass.errors import InvalidOption
 from windlass.operate.dead_letters import DeadLetter, LetterFilter
 from windlass.operate.letter_stats import LetterStats
+from windlass.operate.views import Acted
 from windlass.values.clock import micros
 from windlass.values.query import Page
 
@@ -137,9 +138,13 @@ def emit_stats(stats: LetterStats, form: Plain) -> None:
 def requeue_edited(target: Target, id: str, args: str | None, max_attempts: int | None, form: Form) -> None:
     """Run one letter again with other arguments."""
     given = None if args is None else read_args(args)
-    acted = on_app(
-        target, lambda app: app.dead_letters.requeue(id, args=given, max_attempts=max_attempts, actor=actor())
-    )
+
+    async def run(app: "Windlass") -> Acted:
+        acted = await app.dead_letters.requeue(id, args=given, max_attempts=max_attempts, actor=actor())
+        await tell_left(await app.store(), acted.ids, target.flags)
+        return acted
+
+    acted = on_app(target, run)
     if form is Form.JSON:
         emit_json({"done": acted.ids, "refused": acted.refused})
     elif form is Form.IDS:

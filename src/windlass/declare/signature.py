@@ -177,6 +177,19 @@ class Binder:
             # The decoder looks at what is there first, so a missing one comes last.
             if complaint(error)[0] not in absent or "missing" not in str(error):
                 raise self._refusal(error) from error
+            self._refuse_missing(msgspec.json.decode(text), absent)
+
+    def _refuse_missing(self, given: Mapping[str, Any], absent: Collection[str]) -> None:
+        """The decoder tells of one missing argument only, which may be an absent one."""
+        for parameter in self.parameters:
+            spread = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if (
+                not spread
+                and parameter.default is _ANY
+                and parameter.name not in given
+                and parameter.name not in absent
+            ):
+                raise self._error(parameter.name, f"missing a required argument: {parameter.name!r}", None)
 
     def spread(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's values under the names they are stored by, without defaults."""

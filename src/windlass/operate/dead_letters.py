@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from windlass.declare.handler import Handler
 from windlass.declare.refusal import refusal
-from windlass.errors import JobNotFound
+from windlass.errors import InvalidArgs, JobNotFound, UnknownKind
 from windlass.flowcontrol.capacity import Capacity
 from windlass.operate.audit import note_act
 from windlass.operate.letters import is_archived, may_help
@@ -85,6 +85,8 @@ class App(Protocol):
 
     async def store(self) -> Store: ...
 
+    async def find_kind(self, name: str) -> Handler[..., Any]: ...
+
     async def submit(self, job: NewJob[Any]) -> JobRef[Any]: ...
 
     def job(self, /, **options: Any) -> Any: ...
@@ -154,7 +156,8 @@ class DeadLetters:
         **filters: Unpack[LetterFilter],
     ) -> Acted:
         """Run dead letters again: by id, or up to `limit` that the filters select; for more there is `replay`. `args`: other
-        arguments, of one letter given by its id, checked like those of a new job. Raises `InvalidArgs`, `InvalidOption`."""
+        arguments, of one letter given by its id, checked like those of a new job, without what is a parent's result. Raises
+        `InvalidArgs`, `InvalidOption`."""
         command = Command(action=Action.REQUEUE, keep_attempts=keep_attempts, revive=revive)
         store = await self._app.store()
         if args is not None or max_attempts is not None:
@@ -234,12 +237,24 @@ class DeadLetters:
             return command
         job = letter.job
         text = encode(dict(args), "args", self._app.settings.args_limit)
-        handler = self._app.handlers.get(job.kind)
+        promised = job.options.get("inputs") or {}
+        _refuse_promised(job.kind, args, promised)
+        handler = await self._handler_of(job.kind)
         if handler is not None:
-            handler.decode(text, handler.version)
+            if promised:
+                handler.binder.check_part(text, promised)
+            else:
+                handler.decode(text, handler.version)
             if handler.veil is not None:
                 text = handler.veil.seal_args(text, NewJob(id=job.id, kind=job.kind))
         return replace(command, args=text)
+
+    async def _handler_of(self, kind: str) -> Handler[..., Any] | None:
+        """What is known of a kind: by this app's code, else by what workers published of it, which has no types."""
+        try:
+            return self._app.handlers.get(kind) or await self._app.find_kind(kind)
+        except UnknownKind:
+            return None
 
     def _policy(self, job: Job) -> Policy:
         handler = self._app.handlers.get(job.kind)
@@ -274,6 +289,18 @@ async def _act(store: Store, command: Command, where: Where, ids: Sequence[JobId
         more = answer.more and any(id not in done for id in answer.done)
         done.update(dict.fromkeys(answer.done))
     return Acted(done, (), refused)
+
+
+def _refuse_promised(kind: str, args: Mapping[str, Any], promised: Mapping[str, str]) -> None:
+    """A parent's result is filled in before every run, so a value given in its place would be lost."""
+    name = next((name for name in args if name in promised), None)
+    if name is not None:
+        raise InvalidArgs(
+            f"{kind}: {name} cannot be given: it is the result of job {promised[name]}",
+            field=name,
+            kind=kind,
+            mend=f"leave {name} out; it is the result of job {promised[name]}",
+        )
 
 
 def _where(given: LetterFilter, archived_before: Micros | None) -> Where:
