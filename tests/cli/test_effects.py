@@ -77,6 +77,16 @@ def test_the_catalogue_says_what_is_missing(shell: Shell) -> None:
     assert (mail["state"], mail["family"], mail["queue"]) == ("missing setting", "mail", "email-sending")
     assert [lack["name"] for lack in mail["lacks"]] == ["WINDLASS_EMAIL_FROM", "WINDLASS_SMTP_HOST"]
     shell.environment |= {"WINDLASS_EMAIL_FROM": "a@b.org", "SENDGRID_API_KEY": "key"}
+    (shell.folder / "post.py").write_text(
+        "from windlass import Windlass, catalogue\n"
+        "from windlass.catalogue.settings import CatalogueSettings, MailSettings\n"
+        "mail = MailSettings(sender='a@b.org', smtp_host='127.0.0.1', smtp_user='u')\n"
+        "app = Windlass()\n"
+        "catalogue.install(app, kinds=['send-email'], settings=CatalogueSettings(mail=mail))\n"
+    )
+    by_app = shell.ok("kinds", "catalogue", "-A", "post", "-o", "json").json["items"]
+    assert {item["kind"]: item["state"] for item in by_app}["send-email"] == "ready"
+    assert not list(shell.folder.glob("*.db"))
     rows = [line.split() for line in shell.ok("kinds", "catalogue").lines]
     assert ["send-email", "mail", "ready", "-"] in rows
     assert "windlass alerts standard" in shell.ok("kinds", "catalogue").err

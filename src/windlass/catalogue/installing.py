@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_type_hints
+from weakref import WeakKeyDictionary
 
 from windlass import Context, Handler, InvalidOption, SettingsError, Snooze, Windlass
 from windlass.catalogue.kinds import Kind, Recur, all_kinds, families, load
@@ -67,6 +68,8 @@ class Kit:
 
 
 RESOURCE = "catalogue"
+_KITS: "WeakKeyDictionary[Windlass, Kit]" = WeakKeyDictionary()
+"""What each app's handlers share, for who only looks and opens no resource."""
 
 
 def kit_of(ctx: Context) -> Kit:
@@ -147,6 +150,13 @@ def _share(app: Windlass, kit: Kit) -> None:
             await kit.aclose()
 
     app.resource(catalogue)
+    _KITS[app] = kit
+
+
+def settings_of(app: Windlass) -> "CatalogueSettings | None":
+    """The settings that an app's kinds of the catalogue go by; None if it has none."""
+    kit = _KITS.get(app)
+    return None if kit is None else kit.settings
 
 
 def _install(app: Windlass, kind: Kind, state: Readiness, unready: str) -> Handler[..., Any]:
@@ -217,4 +227,4 @@ def _schedule(app: Windlass, recur: Recur, handler: Handler[..., Any]) -> None:
         app.timetable.declare(recur.cron, {"key": recur.key, "kwargs": dict(recur.kwargs)})(handler)
 
 
-__all__ = ["KindNotReady", "Kit", "install", "kit_of"]
+__all__ = ["KindNotReady", "Kit", "install", "kit_of", "settings_of"]

@@ -21,8 +21,8 @@ def ls(
 
 
 @app.command("catalogue")
-def catalogue(output: options.Output = Form.TABLE) -> None:
-    """List the ready-made kinds: which are ready here, what the others lack and how to mend it."""
+def catalogue(output: options.Output = Form.TABLE, app_ref: options.AppRef = None) -> None:
+    """List the ready-made kinds: which are ready here, or in the app of -A, what the others lack and how to mend it."""
     from windlass.cli.shelves import emit_catalogue
 
-    emit_catalogue(output)
+    emit_catalogue(output, app_ref)

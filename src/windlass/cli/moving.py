@@ -61,7 +61,8 @@ def show_plan(source: End, target: End, form: Plain) -> None:
         emit_facts(rows)
         note("nothing was written (--dry-run)")
     if found.workers:
-        note(f"{len(found.workers)} workers run on the source; a move needs them stopped: {', '.join(found.workers)}")
+        run = "a worker runs" if len(found.workers) == 1 else f"{len(found.workers)} workers run"
+        note(f"{run} on the source; a move needs that stopped: {', '.join(found.workers)}")
         raise typer.Exit(1)
 
 

@@ -96,7 +96,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "WINDLASS"},
-    epilog="Every command takes --url or -A module:app, every option has a WINDLASS_... variable. "
+    epilog="Commands on a store take --url or -A module:app, every option has a WINDLASS_... variable. "
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 not allowed, 4 not found, 5 store unreachable, 130 interrupted.",
 )
 

@@ -2,15 +2,21 @@
 
 from windlass.cli.options import Form
 from windlass.cli.show import emit_json, emit_lines, emit_table, note
+from windlass.cli.target import load_app
 
 
-def emit_catalogue(form: Form) -> None:
-    """Print the ready-made kinds in the form asked for."""
+def emit_catalogue(form: Form, app_ref: str | None) -> None:
+    """Print the ready-made kinds in the form asked for, by the settings that the app gave them, else by the environment's."""
     from windlass.catalogue.kinds import all_kinds
-    from windlass.catalogue.readiness import survey
+    from windlass.catalogue.readiness import SHARED, has_module, survey
 
     known = all_kinds()
-    states = survey()
+    settings = None
+    if app_ref is not None and all(map(has_module, SHARED)):
+        from windlass.catalogue.installing import settings_of
+
+        settings = settings_of(load_app(app_ref))
+    states = survey(settings)
     if form is Form.IDS:
         emit_lines(state.kind for state in states)
     elif form is Form.JSON:

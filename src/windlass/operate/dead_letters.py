@@ -237,7 +237,7 @@ class DeadLetters:
             return command
         job = letter.job
         text = encode(dict(args), "args", self._app.settings.args_limit)
-        promised = job.options.get("inputs") or {}
+        promised: Mapping[str, str] = job.options.get("inputs") or {}
         _refuse_promised(job.kind, args, promised)
         handler = await self._handler_of(job.kind)
         if handler is not None:

@@ -138,8 +138,9 @@ async def _refuse_workers(*stores: Store) -> None:
     for store in stores:
         names = [worker.id for worker in await store.workers()]
         if names:
+            run = "a worker runs" if len(names) == 1 else f"{len(names)} workers run"
             raise MoveRefused(
-                f"{len(names)} workers run on {store.url}; a move needs them stopped",
+                f"{run} on {store.url}; a move needs that stopped",
                 workers=names,
                 mend="stop the workers (one that was killed counts for ten leases), then run the move again",
             )

@@ -253,7 +253,7 @@ class RedisStore:
         alive = [] if force else [worker.id for worker in await self.workers()]
         if alive:
             raise WorkersAlive(
-                f"{len(alive)} workers run on {self.url}",
+                f"{'a worker runs' if len(alive) == 1 else f'{len(alive)} workers run'} on {self.url}",
                 workers=alive,
                 mend="stop them first; one that was killed counts for ten leases",
             )

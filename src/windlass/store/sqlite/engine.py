@@ -434,7 +434,7 @@ class SqliteStore:
         alive = [] if force else [worker.id for worker in reading.workers(view)]
         if alive:
             raise WorkersAlive(
-                f"{len(alive)} workers run on {self._place}",
+                f"{'a worker runs' if len(alive) == 1 else f'{len(alive)} workers run'} on {self._place}",
                 workers=alive,
                 mend="stop them first; one that was killed counts for ten leases",
             )
