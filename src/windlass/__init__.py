@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from windlass.app import Windlass
     from windlass.declare.bounds import Limit
     from windlass.declare.handler import Handler
@@ -231,6 +232,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("windlass")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'windlass' has no attribute {name!r}")

@@ -60,7 +60,11 @@ async def test_the_doctor_finds_what_is_wrong_and_says_what_mends_it(shop: Shell
         assert answer.json["facts"]["engine"] == "sqlite"
         return {finding["code"]: finding["mend"] for finding in answer.json["findings"]}
 
-    assert findings(1)["no-worker"] == "windlass worker -A shop -q mail"
+    assert findings(1)["no-worker"] == "windlass worker -A shop"
+    shop.ok("enqueue", *A, "add", '{"a": 1}')
+    (told,) = [each for each in shop.run("doctor", *A, "-o", "json").json["findings"] if each["code"] == "no-worker"]
+    assert "default (1 waiting)" in told["text"] and "mail (2 waiting)" in told["text"]
+    shop.ok("worker", *A, "-q", "default", "--until-idle")
     shop.ok("queues", "pause", *A, "mail")
     assert findings(0)["paused"] == "windlass queues resume -A shop mail"
     shop.ok(*findings(0)["paused"].split()[1:])

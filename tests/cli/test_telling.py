@@ -23,7 +23,20 @@ def test_webhooks_from_the_shell(shell: Shell) -> None:
 
 
 def test_alerts_from_the_shell(shell: Shell) -> None:
-    shell.ok("alerts", "channel", "ops", "email", "--to", "ops@example.com")
+    made = shell.ok("alerts", "channel", "ops", "email", "--to", "ops@example.com")
+    lacks = "ops cannot work by the settings here: the setting smtp_url is not set"
+    assert made.out == "ops: email\n" and lacks in made.err and "WINDLASS_SMTP_URL=" in made.err
+    tried = shell.ok("alerts", "try", "ops")
+    assert lacks in tried.err and f"windlass jobs show {tried.out.strip()}" in tried.err
+    found = {each["code"]: each for each in shell.run("doctor", "-o", "json").json["findings"]}
+    assert "alert channel ops cannot work" in found["alert-channel"]["text"]
+    assert "WINDLASS_SMTP_URL" in found["alert-channel"]["mend"]
+    for url, lacking in (("smtp://127.0.0.1:25", False), ("mail.example", True), ("smtp://h:port", True)):
+        told = shell.ok("alerts", "try", "ops", WINDLASS_SMTP_URL=url).err
+        assert ("cannot work" in told) is lacking, told
+        found = shell.run("doctor", "-o", "json", WINDLASS_SMTP_URL=url).json["findings"]
+        assert ("alert-channel" in [each["code"] for each in found]) is lacking
+    assert "cannot work" not in shell.ok("alerts", "try", "log").err
     assert "nothing fires" in shell.ok("alerts", "ls").err
     assert "ops@example.com" in shell.ok("alerts", "channels").out
     assert len(shell.ok("alerts", "standard", "--channel", "ops", "-o", "ids").lines) == 7

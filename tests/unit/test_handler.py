@@ -3,11 +3,13 @@
 import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
 import pytest
 
+import windlass
 from windlass import (
     Context,
     DuplicateKind,
@@ -351,3 +353,31 @@ def test_a_job_is_a_value(app: Windlass) -> None:
     job = f.job(1)
     assert isinstance(job, NewJob)
     assert msgspec.json.decode(msgspec.json.encode(job), type=NewJob) == job
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "send"])
+def test_names_of_other_queues_are_answered_with_enqueue(app: Windlass, name: str) -> None:
+    @app.job
+    def f(a: int) -> None: ...
+
+    for each in (f, f.options(delay="5m")):
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}'.*\.enqueue\("):
+            getattr(each, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'frob'$"):
+        getattr(f, "frob")  # noqa: B009
+
+
+@pytest.mark.parametrize("name", ["max_retries", "retries"])
+def test_retries_are_answered_with_attempts(app: Windlass, name: str) -> None:
+    @app.job
+    def f() -> None: ...
+
+    options: Any = {name: 3}
+    for refuse in (lambda: f.options(**options), lambda: app.job(**options)(print)):
+        with pytest.raises(InvalidOption, match="did you mean 'max_attempts'") as caught:
+            refuse()
+        assert "first run" in str(caught.value.facts["mend"])
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert windlass.__version__ == version("windlass")

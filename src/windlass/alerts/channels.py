@@ -8,7 +8,7 @@ import time
 from email.message import EmailMessage
 from email.policy import SMTP as MAIL_POLICY
 from email.utils import formatdate, parseaddr
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
@@ -115,6 +115,27 @@ def read_post(url: str, sender: str) -> Post:
         "always" if always else "off" if tls == "off" else "start",
         sender or f"windlass@{host}",
     )
+
+
+class Lacking(NamedTuple):
+    """What keeps a channel from telling anything, and what mends it."""
+
+    text: str
+    mend: str
+
+
+def lack_of(channel: Channel, smtp_url: str) -> Lacking | None:
+    """What the settings lack for a channel; None if nothing."""
+    if channel.way != "email":
+        return None
+    mend = "set WINDLASS_SMTP_URL=smtp://user:password@host:587 for the workers, or Windlass(smtp_url=...)"
+    if not smtp_url:
+        return Lacking("the setting smtp_url is not set, so no alert can be mailed", mend)
+    try:
+        read_post(smtp_url, "")
+    except (SettingsError, ValueError):
+        return Lacking("the setting smtp_url is no address of a mail server", mend)
+    return None
 
 
 async def tell(channel: Channel, notice: Notice, post: Post | None, client: Any) -> None:

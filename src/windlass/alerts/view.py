@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import msgspec
 from msgspec.structs import asdict
 
-from windlass.alerts.channels import LOG, Channel, Notice, Way, read_channel
+from windlass.alerts.channels import LOG, Channel, Lacking, Notice, Way, lack_of, read_channel
 from windlass.alerts.channels import SPACE as CHANNELS
 from windlass.alerts.episode import SPACE as EPISODES
 from windlass.alerts.episode import Episode
@@ -131,6 +131,11 @@ class Alerts:
             await self._app.store(), actor, "put-alert-channel", f"alert-channel:{name}", {"way": way, "to": channel.to}
         )
         return channel
+
+    async def lack_of(self, name: str) -> Lacking | None:
+        """What this app's settings lack for a channel, such as `smtp_url` for mail; None if nothing."""
+        channel = await self._channels.get(name)
+        return None if channel is None else lack_of(channel, self._app.settings.smtp_url)
 
     async def remove_channel(self, name: str, *, actor: str = "app") -> None:
         """Forget a channel; raises `ChannelNotFound`, and `InvalidOption` while a rule names it."""

@@ -1,17 +1,21 @@
 """Alerts, rules and channels as people look at them."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from windlass.alerts.channels import Channel, Notice
+from windlass.alerts.channels import Channel, Notice, Way
 from windlass.alerts.rule import AlertRule, RuleOptions, Watch
 from windlass.alerts.view import Alert
 from windlass.cli.act import actor
+from windlass.cli.endpoints import said
 from windlass.cli.options import Chosen, Form, Plain
 from windlass.cli.show import ago, clean, emit_json, emit_lines, emit_table, note
 from windlass.cli.target import Target, on_app
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
 
 
 class Wanted(NamedTuple):
@@ -73,6 +77,36 @@ def emit_channels(channels: Sequence[Channel], form: Form) -> None:
     shown = [_shown(each) for each in channels]
     rows = [[each["name"], each["way"], clean(", ".join(each["to"]) or each["host"])] for each in shown]
     _emit(shown, [each.name for each in channels], rows, form, ["channel", "way", "to"], "no channels but log")
+
+
+def put_channel(target: Target, name: str, way: Way, to: Sequence[str], url: str, form: Plain) -> None:
+    """Make or replace a channel, and print it."""
+
+    async def run(app: "Windlass") -> Channel:
+        made = await app.alerts.put_channel(name, way, to=to, url=url, actor=actor())
+        await _warn(app, name)
+        return made
+
+    told_channel(on_app(target, run, create=True), form)
+
+
+def try_channel(target: Target, name: str, form: Plain) -> None:
+    """Tell a sample, and print the job that does."""
+
+    async def run(app: "Windlass") -> str:
+        job = await app.alerts.try_channel(name, actor=actor())
+        await _warn(app, name)
+        return job
+
+    job = on_app(target, run)
+    said(form, {"job": job}, job)
+    note(f"a worker tells it: windlass jobs show{target.flags} {job}")
+
+
+async def _warn(app: "Windlass", name: str) -> None:
+    lack = await app.alerts.lack_of(name)
+    if lack is not None:
+        note(f"warning: {name} cannot work by the settings here: {lack.text}; {lack.mend}")
 
 
 def told_channel(channel: Channel, form: Plain) -> None:

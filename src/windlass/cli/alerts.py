@@ -166,17 +166,10 @@ def channel(
     namespace: options.Namespace = None,
 ) -> None:
     """Make or replace a channel; a webhook's secret is printed, this once."""
-    from windlass.cli.act import actor
-    from windlass.cli.alarms import told_channel
-    from windlass.cli.target import Target, on_app
+    from windlass.cli.alarms import put_channel
+    from windlass.cli.target import Target
 
-    target = Target(url, app_ref, namespace)
-    made = on_app(
-        target,
-        lambda app: app.alerts.put_channel(name, way.value, to=to or (), url=address, actor=actor()),
-        create=True,
-    )
-    told_channel(made, output)
+    put_channel(Target(url, app_ref, namespace), name, way.value, to or (), address, output)
 
 
 @app.command("try")
@@ -188,9 +181,7 @@ def try_(
     namespace: options.Namespace = None,
 ) -> None:
     """Tell a sample by a channel; prints the job that does."""
-    from windlass.cli.act import actor
-    from windlass.cli.endpoints import said
-    from windlass.cli.target import Target, on_app
+    from windlass.cli.alarms import try_channel
+    from windlass.cli.target import Target
 
-    job = on_app(Target(url, app_ref, namespace), lambda app: app.alerts.try_channel(name, actor=actor()))
-    said(output, {"job": job}, job)
+    try_channel(Target(url, app_ref, namespace), name, output)

@@ -8,21 +8,25 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from windlass.alerts.channels import SPACE as CHANNELS
+from windlass.alerts.channels import Channel, lack_of
 from windlass.cli.complaint import StoreNotFound
 from windlass.cli.options import Plain
 from windlass.cli.show import COLOURS, clean, emit_facts, emit_json, emit_wrapped, size, span
 from windlass.cli.target import Target, check_present
 from windlass.errors import SchemaMismatch, StoreError, StoreUnavailable
 from windlass.observe.health import read_health
+from windlass.settings import Settings
 from windlass.store import open_store
 from windlass.store.protocol import Store
 from windlass.values.clock import SECOND, Micros, host_now
 from windlass.values.lease import WorkerInfo
-from windlass.values.query import Where
+from windlass.values.query import Record, Where
 from windlass.values.states import State
 
 SAMPLE = 1_000
 SKEW = 2 * SECOND
+_NAMED = 10
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -83,6 +87,7 @@ async def _examine(target: Target) -> Checkup:
             )
         ward = await _look(store, target.flags)
         findings += _clock(ward)
+        findings += _channels(await store.records(CHANNELS), app.settings)
         for examination in EXAMINATIONS:
             findings += examination(ward)
         return Checkup(store.url, {**facts, "workers": len(ward.workers), **_totals(ward)}, findings)
@@ -157,19 +162,34 @@ def _clock(ward: Ward) -> Iterator[Finding]:
         yield Finding("warning", "clock", text, "synchronise both by NTP; Windlass goes by the store's")
 
 
+def _channels(records: Iterable[Record], settings: Settings) -> Iterator[Finding]:
+    for record in records:
+        channel = msgspec.json.decode(record.text, type=Channel) if record.text else None
+        lack = None if channel is None else lack_of(channel, settings.smtp_url)
+        if lack is not None:
+            text = f"alert channel {record.key} cannot work by the settings here: {lack.text}"
+            yield Finding("warning", "alert-channel", text, lack.mend)
+
+
 def _serves(worker: WorkerInfo, queue: str) -> bool:
     return worker.queues is None or queue in worker.queues
 
 
 def _unserved(ward: Ward) -> Iterator[Finding]:
-    for queue, count in ward.waiting.items():
-        if queue not in ward.paused and not any(_serves(worker, queue) for worker in ward.workers):
-            yield Finding(
-                "wrong",
-                "no-worker",
-                f"queue {queue} has {count:,} waiting and no live worker",
-                f"windlass worker{'' if '-A' in ward.flags else ' -A module:app'}{ward.flags} -q {queue}",
-            )
+    alone = [
+        f"{queue} ({count:,} waiting)"
+        for queue, count in ward.waiting.items()
+        if queue not in ward.paused and not any(_serves(worker, queue) for worker in ward.workers)
+    ]
+    if alone:
+        named = ", ".join(alone[:_NAMED]) + (f" and {len(alone) - _NAMED:,} more" if len(alone) > _NAMED else "")
+        yield Finding(
+            "wrong",
+            "no-worker",
+            f"no live worker serves {'queue' if len(alone) == 1 else 'the queues'} {named}",
+            # Without -q it serves the queue `windlass` too: alerts, webhooks, automatic retries.
+            f"windlass worker{'' if '-A' in ward.flags else ' -A module:app'}{ward.flags}",
+        )
 
 
 def _paused(ward: Ward) -> Iterator[Finding]:

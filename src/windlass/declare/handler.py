@@ -59,6 +59,12 @@ T = TypeVar("T")
 
 _RUN = msgspec.json.Decoder(RunOptions)
 _MOST_RULES = 1_000
+_ELSEWHERE = {
+    "delay": "a job is stored by `await f.enqueue(...)`, later by `f.options(delay='5m').enqueue(...)`",
+    "apply_async": "a job is stored by `await f.options(...).enqueue(...)`",
+    "send": "a job is stored by `await f.enqueue(...)`",
+}
+"""What other queues call it."""
 
 
 class Door(Protocol):
@@ -324,6 +330,13 @@ class Handler(Generic[P, R]):
     def binder(self) -> Binder:
         """The kind's parameters."""
         return self._binder
+
+    if not TYPE_CHECKING:  # for type checkers a misspelt name is none
+
+        def __getattr__(self, name: str) -> Any:
+            mend = _ELSEWHERE.get(name)
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(f"{text}; {mend}" if mend else text, name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.kind!r} on {self.queue!r}>"

@@ -376,13 +376,18 @@ def _read_backoff(value: Any, field: str) -> Backoff:
 def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
+            meant = _ELSEWHERE.get(name)
             raise InvalidOption(
-                f"unknown option {name!r}{did_you_mean(name, known)}",
+                f"unknown option {name!r}" + (f"; did you mean {meant!r}?" if meant else did_you_mean(name, known)),
                 field=name,
                 value=repr(given[name])[:100],
                 limit=sorted(known),
-                mend="see the list of options",
+                mend="max_attempts counts the first run too" if meant else "see the list of options",
             )
+
+
+_ELSEWHERE = {"max_retries": "max_attempts", "retries": "max_attempts", "retry": "max_attempts"}
+"""What other queues call an option."""
 
 
 _Reader: TypeAlias = Callable[[Any, str], Any]
