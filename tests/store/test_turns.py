@@ -79,6 +79,16 @@ async def test_turns_within_one_claim(store: Store) -> None:
     assert Counter(groups(await Hand(store).up_to(30))) == {"a": 13, "b": 12, "c": 5}
 
 
+async def test_the_jobs_of_one_claim_come_in_the_order_of_turns(store: Store) -> None:
+    """A worker begins them so; one that always came last, as the youngest, would be given back unbegun again and again."""
+    await ordered(store, "fair")
+    await put(store, *(of("large") for _ in range(300)))
+    hand = Hand(store)
+    await hand.up_to(20)
+    (lone,) = await put(store, of("small"))
+    assert lone in ids(await hand.up_to(100))[:2]
+
+
 async def test_the_user_is_the_group_of_those_without(store: Store) -> None:
     await ordered(store, "fair")
     await put(store, *(new(user="u1") for _ in range(20)), new(user="u2"), of("u2", user="u1"))

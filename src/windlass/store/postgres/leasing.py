@@ -106,7 +106,6 @@ class Claimer:
         )
         *rows, last = rows
         self._lined = last["lined"]
-        rows.sort(key=_place)
         return [to_claim(row[:25]) for row in rows], last["more"]
 
     async def _take(self, request: ClaimRequest, slots: dict[str, int], ranges: Ranges) -> tuple[int, list[Claim]]:
@@ -161,7 +160,6 @@ class Claimer:
         return Claimed([], min(waits, default=None))
 
 
-_place = itemgetter("ord")
 _PLACE, _SPOT = itemgetter(22), itemgetter(4, 9, 8, 22)
 """A plain claim's `ord`; and its queue, runtime, priority and `ord`. By number, for this is done for every job."""
 

@@ -1,7 +1,7 @@
 -- What it does: leases waiting jobs to a worker: each queue in its order, several queues by (priority, age) of their next jobs.
 -- Input:  see lease.lua.
 -- Output: {wait or -1, more, lease, granted at (0: each state's own start), {id, record, state before or '', order, ...}, ids
---         of those that spent a rate as one string}.
+--         of those that spent a rate as one string, 1 if they are in the order of turns}.
 -- Relies: serve.lua, turns.lua; a repeated (session, number) gives the jobs still held, with fresh expiry. A queue that has
 --         plain lines only is read by serve.lua, page by page; others go through turns.lua.
 
@@ -69,4 +69,4 @@ end
 if opened then Limit.settle(KEY.limits) end
 for key, n in pairs(heads) do call('ZREMRANGEBYRANK', key, 0, n - 1) end
 flush()
-return { wait, more, token or before, token and now or 0, rows, table.concat(rated) }
+return { wait, more, token or before, token and now or 0, rows, table.concat(rated), stirred and Turns.turned and 1 or 0 }

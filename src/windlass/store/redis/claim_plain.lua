@@ -14,4 +14,4 @@ local due = #rows == 0 and soonest_due(asked)
 for key, n in pairs(heads) do call('ZREMRANGEBYRANK', key, 0, n - 1) end
 write_lists()
 if News then News.write() end
-return { due and max(due - now, 0) or -1, more, token or 0, token and now or 0, rows, '' }
+return { due and max(due - now, 0) or -1, more, token or 0, token and now or 0, rows, '', 0 }

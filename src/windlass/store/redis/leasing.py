@@ -41,15 +41,18 @@ async def claim(link: Link, request: ClaimRequest) -> Claimed:
     slots = [max(request.slots.get(runtime, 0), 0) for runtime in RUNTIMES]
     idle = False if request.idle is None else [max(request.idle.get(runtime, 0), 0) for runtime in RUNTIMES]
     blob = pack((request.worker, request.session, request.number, request.lease, slots, asked, MOST_CLAIMED, idle))
-    wait, more, lease, granted, rows, spent = await link.run("claim_plain", blob)
+    wait, more, lease, granted, rows, spent, turned = await link.run("claim_plain", blob)
     rated = {spent[at : at + 16] for at in range(0, len(spent), 16)}
-    return Claimed(_claims(rows, lease, granted, rated), None if wait < 0 else wait, bool(more))
+    return Claimed(_claims(rows, lease, granted, rated, bool(turned)), None if wait < 0 else wait, bool(more))
 
 
-def _claims(rows: Sequence[Any], lease: int, granted: Micros, rated: Container[bytes] = ()) -> list[Claim]:
-    """Rows of (id, record, state before, order), in the order of their places."""
+def _claims(
+    rows: Sequence[Any], lease: int, granted: Micros, rated: Container[bytes] = (), turned: bool = False
+) -> list[Claim]:
+    """Rows of (id, record, state before, order), in the order of their places, or of their turns as they come: the worker begins
+    them in this order, and what is begun last may be given back."""
     found = [rows[at : at + 4] for at in range(0, len(rows), 4)]
-    if any(one[3] > other[3] for one, other in pairwise(found)):
+    if not turned and any(one[3] > other[3] for one, other in pairwise(found)):
         found.sort(key=lambda row: row[3])
     return [claim_of(row, lease, granted, rated) for row in found]
 

@@ -1,7 +1,8 @@
 -- What it does: the general way of claiming, for queues that have lines: whose turn is next, and whether its keys have room.
 -- Input:  lease.lua, lines and keys.
 -- Output: `Turns.wake()`, how many lines were woken; `Turns.lined(runtime, names)`; `Turns.take(runtime, names, lined, want,
---         idle, tidies)`, how many jobs were leased; `Turns.first_timer()`, when the first key opens; `Turns.bounded`, whether there may be more to do.
+--         idle, tidies)`, how many jobs were leased; `Turns.first_timer()`, when the first key opens; `Turns.bounded`, whether there may be more to do;
+--         `Turns.turned`, whether turns and not places decided the order of what was leased.
 -- Relies: jobs leave their lines when the script flushes, so a line is read by a pager that has its place. A claim makes at
 --         most 64 lines wait and wakes at most 64.
 
@@ -256,6 +257,7 @@ local function next_of(source)
 end
 
 local function lease_next(source, pager)
+  if source.order ~= 's' then Turns.turned = true end
   local line = pager.line
   if not line and not pager.m and band(byte(pager.c, 9), PLAIN) == byte(pager.c, 9) then
     lease_fresh(pager.id, pager.c, pager.head, pager)

@@ -311,7 +311,7 @@ CREATE OR REPLACE FUNCTION {schema}.claim_lined(
 #variable_conflict use_column
 DECLARE
     names text[]; did record; wants bigint; idle bigint; budget bigint; woken bigint; skip text[]; known text[];
-    taken text[]; unsure boolean; cut boolean := false;
+    taken text[]; turned boolean; unsure boolean; cut boolean := false;
 BEGIN
     PERFORM {schema}.lock_lines();
     at := {schema}.clock();
@@ -362,7 +362,12 @@ BEGIN
         IF token IS NOT NULL THEN
             INSERT INTO {schema}.claimed (session, number, token, at) VALUES (life, nth, claim_lined.token, claim_lined.at);
             PERFORM {schema}.happen({to:claim}, taken, claim_lined.at);
-            RETURN QUERY SELECT {claim}, j.ord, claim_lined.at, false, true, claim_lined.token FROM {schema}.job j WHERE j.id = ANY(taken);
+            -- The worker begins them in this order, and what is begun last may be given back.
+            turned := EXISTS (
+                SELECT FROM {schema}.job j JOIN {schema}.queue q ON q.name = j.queue WHERE j.id = ANY(taken) AND q.ordering <> 'strict'
+            );
+            RETURN QUERY SELECT {claim}, j.ord, claim_lined.at, false, true, claim_lined.token FROM {schema}.job j
+            JOIN unnest(taken) WITH ORDINALITY t(id, place) ON t.id = j.id ORDER BY CASE WHEN turned THEN t.place END, j.ord;
         END IF;
     END IF;
     id := NULL;
