@@ -85,7 +85,10 @@ class AsyncLane:
         room = self._size - leased
         if self._queue and room < self._size // 2:  # nobody is idle: top up in good portions only
             room = 0
-        return max(0, room + self._ahead())
+        ahead = (
+            self._ahead()
+        )  # more only when what was leased ahead before is used up: each claim would add to a heap of it
+        return max(0, room + (ahead if len(self._queue) <= ahead else 0))
 
     def idle(self) -> int:
         """Limited jobs go before those leased ahead, so only what runs is in their way, and what ends at once is not. Handlers
