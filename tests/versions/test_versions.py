@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.kit import Place, new
-from tests.store.places import chosen_engines, place_for
+from tests.store.places import bare_place_for, chosen_engines, place_for
 from tests.versions.future import NAME, newer
 from tests.waiting import until
 from tests.worker.crew import ROOT, Crew, crew_of
@@ -139,15 +139,16 @@ async def test_a_store_older_than_the_code(place: Place, engine: str) -> None:
     await old.close()
 
 
-async def test_an_empty_store_is_made_by_whoever_comes_first(place: Place) -> None:
-    with newer(breaking=True):
-        store = open_store(place.url, place.namespace)
-        await store.open()
-        found, known = await store.schema()
-        assert found == known
-        await store.close()
-    with pytest.raises(SchemaMismatch):
-        await open_store(place.url, place.namespace).open()
+async def test_an_empty_store_is_made_by_whoever_comes_first(engine: str) -> None:
+    with bare_place_for(engine) as place:
+        with newer(breaking=True):
+            store = open_store(place.url, place.namespace)
+            await store.open()
+            found, known = await store.schema()
+            assert found == known
+            await store.close()
+        with pytest.raises(SchemaMismatch):
+            await open_store(place.url, place.namespace).open()
 
 
 async def test_many_that_migrate_at_once(place: Place, engine: str) -> None:
